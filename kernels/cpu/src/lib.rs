@@ -1,1 +1,17 @@
-//! placeholder
+//! CPU kernels over plain slices: the hot code, without any policy.
+//!
+//! Nothing here knows a model, a tensor or a file: callers hand over bytes and get numbers.
+//!
+//! 1. [`BlockFormat`] names a block-quantized layout and its sizes.
+//! 2. [`dequantize`] turns whole blocks of it into `f32`, bit for bit as the format defines.
+//! 3. [`f16_to_f32`], [`bf16_to_f32`] and their relatives convert plain little-endian values.
+//!
+//! Everything in [`scalar`](self) is portable safe Rust, written so that the compiler can
+//! vectorize it; faster twins for an instruction set are compared with it.
+#![forbid(unsafe_code)]
+
+mod format;
+mod scalar;
+
+pub use format::BlockFormat;
+pub use scalar::{bf16_to_f32, dequantize, f16_to_f32, f32_from_le_bytes};
