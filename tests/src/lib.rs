@@ -1,1 +1,4 @@
-//! placeholder
+//! What the tests across crates share.
+#![forbid(unsafe_code)]
+
+pub mod gguf_writer;
