@@ -6,7 +6,7 @@
 //! 2. [`dequantize`] turns whole blocks of it into `f32`, bit for bit as the format defines.
 //! 3. [`f16_to_f32`], [`bf16_to_f32`] and their relatives convert plain little-endian values.
 //!
-//! Everything in [`scalar`](self) is portable safe Rust, written so that the compiler can
+//! Everything in `scalar` is portable safe Rust, written so that the compiler can
 //! vectorize it; faster twins for an instruction set are compared with it.
 #![forbid(unsafe_code)]
 

@@ -115,11 +115,12 @@ impl Checkpoint {
     }
 
     fn open_gguf(path: &Path, dir: Option<&Path>, with_tensors: bool) -> Result<Self> {
-        check_magic(path)?;
+        let source = Source::open(path)?;
+        check_magic(&source)?;
         let (metadata, tensors, file_bytes) = if with_tensors {
-            gguf::open_all(path)?
+            gguf::open_all(&source)?
         } else {
-            let (metadata, file_bytes) = gguf::open_first(path)?;
+            let (metadata, file_bytes) = gguf::open_first(&source)?;
             (metadata, Vec::new(), file_bytes)
         };
         Self::from_gguf(path, dir, metadata, tensors, file_bytes)
@@ -198,8 +199,8 @@ impl Checkpoint {
 }
 
 /// A file that is no GGUF at all deserves a better word than a damaged one.
-fn check_magic(path: &Path) -> Result<()> {
-    let source = Source::open(path)?;
+fn check_magic(source: &Source) -> Result<()> {
+    let path = source.path();
     let magic = source.bytes().first_chunk::<4>();
     if magic == Some(gguf::MAGIC) {
         return Ok(());

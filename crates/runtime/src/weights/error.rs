@@ -65,9 +65,9 @@ impl Fault {
     ) -> Box<Self> {
         Box::new(Self {
             path: path.to_path_buf(),
-            place: place.into(),
-            expected: expected.into(),
-            found: found.into(),
+            place: one_line(place.into()),
+            expected: one_line(expected.into()),
+            found: one_line(found.into()),
             hint,
         })
     }
@@ -98,6 +98,16 @@ pub(super) const INCOMPLETE: &str = "the download is incomplete; download the fi
 pub(super) fn io_error(path: &Path) -> impl FnOnce(io::Error) -> WeightsError {
     let path = path.to_path_buf();
     move |source| WeightsError::Io { path, source }
+}
+
+/// Keeps an error on one line of bearable length, whatever a file made a parser say.
+fn one_line(text: String) -> String {
+    const LONGEST: usize = 300;
+    if text.len() <= LONGEST && !text.contains(char::is_control) {
+        return text;
+    }
+    let plain = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    plain.take(LONGEST).collect()
 }
 
 /// A name from a file, fit for a line of text: control characters escaped, cut where it is long.

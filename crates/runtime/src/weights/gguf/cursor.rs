@@ -123,7 +123,7 @@ impl<'a> Cursor<'a> {
         ValueKind::from_number(number).ok_or_else(|| {
             self.malformed(
                 at,
-                format!("a kind of value for {what}"),
+                format!("a kind of value for {}", quoted(what.as_bytes())),
                 format!("number {number}"),
             )
         })
@@ -148,7 +148,7 @@ impl<'a> Cursor<'a> {
 
     fn ended(&self, n: u64, what: &str) -> WeightsError {
         let place = format!("byte {}", self.at);
-        let expected = format!("{n} bytes of {what}");
+        let expected = format!("{n} bytes of {}", quoted(what.as_bytes()));
         let found = format!("{} before the end of the file", self.remaining());
         WeightsError::Truncated(Fault::new(
             self.source.path(),

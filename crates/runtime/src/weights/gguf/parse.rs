@@ -134,7 +134,7 @@ fn read_value(cursor: &mut Cursor<'_>, key: &str) -> Result<Value> {
     let span = cursor.elements(kind, 1, key)?;
     let mut at = 0;
     Value::read(kind, &span, &mut at)
-        .ok_or_else(|| cursor.malformed(start, format!("a {} for {key}", kind.name()), "none"))
+        .ok_or_else(|| cursor.malformed(start, format!("a {}", kind.name()), "none"))
 }
 
 /// A tensor as the header describes it.

@@ -49,11 +49,13 @@ impl ShardName {
     }
 }
 
-/// Opens a file and, if it is one of several shards, all the others; gives the metadata of the
+/// Reads a file and, if it is one of several shards, all the others; gives the metadata of the
 /// first, the tensors of all in order, and the bytes of all files.
-pub(in crate::weights) fn open_all(path: &Path) -> Result<(Metadata, Vec<MappedTensor>, u64)> {
-    let source = Source::open(path)?;
-    let (metadata, mut tensors) = parse(&source)?;
+pub(in crate::weights) fn open_all(
+    source: &Arc<Source>,
+) -> Result<(Metadata, Vec<MappedTensor>, u64)> {
+    let path = source.path();
+    let (metadata, mut tensors) = parse(source)?;
     let mut file_bytes = source.bytes().len() as u64;
     let Some(name) = shard_name(path, &metadata)? else {
         return Ok((metadata, tensors, file_bytes));
@@ -78,9 +80,9 @@ pub(in crate::weights) fn open_all(path: &Path) -> Result<(Metadata, Vec<MappedT
 }
 
 /// Reads the metadata of a file or, if it is one of several shards, of the first.
-pub(in crate::weights) fn open_first(path: &Path) -> Result<(Metadata, u64)> {
-    let source = Source::open(path)?;
-    let metadata = parse_metadata(&source)?;
+pub(in crate::weights) fn open_first(source: &Arc<Source>) -> Result<(Metadata, u64)> {
+    let path = source.path();
+    let metadata = parse_metadata(source)?;
     match shard_name(path, &metadata)? {
         Some(name) if name.number > 1 => {
             let source = open_source(&path.with_file_name(name.sibling(1)), &name, 1)?;
