@@ -216,7 +216,8 @@ fn error_after(change: impl FnOnce(&mut Value)) -> String {
 
 #[test]
 fn broken_tokenizers_are_errors() {
-    let cases: [(&str, &dyn Fn(&mut Value)); 10] = [
+    type Change<'a> = &'a dyn Fn(&mut Value);
+    let cases: [(&str, Change); 10] = [
         ("make no piece", &|json| {
             json["model"]["merges"][0] = json!(["<|im_end|>hello", "<|im_end|>hello"])
         }),

@@ -134,7 +134,7 @@ fn hostile_metadata_is_an_error() {
             },
         ),
         (
-            "bos_token_id is 4000000000",
+            "bos_token_id is 4000000000, which is none",
             GgufVocab {
                 bos: Some(4_000_000_000),
                 ..good()
@@ -247,4 +247,20 @@ fn unigram_takes_the_most_likely_pieces() {
     assert_eq!(tokenizer.encode("  the   the ", true).unwrap(), [4, 4, 1]);
     assert_eq!(tokenizer.encode("he", false).unwrap(), [3, 6]);
     assert_eq!(tokenizer.decode(&[4, 4], false), "the the");
+}
+
+#[test]
+fn control_tokens_of_some_models_swallow_whitespace() {
+    let vocab = GgufVocab {
+        name: "Phi-3 Mini".into(),
+        ..tiny::sentencepiece_gguf()
+    };
+    let tokenizer = Tokenizer::from_gguf(vocab).unwrap();
+    let the = sentencepiece_id("▁the");
+    assert_eq!(
+        tokenizer.encode("</s> \nthe<think>", false).unwrap(),
+        [2, the, sentencepiece_id("<think>")]
+    );
+    let other = Tokenizer::from_gguf(tiny::sentencepiece_gguf()).unwrap();
+    assert!(other.encode("</s> \nthe", false).unwrap().len() > 2);
 }

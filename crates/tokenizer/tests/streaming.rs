@@ -40,6 +40,8 @@ fn sentencepiece() -> Tokenizer {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     /// Any ids, so mostly invalid UTF-8.
     #[test]
     fn any_ids(ids in prop::collection::vec(0u32..256 + 11, 0..40)) {

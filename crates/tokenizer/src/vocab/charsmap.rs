@@ -30,7 +30,7 @@ pub(super) fn check_normalizer(normalizer: &Value) -> Result<(), TokenizerError>
 ///
 /// # Errors
 /// When a path leads out of the array, or a replacement out of the texts.
-pub(super) fn check(charsmap: &[u8]) -> Result<(), TokenizerError> {
+pub(in crate::vocab) fn check(charsmap: &[u8]) -> Result<(), TokenizerError> {
     let (length, rest) = charsmap
         .split_first_chunk()
         .ok_or_else(|| broken("it is too short"))?;

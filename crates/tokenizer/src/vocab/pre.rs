@@ -45,6 +45,34 @@ struct Table {
     /// what the ones before left or isolated.
     patterns: BTreeMap<String, Vec<String>>,
     pre_tokenizer: Vec<PreTokenizer>,
+    strip_right: Vec<StripRight>,
+}
+
+/// Models whose control tokens swallow the whitespace after them.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct StripRight {
+    /// Parts of the model's name, in lower case.
+    model_names: Vec<String>,
+    /// Control tokens that do not.
+    except: Vec<String>,
+}
+
+impl StripRight {
+    /// The rule for a model, if there is one for it.
+    pub(super) fn for_model(name: &str) -> Result<Option<&'static Self>, TokenizerError> {
+        let name = name.to_lowercase();
+        let is_for = |rule: &&Self| {
+            rule.model_names
+                .iter()
+                .any(|part| name.contains(part.as_str()))
+        };
+        Ok(table()?.strip_right.iter().find(is_for))
+    }
+
+    pub(super) fn applies_to(&self, piece: &str) -> bool {
+        !self.except.iter().any(|exception| exception == piece)
+    }
 }
 
 fn yes() -> bool {

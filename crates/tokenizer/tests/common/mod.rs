@@ -1,6 +1,10 @@
 //! Where real tokenizers and golden values lie, if they are on this machine.
 
-#![allow(dead_code, unreachable_pub, reason = "each test compiles this and uses a part of it")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test compiles this and uses a part of it"
+)]
 
 pub mod tiny;
 
