@@ -1,1 +1,4 @@
-//! placeholder
+//! The embeddable API of ponder.
+#![forbid(unsafe_code)]
+
+pub mod vocab;
