@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ponder_engine::vocab::gguf_vocab;
+use ponder_engine::gguf_vocab;
 use ponder_runtime::weights::Checkpoint;
 use ponder_tokenizer::Tokenizer;
 use serde_json::Value;

@@ -1,4 +1,6 @@
 //! The embeddable API of ponder.
 #![forbid(unsafe_code)]
 
-pub mod vocab;
+mod vocab;
+
+pub use vocab::gguf_vocab;
