@@ -1,8 +1,9 @@
-//! Text for reasoning models: encoding, decoding token by token, and what a vocabulary says
-//! about itself.
+//! Text for reasoning models: encoding, decoding token by token, what a vocabulary says about
+//! itself, chat templates, and splitting what a model writes.
 //!
 //! - [`Tokenizer`]: from a folder in Hugging Face layout or from GGUF metadata ([`GgufVocab`])
 //! - [`DecodeStream`]: ids to text as they arrive, never half a character
+//! - [`chat`]: messages to prompt text, by the model's own template
 //!
 //! ```no_run
 //! # fn main() -> Result<(), ponder_tokenizer::TokenizerError> {
@@ -18,6 +19,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod chat;
 mod decode;
 mod error;
 mod stop;
