@@ -32,7 +32,7 @@ fn open(writer: &GgufWriter) -> Result<Checkpoint, WeightsError> {
 
 /// The error's line, which must not break over lines and must have a hint.
 fn line(result: Result<Checkpoint, WeightsError>) -> String {
-    let line = result.err().expect("an error").to_string();
+    let line = result.expect_err("an error").to_string();
     assert!(line.contains("; hint: ") && !line.contains('\n'), "{line}");
     line
 }
