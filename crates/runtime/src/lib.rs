@@ -2,4 +2,5 @@
 // Unsafe code is allowed in one place only: the memory mapping in `weights::source`.
 #![deny(unsafe_code)]
 
+pub mod hub;
 pub mod weights;
