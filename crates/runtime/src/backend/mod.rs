@@ -1,0 +1,186 @@
+//! What a device must be able to do: the operations of a forward pass, fused as far as every
+//! device can profit, on buffers that are planned at load.
+//!
+//! The decoder is written once against [`Backend`]. [`reference`] composes candle operations in
+//! float32; every other backend is compared with it.
+
+pub mod reference;
+
+use thiserror::Error;
+
+use crate::{
+    cache::{Cache, CacheCopy, CachePlan, LayerSlot, SeqId},
+    spec::{Activation, AttentionSpec, ExpertsSpec, NormSpec, RopeTable, ShortConvSpec},
+    weights::{MappedTensor, WeightsError},
+};
+
+/// Why a device could not do its work.
+#[derive(Debug, Error)]
+pub enum BackendError {
+    /// The device or its library reported a failure.
+    #[error("{device}: {operation} failed: {message}")]
+    Device {
+        /// Backend.
+        device: &'static str,
+        /// Operation.
+        operation: &'static str,
+        /// The library's words.
+        message: String,
+    },
+    /// A weight could not be read.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+}
+
+/// One device. Buffers are `[n_tokens, width]` of float32, row-major; `out` is always overwritten.
+pub trait Backend {
+    /// Activations.
+    type Buffer;
+    /// A matrix or vector in the backend's own layout.
+    type Weight;
+    /// Keys, values and recurrent states of all sequences.
+    type State;
+
+    // At load.
+
+    /// Takes over a tensor: mapped, repacked or uploaded, as suits the device.
+    fn weight(&self, tensor: &MappedTensor) -> Result<Self::Weight, BackendError>;
+    /// A buffer for up to `max_rows` tokens.
+    fn buffer(&self, max_rows: usize, width: usize) -> Result<Self::Buffer, BackendError>;
+    /// Storage for everything in `plan`.
+    fn state(&self, plan: &CachePlan) -> Result<Self::State, BackendError>;
+
+    // Each step.
+
+    /// Copies blocks and slots, in order, before anything else of a step.
+    fn copy(&self, copies: &[CacheCopy], state: &mut Self::State) -> Result<(), BackendError>;
+    /// `out[i] = scale * table[tokens[i]]`. Token ids were checked against the table.
+    fn embed(&self, table: &Self::Weight, tokens: &[u32], scale: f32, out: &mut Self::Buffer) -> Result<(), BackendError>;
+    /// `out = x / rms(x) * (offset + weight)`.
+    fn norm(&self, x: &Self::Buffer, weight: &Self::Weight, spec: NormSpec, out: &mut Self::Buffer) -> Result<(), BackendError>;
+    /// `out = x @ weightᵀ + bias`.
+    fn linear(&self, x: &Self::Buffer, linear: &Linear<Self::Weight>, out: &mut Self::Buffer) -> Result<(), BackendError>;
+    /// Norm and position encoding of queries and keys, append to the cache, attention.
+    fn attention(
+        &self,
+        layer: &AttentionLayer<'_, Self::Weight>,
+        qkv: [&Self::Buffer; 3],
+        batch: &Batch<'_>,
+        state: &mut Self::State,
+        out: &mut Self::Buffer,
+    ) -> Result<(), BackendError>;
+    /// A mixer with recurrent state; reads `x` (what the mixer's input projection gave).
+    fn recurrent(
+        &self,
+        layer: &RecurrentLayer<'_, Self::Weight>,
+        x: &Self::Buffer,
+        batch: &Batch<'_>,
+        state: &mut Self::State,
+        out: &mut Self::Buffer,
+    ) -> Result<(), BackendError>;
+    /// `gate = activation(gate) * up`.
+    fn gated(&self, activation: Activation, gate: &mut Self::Buffer, up: &Self::Buffer) -> Result<(), BackendError>;
+    /// Routes each row of `x` to its experts and sums what they say.
+    fn experts(
+        &self,
+        spec: &ExpertsSpec,
+        experts: &Experts<Self::Weight>,
+        x: &Self::Buffer,
+        out: &mut Self::Buffer,
+    ) -> Result<(), BackendError>;
+    /// `residual += x`.
+    fn add(&self, residual: &mut Self::Buffer, x: &Self::Buffer) -> Result<(), BackendError>;
+    /// Appends `x[rows] @ headᵀ`, softcapped, to `out`: `[rows.len(), vocab]`.
+    fn logits(
+        &self,
+        x: &Self::Buffer,
+        rows: &[usize],
+        head: &Self::Weight,
+        softcap: Option<f32>,
+        out: &mut Vec<f32>,
+    ) -> Result<(), BackendError>;
+}
+
+/// A projection.
+#[derive(Debug)]
+pub struct Linear<W> {
+    /// `[out, in]`
+    pub weight: W,
+    /// `[out]`
+    pub bias: Option<W>,
+}
+
+/// The experts of a layer.
+#[derive(Debug)]
+pub struct Experts<W> {
+    /// `[n_experts, hidden]`
+    pub router: W,
+    /// One `[width, hidden]` per expert.
+    pub gate: Vec<W>,
+    /// One `[width, hidden]` per expert.
+    pub up: Vec<W>,
+    /// One `[hidden, width]` per expert.
+    pub down: Vec<W>,
+}
+
+/// What an attention layer is made of, besides its projections.
+#[derive(Debug)]
+pub struct AttentionLayer<'a, W> {
+    /// Sizes and mechanisms.
+    pub spec: &'a AttentionSpec,
+    /// Position encoding.
+    pub rope: Option<&'a RopeTable>,
+    /// `[head_dim]`, or `[n_heads * head_dim]` where the norm goes over all heads.
+    pub query_norm: Option<&'a W>,
+    /// `[head_dim]`, or `[n_kv_heads * head_dim]`.
+    pub key_norm: Option<&'a W>,
+    /// Epsilon and offset of the two.
+    pub norm: NormSpec,
+    /// Where keys and values go.
+    pub slot: LayerSlot,
+}
+
+/// A recurrent layer, between its projections.
+#[derive(Debug)]
+pub struct RecurrentLayer<'a, W> {
+    /// Sizes and mechanism.
+    pub mixer: RecurrentMixer<'a, W>,
+    /// Where the state is.
+    pub slot: LayerSlot,
+}
+
+/// Recurrent mechanisms.
+#[derive(Debug)]
+pub enum RecurrentMixer<'a, W> {
+    /// `[b, c, x]` in, `c * filter(b * x)` out.
+    ShortConv {
+        /// Sizes.
+        spec: &'a ShortConvSpec,
+        /// `[width, kernel]`
+        filter: &'a W,
+        /// `[width]`
+        bias: Option<&'a W>,
+    },
+}
+
+/// Consecutive tokens of one sequence inside a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// The sequence.
+    pub sequence: SeqId,
+    /// Row of the first token.
+    pub first_row: usize,
+    /// Tokens.
+    pub len: usize,
+    /// Position of the first token in its sequence.
+    pub position: usize,
+}
+
+/// The tokens of one forward pass, and the cache that already has room for them.
+#[derive(Debug)]
+pub struct Batch<'a> {
+    /// Rows, grouped by sequence.
+    pub spans: &'a [Span],
+    /// Block tables and slots.
+    pub cache: &'a Cache,
+}

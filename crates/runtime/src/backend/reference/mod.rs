@@ -1,0 +1,164 @@
+//! The plain twin: candle operations on the CPU, float32, one obvious step after the other.
+//!
+//! It is the oracle for every other backend, and slow on purpose where speed would cost clarity.
+//! Matrices stay in the mapped file in their own format and are widened to float32 a few rows at a
+//! time, so that a quantized model takes the memory of its file and no more.
+
+mod attention;
+mod experts;
+mod recurrent;
+mod state;
+mod weight;
+
+use candle_core::{Device, Result as CandleResult, Tensor};
+use candle_nn::ops;
+
+pub use state::State;
+pub use weight::Weight;
+
+use super::{AttentionLayer, Backend, BackendError, Batch, Experts, Linear, RecurrentLayer};
+use crate::{
+    cache::{CacheCopy, CachePlan},
+    spec::{Activation, ExpertsSpec, NormSpec},
+    weights::MappedTensor,
+};
+
+/// The backend.
+#[derive(Debug, Default)]
+pub struct Reference;
+
+/// A tensor that the next operation replaces.
+#[derive(Debug)]
+pub struct Buffer(Tensor);
+
+impl Backend for Reference {
+    type Buffer = Buffer;
+    type Weight = Weight;
+    type State = State;
+
+    fn weight(&self, tensor: &MappedTensor) -> Result<Weight, BackendError> {
+        Weight::load(tensor)
+    }
+
+    fn buffer(&self, _max_rows: usize, width: usize) -> Result<Buffer, BackendError> {
+        wrap("buffer", || Ok(Buffer(zeros(&[0, width])?)))
+    }
+
+    fn state(&self, plan: &CachePlan) -> Result<State, BackendError> {
+        Ok(State::new(plan))
+    }
+
+    fn copy(&self, copies: &[CacheCopy], state: &mut State) -> Result<(), BackendError> {
+        copies.iter().for_each(|copy| state.copy(*copy));
+        Ok(())
+    }
+
+    fn embed(&self, table: &Weight, tokens: &[u32], scale: f32, out: &mut Buffer) -> Result<(), BackendError> {
+        let rows = table.rows(tokens)?;
+        wrap("embed", || set(out, rows.affine(f64::from(scale), 0.0)?))
+    }
+
+    fn norm(&self, x: &Buffer, weight: &Weight, spec: NormSpec, out: &mut Buffer) -> Result<(), BackendError> {
+        wrap("norm", || set(out, rms_norm(&x.0, weight, spec)?))
+    }
+
+    fn linear(&self, x: &Buffer, linear: &Linear<Weight>, out: &mut Buffer) -> Result<(), BackendError> {
+        let product = linear.weight.matmul(&x.0)?;
+        wrap("linear", || match &linear.bias {
+            Some(bias) => set(out, product.broadcast_add(bias.vector()?)?),
+            None => set(out, product),
+        })
+    }
+
+    fn attention(
+        &self,
+        layer: &AttentionLayer<'_, Weight>,
+        [q, k, v]: [&Buffer; 3],
+        batch: &Batch<'_>,
+        state: &mut State,
+        out: &mut Buffer,
+    ) -> Result<(), BackendError> {
+        wrap("attention", || set(out, attention::attention(layer, [&q.0, &k.0, &v.0], batch, state)?))
+    }
+
+    fn recurrent(
+        &self,
+        layer: &RecurrentLayer<'_, Weight>,
+        x: &Buffer,
+        batch: &Batch<'_>,
+        state: &mut State,
+        out: &mut Buffer,
+    ) -> Result<(), BackendError> {
+        wrap("recurrent", || set(out, recurrent::recurrent(layer, &x.0, batch, state)?))
+    }
+
+    fn gated(&self, activation: Activation, gate: &mut Buffer, up: &Buffer) -> Result<(), BackendError> {
+        wrap("gated", || set(gate, activate(activation, &gate.0)?.mul(&up.0)?))
+    }
+
+    fn experts(
+        &self,
+        spec: &ExpertsSpec,
+        experts: &Experts<Weight>,
+        x: &Buffer,
+        out: &mut Buffer,
+    ) -> Result<(), BackendError> {
+        let sum = experts::experts(spec, experts, &x.0)?;
+        wrap("experts", || set(out, sum))
+    }
+
+    fn add(&self, residual: &mut Buffer, x: &Buffer) -> Result<(), BackendError> {
+        wrap("add", || set(residual, residual.0.add(&x.0)?))
+    }
+
+    fn logits(
+        &self,
+        x: &Buffer,
+        rows: &[usize],
+        head: &Weight,
+        softcap: Option<f32>,
+        out: &mut Vec<f32>,
+    ) -> Result<(), BackendError> {
+        let chosen = wrap("logits", || select_rows(&x.0, rows))?;
+        let logits = head.matmul(&chosen)?;
+        wrap("logits", || {
+            let logits = match softcap.map(f64::from) {
+                Some(cap) => (logits.affine(1.0 / cap, 0.0)?.tanh()? * cap)?,
+                None => logits,
+            };
+            out.extend(logits.flatten_all()?.to_vec1::<f32>()?);
+            Ok(())
+        })
+    }
+}
+
+fn rms_norm(x: &Tensor, weight: &Weight, spec: NormSpec) -> CandleResult<Tensor> {
+    let weight = weight.vector()?.affine(1.0, f64::from(spec.offset))?;
+    ops::rms_norm(&x.contiguous()?, &weight, spec.eps)
+}
+
+fn activate(activation: Activation, x: &Tensor) -> CandleResult<Tensor> {
+    match activation {
+        Activation::Silu => x.silu(),
+        Activation::Gelu => x.gelu_erf(),
+        Activation::GeluTanh => x.gelu(),
+    }
+}
+
+fn select_rows(x: &Tensor, rows: &[usize]) -> CandleResult<Tensor> {
+    let rows: Vec<u32> = rows.iter().map(|&row| row as u32).collect();
+    x.index_select(&Tensor::new(rows, &Device::Cpu)?, 0)
+}
+
+fn zeros(shape: &[usize]) -> CandleResult<Tensor> {
+    Tensor::zeros(shape, candle_core::DType::F32, &Device::Cpu)
+}
+
+fn set(buffer: &mut Buffer, tensor: Tensor) -> CandleResult<()> {
+    buffer.0 = tensor;
+    Ok(())
+}
+
+fn wrap<T>(operation: &'static str, work: impl FnOnce() -> CandleResult<T>) -> Result<T, BackendError> {
+    work().map_err(|error| BackendError::Device { device: "reference", operation, message: error.to_string() })
+}

@@ -1,0 +1,93 @@
+//! How the layers of a model share block tables and slots.
+
+use crate::spec::{ArchSpec, MixerSpec};
+
+/// Layers that keep the same positions and therefore share one block table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KvGroup {
+    /// Keys a token sees, itself included; `None`: all.
+    pub window: Option<usize>,
+    /// For each layer of the group the numbers kept per token: `(key width, value width)`.
+    pub widths: Vec<(usize, usize)>,
+}
+
+/// The state of one recurrent layer, in float32 elements per sequence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecurrentState {
+    /// Elements of one sequence's state.
+    pub len: usize,
+}
+
+/// Where a layer's state lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LayerSlot {
+    /// Keys and values: group, and index of the layer inside the group.
+    Kv {
+        /// Index into [`CachePlan::groups`].
+        group: usize,
+        /// Index into [`KvGroup::widths`].
+        index: usize,
+    },
+    /// Recurrent state: index into [`CachePlan::recurrent`].
+    Recurrent {
+        /// Index into [`CachePlan::recurrent`].
+        index: usize,
+    },
+}
+
+/// The state that a model needs, by layer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CachePlan {
+    /// One entry per layer of the model.
+    pub layers: Vec<LayerSlot>,
+    /// Groups of attention layers, by window.
+    pub groups: Vec<KvGroup>,
+    /// Recurrent layers.
+    pub recurrent: Vec<RecurrentState>,
+}
+
+impl CachePlan {
+    /// The plan for a model.
+    pub fn new(spec: &ArchSpec) -> Self {
+        let mut plan = Self { layers: Vec::new(), groups: Vec::new(), recurrent: Vec::new() };
+        for layer in &spec.layers {
+            let slot = match &layer.mixer {
+                MixerSpec::Attention(attention) => {
+                    let width = attention.n_kv_heads * attention.head_dim;
+                    plan.add_kv(attention.window, (width, width))
+                }
+                MixerSpec::ShortConv(conv) => plan.add_recurrent(conv.state_len()),
+            };
+            plan.layers.push(slot);
+        }
+        plan
+    }
+
+    /// Bytes that `n_tokens` of one sequence take at `bytes_per_element`, whole blocks counted.
+    pub fn bytes(&self, n_tokens: usize, bytes_per_element: usize) -> u64 {
+        let kv: usize = self
+            .groups
+            .iter()
+            .map(|group| {
+                let held = group.window.map_or(n_tokens, |window| n_tokens.min(window + super::BLOCK_LEN));
+                held.next_multiple_of(super::BLOCK_LEN) * group.widths.iter().map(|(k, v)| k + v).sum::<usize>()
+            })
+            .sum();
+        let recurrent: usize = self.recurrent.iter().map(|state| state.len).sum();
+        (kv as u64 * bytes_per_element as u64) + recurrent as u64 * 4
+    }
+
+    fn add_kv(&mut self, window: Option<usize>, width: (usize, usize)) -> LayerSlot {
+        let group = self.groups.iter().position(|group| group.window == window).unwrap_or_else(|| {
+            self.groups.push(KvGroup { window, widths: Vec::new() });
+            self.groups.len() - 1
+        });
+        self.groups[group].widths.push(width);
+        LayerSlot::Kv { group, index: self.groups[group].widths.len() - 1 }
+    }
+
+    fn add_recurrent(&mut self, len: usize) -> LayerSlot {
+        self.recurrent.push(RecurrentState { len });
+        LayerSlot::Recurrent { index: self.recurrent.len() - 1 }
+    }
+}

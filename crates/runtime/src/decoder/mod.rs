@@ -1,0 +1,256 @@
+//! The one forward pass.
+//!
+//! 1. [`Decoder::load`] turns an [`ArchSpec`](crate::spec::ArchSpec) and a checkpoint into layers of
+//!    a backend's weights; each tensor that is expected must be there with its shape, and each one
+//!    that is there must be expected.
+//! 2. [`Model::start`] opens a sequence.
+//! 3. [`Model::forward`] runs a list of [`Step`]s, any mix of prefill and decode, and returns the
+//!    logits of the rows that asked for them.
+
+mod layer;
+mod load;
+
+use thiserror::Error;
+
+use crate::{
+    backend::{Backend, BackendError, Batch, Span},
+    cache::{Cache, CacheCopy, CacheError, SeqId},
+    spec::{ArchSpec, RopeTable},
+    weights::{Checkpoint, WeightsError},
+};
+use layer::{Buffers, Layer};
+
+/// Why a model could not be loaded or run.
+#[derive(Debug, Error)]
+pub enum DecoderError {
+    /// A tensor that the architecture needs is absent.
+    #[error("tensor \"{name}\" is missing (hint: the file is incomplete, or of another architecture than {family})")]
+    MissingTensor {
+        /// Name.
+        name: String,
+        /// Family.
+        family: String,
+    },
+    /// A tensor has another shape than the architecture needs.
+    #[error("tensor \"{name}\" has shape {found:?}, expected {expected:?} (hint: the weights do not fit the configuration beside them)")]
+    Shape {
+        /// Name.
+        name: String,
+        /// Shape in the file.
+        found: Vec<usize>,
+        /// Shape that the configuration asks for.
+        expected: Vec<usize>,
+    },
+    /// Tensors that no part of the architecture claims.
+    #[error("{count} tensors are not part of a {family} model, among them \"{first}\" (hint: running without them would give wrong answers)")]
+    UnclaimedTensors {
+        /// How many.
+        count: usize,
+        /// One of them.
+        first: String,
+        /// Family.
+        family: String,
+    },
+    /// A token id that the embedding does not have.
+    #[error("token id {id} is outside the vocabulary of {vocab_size}")]
+    TokenOutOfRange {
+        /// Id.
+        id: u32,
+        /// Rows of the embedding.
+        vocab_size: usize,
+    },
+    /// A sequence would outgrow the positions that the model knows.
+    #[error("{len} tokens do not fit the model's context of {context_len}")]
+    ContextExceeded {
+        /// Tokens after the step.
+        len: usize,
+        /// Positions.
+        context_len: usize,
+    },
+    /// From the cache.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    /// From the device.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    /// From the files.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+}
+
+/// Tokens to append to one sequence.
+#[derive(Debug, Clone, Copy)]
+pub struct Step<'a> {
+    /// The sequence.
+    pub sequence: SeqId,
+    /// One token (decode) or many (prefill).
+    pub tokens: &'a [u32],
+    /// Which of them want logits.
+    pub logits: LogitsFor,
+}
+
+/// Rows that want logits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogitsFor {
+    /// None: a chunk of a prompt before its last.
+    None,
+    /// The last token.
+    Last,
+    /// Every token.
+    All,
+}
+
+/// A loaded model, whatever device it runs on.
+pub trait Model: Send {
+    /// What it is.
+    fn spec(&self) -> &ArchSpec;
+    /// Sequences and blocks.
+    fn cache(&self) -> &Cache;
+    /// Opens a sequence that is expected to grow to `planned_len` tokens.
+    fn start(&mut self, planned_len: usize) -> Result<SeqId, DecoderError>;
+    /// A second sequence with the same past, at the cost of no copy.
+    fn fork(&mut self, sequence: SeqId) -> Result<SeqId, DecoderError>;
+    /// Forgets the tokens of a sequence from `len` on.
+    fn truncate(&mut self, sequence: SeqId, len: usize) -> Result<(), DecoderError>;
+    /// Ends a sequence.
+    fn free(&mut self, sequence: SeqId) -> Result<(), DecoderError>;
+    /// Appends tokens and returns logits, `[rows, vocab_size]` in the order of the steps.
+    ///
+    /// On an error of the device the sequences of the failed steps are in no defined state: free
+    /// them. All other errors are found before anything has changed.
+    fn forward(&mut self, steps: &[Step<'_>]) -> Result<&[f32], DecoderError>;
+}
+
+/// A model on the backend `B`.
+pub struct Decoder<B: Backend> {
+    backend: B,
+    spec: ArchSpec,
+    ropes: Vec<RopeTable>,
+    embedding: B::Weight,
+    layers: Vec<Layer<B::Weight>>,
+    final_norm: B::Weight,
+    head: Option<B::Weight>,
+    cache: Cache,
+    state: B::State,
+    buffers: Buffers<B::Buffer>,
+    copies: Vec<CacheCopy>,
+    plan: StepPlan,
+    logits: Vec<f32>,
+}
+
+/// The rows of a forward pass. Kept between passes for its memory.
+#[derive(Debug, Default)]
+struct StepPlan {
+    tokens: Vec<u32>,
+    spans: Vec<Span>,
+    logits_rows: Vec<usize>,
+}
+
+impl<B: Backend> Decoder<B> {
+    /// Loads a model with room for `max_tokens` tokens in `max_sequences` sequences.
+    pub fn load(
+        backend: B,
+        spec: ArchSpec,
+        checkpoint: &Checkpoint,
+        max_tokens: usize,
+        max_sequences: usize,
+    ) -> Result<Self, DecoderError> {
+        load::load(backend, spec, checkpoint, max_tokens, max_sequences)
+    }
+
+    /// Checks the steps and makes room in the cache.
+    fn plan(&mut self, steps: &[Step<'_>]) -> Result<(), DecoderError> {
+        let plan = &mut self.plan;
+        plan.tokens.clear();
+        plan.spans.clear();
+        plan.logits_rows.clear();
+        for step in steps {
+            let position = self.cache.sequence(step.sequence)?.len();
+            let len = position + step.tokens.len();
+            if len > self.spec.context_len {
+                return Err(DecoderError::ContextExceeded { len, context_len: self.spec.context_len });
+            }
+            let vocab_size = self.spec.vocab_size;
+            if let Some(&id) = step.tokens.iter().find(|&&id| id as usize >= vocab_size) {
+                return Err(DecoderError::TokenOutOfRange { id, vocab_size });
+            }
+            let first_row = plan.tokens.len();
+            plan.tokens.extend_from_slice(step.tokens);
+            plan.spans.push(Span { sequence: step.sequence, first_row, len: step.tokens.len(), position });
+            match step.logits {
+                LogitsFor::None => {}
+                LogitsFor::Last => plan.logits_rows.extend((first_row..plan.tokens.len()).next_back()),
+                LogitsFor::All => plan.logits_rows.extend(first_row..plan.tokens.len()),
+            }
+        }
+        plan.spans.retain(|span| span.len > 0);
+        for (done, span) in plan.spans.iter().enumerate() {
+            if let Err(full) = self.cache.append(span.sequence, span.len, &mut self.copies) {
+                for undo in &plan.spans[..done] {
+                    // Only what was appended a moment ago is taken back, which no window has lost.
+                    self.cache.truncate(undo.sequence, undo.position).ok();
+                }
+                return Err(full.into());
+            }
+        }
+        Ok(())
+    }
+
+    fn run(&mut self) -> Result<(), BackendError> {
+        self.backend.copy(&self.copies, &mut self.state)?;
+        self.copies.clear();
+        let batch = Batch { spans: &self.plan.spans, cache: &self.cache };
+        let buffers = &mut self.buffers;
+        self.backend.embed(&self.embedding, &self.plan.tokens, self.spec.embed_scale, &mut buffers.residual)?;
+        for (layer, spec) in self.layers.iter().zip(&self.spec.layers) {
+            layer.forward(&self.backend, spec, self.spec.norm, &self.ropes, &batch, &mut self.state, buffers)?;
+        }
+        if self.plan.logits_rows.is_empty() {
+            return Ok(());
+        }
+        self.backend.norm(&buffers.residual, &self.final_norm, self.spec.norm, &mut buffers.normed)?;
+        let head = self.head.as_ref().unwrap_or(&self.embedding);
+        self.backend.logits(&buffers.normed, &self.plan.logits_rows, head, self.spec.logit_softcap, &mut self.logits)
+    }
+}
+
+impl<B> Model for Decoder<B>
+where
+    B: Backend + Send,
+    B::Buffer: Send,
+    B::Weight: Send,
+    B::State: Send,
+{
+    fn spec(&self) -> &ArchSpec {
+        &self.spec
+    }
+
+    fn cache(&self) -> &Cache {
+        &self.cache
+    }
+
+    fn start(&mut self, planned_len: usize) -> Result<SeqId, DecoderError> {
+        Ok(self.cache.start(planned_len, &mut self.copies)?)
+    }
+
+    fn fork(&mut self, sequence: SeqId) -> Result<SeqId, DecoderError> {
+        Ok(self.cache.fork(sequence, &mut self.copies)?)
+    }
+
+    fn truncate(&mut self, sequence: SeqId, len: usize) -> Result<(), DecoderError> {
+        Ok(self.cache.truncate(sequence, len)?)
+    }
+
+    fn free(&mut self, sequence: SeqId) -> Result<(), DecoderError> {
+        Ok(self.cache.free(sequence)?)
+    }
+
+    fn forward(&mut self, steps: &[Step<'_>]) -> Result<&[f32], DecoderError> {
+        self.logits.clear();
+        self.plan(steps)?;
+        if !self.plan.spans.is_empty() {
+            self.run()?;
+        }
+        Ok(&self.logits)
+    }
+}
