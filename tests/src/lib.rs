@@ -2,3 +2,4 @@
 #![forbid(unsafe_code)]
 
 pub mod gguf_writer;
+pub mod oracle;

@@ -196,7 +196,7 @@ impl<B: Backend> Loader<'_, B> {
             }
             let stack = self.tensor(role, Some(layer_idx), None, "weight")?;
             check_shape(&stack, &[spec.n_experts, shape[0], shape[1]])?;
-            let one = |expert| Ok(self.backend.weight(&stack.slice_outer(expert..expert + 1)?.squeeze_outer())?);
+            let one = |expert| Ok(self.backend.weight(&stack.index_outer(expert)?)?);
             (0..spec.n_experts).map(one).collect()
         };
         Ok(Experts {

@@ -266,7 +266,7 @@ impl<'a> Reader<'a> {
 
     fn yarn_attention_factor(&self, factor: f64) -> Result<Option<f64>, SpecError> {
         let given = self.number("attention_factor")?;
-        let weight = |key| Ok(self.number(key)?.filter(|weight| *weight != 0.0));
+        let weight = |key| -> Result<Option<f64>, SpecError> { Ok(self.number(key)?.filter(|weight| *weight != 0.0)) };
         let both = weight("mscale")?.zip(weight("mscale_all_dim")?);
         Ok(given.or(both.map(|(one, all)| yarn_mscale(factor, one) / yarn_mscale(factor, all))))
     }

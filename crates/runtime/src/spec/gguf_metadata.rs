@@ -217,8 +217,7 @@ impl Reader<'_> {
     /// A small table among the tensors.
     fn factors(&self, name: &str) -> Result<Option<Vec<f32>>, SpecError> {
         let Some(tensor) = self.checkpoint.tensor(name) else { return Ok(None) };
-        let mut values = vec![0.0; tensor.shape().iter().product()];
-        tensor.read_rows(0..tensor.n_rows(), &mut values)?;
+        let values = tensor.to_vec();
         match values.iter().find(|value| !(**value > 0.0)) {
             None => Ok(Some(values)),
             Some(value) => Err(SpecError::Invalid {
@@ -270,10 +269,8 @@ impl Reader<'_> {
     fn flags(&self, key: &str) -> Result<Option<Vec<bool>>, SpecError> {
         let value = self.metadata.get(&self.key(key)).and_then(|value| value.as_array());
         let Some(array) = value else { return Ok(None) };
-        match array.to_bools() {
-            Some(flags) => Ok(Some(flags)),
-            None => Ok(self.layer_list(key)?.map(|list| list.iter().map(|flag| *flag != 0).collect())),
-        }
+        let flags = array.values().map(|flag| flag.as_bool().or_else(|| flag.as_u64().map(|flag| flag != 0)));
+        flags.collect::<Option<_>>().map(Some).ok_or_else(|| self.invalid(key, format!("{array:?}"), "flags".into()))
     }
 
     fn missing(&self, key: &str) -> SpecError {

@@ -212,6 +212,17 @@ impl MappedTensor {
         })
     }
 
+    /// The part `index` of the outermost dimension, with that dimension dropped: one expert of a
+    /// stack, as a matrix.
+    ///
+    /// # Errors
+    /// As [`slice_outer`](Self::slice_outer).
+    pub fn index_outer(&self, index: usize) -> Result<Self> {
+        let mut one = self.slice_outer(index..index + 1)?;
+        one.shape = one.shape[1..].into();
+        Ok(one)
+    }
+
     fn try_slice(&self, range: &Range<usize>) -> Option<Self> {
         let (outer, inner) = self.shape.split_first()?;
         if range.start > range.end || range.end > *outer {

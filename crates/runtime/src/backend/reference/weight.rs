@@ -24,9 +24,7 @@ impl Weight {
         if tensor.shape().len() > 1 {
             return Ok(Self::Matrix(tensor.clone()));
         }
-        let mut values = vec![0.0; tensor.shape().iter().product()];
-        tensor.read_rows(0..1, &mut values)?;
-        wrap("load", || Ok(Self::Vector(Tensor::new(values, &Device::Cpu)?)))
+        wrap("load", || Ok(Self::Vector(Tensor::new(tensor.to_vec(), &Device::Cpu)?)))
     }
 
     /// The vector inside.
@@ -40,19 +38,16 @@ impl Weight {
     /// A whole small matrix, widened. `[out * in]`
     pub(super) fn dense(&self) -> CandleResult<Vec<f32>> {
         let matrix = self.matrix().map_err(candle_core::Error::wrap)?;
-        let n_rows = matrix.shape()[0];
-        let mut values = vec![0.0; n_rows * row_width(matrix)];
-        matrix.read_rows(0..n_rows, &mut values).map_err(candle_core::Error::wrap)?;
-        Ok(values)
+        Ok(matrix.to_vec())
     }
 
     /// Some rows of a matrix. `[rows.len(), in]`
     pub(super) fn rows(&self, rows: &[u32]) -> Result<Tensor, BackendError> {
         let matrix = self.matrix()?;
-        let width = row_width(matrix);
+        let width = matrix.row_len();
         let mut values = vec![0.0; rows.len() * width];
         for (&row, out) in rows.iter().zip(values.chunks_exact_mut(width)) {
-            matrix.read_rows(row as usize..row as usize + 1, out)?;
+            matrix.read_rows(row as usize..row as usize + 1, out);
         }
         wrap("embed", || Tensor::from_vec(values, (rows.len(), width), &Device::Cpu))
     }
@@ -60,7 +55,7 @@ impl Weight {
     /// `x @ selfᵀ`. `[n, in]` → `[n, out]`
     pub(super) fn matmul(&self, x: &Tensor) -> Result<Tensor, BackendError> {
         let matrix = self.matrix()?;
-        let (n_rows, width) = (matrix.shape()[0], row_width(matrix));
+        let (n_rows, width) = (matrix.n_rows(), matrix.row_len());
         let step = (CHUNK_LEN / width).max(1);
         let x = wrap("linear", || x.contiguous())?;
         let parts: Vec<Tensor> = (0..n_rows.div_ceil(step))
@@ -69,7 +64,7 @@ impl Weight {
                 let rows = part * step..((part + 1) * step).min(n_rows);
                 let n = rows.len();
                 let mut values = vec![0.0; n * width];
-                matrix.read_rows(rows, &mut values)?;
+                matrix.read_rows(rows, &mut values);
                 wrap("linear", || x.matmul(&Tensor::from_vec(values, (n, width), &Device::Cpu)?.t()?))
             })
             .collect::<Result<_, BackendError>>()?;
@@ -84,8 +79,4 @@ impl Weight {
             }
         }
     }
-}
-
-fn row_width(matrix: &MappedTensor) -> usize {
-    matrix.shape()[1..].iter().product()
 }
