@@ -56,7 +56,7 @@ pub fn cases(golden: &Path) -> Vec<Case> {
 
 /// Loads a model on the reference backend, with room for a few sequences.
 pub fn load(checkpoint: &Checkpoint, spec: ArchSpec) -> Decoder<Reference> {
-    Decoder::load(Reference, spec, checkpoint, 4096, 8).unwrap_or_else(|error| panic!("{}: {error}", checkpoint.path().display()))
+    Decoder::load(Reference::default(), spec, checkpoint, 4096, 8).unwrap_or_else(|error| panic!("{}: {error}", checkpoint.path().display()))
 }
 
 /// Appends tokens to a new sequence in chunks; all logits. `planned` is the length it will reach.

@@ -26,6 +26,9 @@ impl Hyper {
         let model_type = text.string("model_type")?.or(outer.string("model_type")?);
         let family = Family::by_model_type(model_type.ok_or_else(|| missing("model_type"))?)?;
         let mut hyper = text.hyper(family)?;
+        if outer.0.contains_key("text_config") && !family.wrapper_caps_logits {
+            hyper.logit_softcap = None;
+        }
         hyper.tied_head = text.flag("tie_word_embeddings")?.or(outer.flag("tie_word_embeddings")?);
         Ok((family, hyper))
     }

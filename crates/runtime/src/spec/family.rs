@@ -32,6 +32,9 @@ pub struct Family {
     /// The embedding is scaled by the square root of the hidden size.
     #[serde(default)]
     pub scaled_embedding: bool,
+    /// Whether the multimodal wrapper of the family caps its logits as the text model does.
+    #[serde(default = "yes")]
+    pub wrapper_caps_logits: bool,
     /// Width of a head where the configuration has none and it is not hidden size / heads.
     pub head_dim: Option<usize>,
     /// Matrices that are stored as one.
@@ -251,4 +254,8 @@ fn default_activation() -> Activation {
 
 fn default_qk_norm() -> QkNorm {
     QkNorm::None
+}
+
+fn yes() -> bool {
+    true
 }

@@ -25,7 +25,30 @@ use crate::{
 
 /// The backend.
 #[derive(Debug, Default)]
-pub struct Reference;
+pub struct Reference {
+    threads: Option<rayon::ThreadPool>,
+}
+
+impl Reference {
+    /// A backend on its own threads; `None`: on the threads that the whole process shares.
+    ///
+    /// # Errors
+    /// When the system gives no threads.
+    pub fn new(threads: Option<usize>) -> Result<Self, BackendError> {
+        let pool = |n| rayon::ThreadPoolBuilder::new().num_threads(n).build();
+        let threads = threads.map(pool).transpose();
+        let message = |error: rayon::ThreadPoolBuildError| error.to_string();
+        let device = |message| BackendError::Device { device: "reference", operation: "start threads", message };
+        Ok(Self { threads: threads.map_err(message).map_err(device)? })
+    }
+
+    fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        match &self.threads {
+            Some(threads) => threads.install(work),
+            None => work(),
+        }
+    }
+}
 
 /// A tensor that the next operation replaces.
 #[derive(Debug)]
@@ -63,7 +86,7 @@ impl Backend for Reference {
     }
 
     fn linear(&self, x: &Buffer, linear: &Linear<Weight>, out: &mut Buffer) -> Result<(), BackendError> {
-        let product = linear.weight.matmul(&x.0)?;
+        let product = self.run(|| linear.weight.matmul(&x.0))?;
         wrap("linear", || match &linear.bias {
             Some(bias) => set(out, product.broadcast_add(bias.vector()?)?),
             None => set(out, product),
@@ -78,7 +101,7 @@ impl Backend for Reference {
         state: &mut State,
         out: &mut Buffer,
     ) -> Result<(), BackendError> {
-        wrap("attention", || set(out, attention::attention(layer, [&q.0, &k.0, &v.0], batch, state)?))
+        self.run(|| wrap("attention", || set(out, attention::attention(layer, [&q.0, &k.0, &v.0], batch, state)?)))
     }
 
     fn recurrent(
@@ -103,7 +126,7 @@ impl Backend for Reference {
         x: &Buffer,
         out: &mut Buffer,
     ) -> Result<(), BackendError> {
-        let sum = experts::experts(spec, experts, &x.0)?;
+        let sum = self.run(|| experts::experts(spec, experts, &x.0))?;
         wrap("experts", || set(out, sum))
     }
 
@@ -120,7 +143,7 @@ impl Backend for Reference {
         out: &mut Vec<f32>,
     ) -> Result<(), BackendError> {
         let chosen = wrap("logits", || select_rows(&x.0, rows))?;
-        let logits = head.matmul(&chosen)?;
+        let logits = self.run(|| head.matmul(&chosen))?;
         wrap("logits", || {
             let logits = match softcap.map(f64::from) {
                 Some(cap) => (logits.affine(1.0 / cap, 0.0)?.tanh()? * cap)?,
