@@ -12,7 +12,9 @@ use safetensors::SafeTensors;
 
 /// `shared/PART` beside the workspace, or `None` (with a line that says so) where it is absent.
 pub fn shared(part: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared").join(part);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../shared")
+        .join(part);
     if !path.exists() {
         println!("skipped: {} is not there", path.display());
         return None;
@@ -33,15 +35,22 @@ pub struct Case {
 
 /// Reads `prompt_i`, `logits_i`, `greedy_i` for i = 0, 1, ...
 pub fn cases(golden: &Path) -> Vec<Case> {
-    let bytes = std::fs::read(golden).unwrap_or_else(|error| panic!("{}: {error}", golden.display()));
+    let bytes =
+        std::fs::read(golden).unwrap_or_else(|error| panic!("{}: {error}", golden.display()));
     let tensors = SafeTensors::deserialize(&bytes).expect("a golden file");
     let ids = |name: String| -> Option<Vec<u32>> {
         let data = tensors.tensor(&name).ok()?.data().to_vec();
-        Some(data.chunks_exact(8).map(|id| i64::from_le_bytes(id.try_into().expect("8 bytes")) as u32).collect())
+        Some(
+            data.chunks_exact(8)
+                .map(|id| i64::from_le_bytes(id.try_into().expect("8 bytes")) as u32)
+                .collect(),
+        )
     };
     let floats = |name: String| -> Vec<f32> {
         let data = tensors.tensor(&name).expect("logits").data().to_vec();
-        data.chunks_exact(4).map(|value| f32::from_le_bytes(value.try_into().expect("4 bytes"))).collect()
+        data.chunks_exact(4)
+            .map(|value| f32::from_le_bytes(value.try_into().expect("4 bytes")))
+            .collect()
     };
     (0..)
         .map_while(|i| {
@@ -56,15 +65,25 @@ pub fn cases(golden: &Path) -> Vec<Case> {
 
 /// Loads a model on the reference backend, with room for a few sequences.
 pub fn load(checkpoint: &Checkpoint, spec: ArchSpec) -> Decoder<Reference> {
-    Decoder::load(Reference::default(), spec, checkpoint, 4096, 8).unwrap_or_else(|error| panic!("{}: {error}", checkpoint.path().display()))
+    Decoder::load(Reference::default(), spec, checkpoint, 4096, 8)
+        .unwrap_or_else(|error| panic!("{}: {error}", checkpoint.path().display()))
 }
 
 /// Appends tokens to a new sequence in chunks; all logits. `planned` is the length it will reach.
-pub fn logits_in_chunks(model: &mut dyn Model, tokens: &[u32], chunk: usize, planned: usize) -> Vec<f32> {
+pub fn logits_in_chunks(
+    model: &mut dyn Model,
+    tokens: &[u32],
+    chunk: usize,
+    planned: usize,
+) -> Vec<f32> {
     let sequence = model.start(planned).expect("a sequence");
     let mut logits = Vec::new();
     for tokens in tokens.chunks(chunk) {
-        let step = Step { sequence, tokens, logits: LogitsFor::All };
+        let step = Step {
+            sequence,
+            tokens,
+            logits: LogitsFor::All,
+        };
         logits.extend_from_slice(model.forward(&[step]).expect("a forward pass"));
     }
     model.free(sequence).expect("the sequence");
@@ -77,7 +96,11 @@ pub fn greedy(model: &mut dyn Model, prompt: &[u32], n: usize) -> Vec<u32> {
     let mut out = Vec::new();
     let mut next = prompt.to_vec();
     while out.len() < n {
-        let step = Step { sequence, tokens: &next, logits: LogitsFor::Last };
+        let step = Step {
+            sequence,
+            tokens: &next,
+            logits: LogitsFor::Last,
+        };
         let token = argmax(model.forward(&[step]).expect("a forward pass"));
         out.push(token);
         next = vec![token];
@@ -90,14 +113,21 @@ pub fn greedy(model: &mut dyn Model, prompt: &[u32], n: usize) -> Vec<u32> {
 pub fn worst_relative_error(a: &[f32], b: &[f32], width: usize) -> f64 {
     assert_eq!(a.len(), b.len(), "as many logits as expected");
     let norm = |row: &mut dyn Iterator<Item = f64>| row.map(|x| x * x).sum::<f64>().sqrt();
-    let rows = a.chunks_exact(width).zip(b.chunks_exact(width)).map(|(a, b)| {
-        let difference = norm(&mut a.iter().zip(b).map(|(a, b)| f64::from(a - b)));
-        difference / norm(&mut b.iter().map(|&b| f64::from(b)))
-    });
+    let rows = a
+        .chunks_exact(width)
+        .zip(b.chunks_exact(width))
+        .map(|(a, b)| {
+            let difference = norm(&mut a.iter().zip(b).map(|(a, b)| f64::from(a - b)));
+            difference / norm(&mut b.iter().map(|&b| f64::from(b)))
+        });
     rows.fold(0.0, f64::max)
 }
 
 fn argmax(logits: &[f32]) -> u32 {
-    let best = logits.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).expect("logits");
+    let best = logits
+        .iter()
+        .enumerate()
+        .max_by(|a, b| a.1.total_cmp(b.1))
+        .expect("logits");
     best.0 as u32
 }

@@ -55,11 +55,28 @@ pub trait Backend {
     /// Copies blocks and slots, in order, before anything else of a step.
     fn copy(&self, copies: &[CacheCopy], state: &mut Self::State) -> Result<(), BackendError>;
     /// `out[i] = scale * table[tokens[i]]`. Token ids were checked against the table.
-    fn embed(&self, table: &Self::Weight, tokens: &[u32], scale: f32, out: &mut Self::Buffer) -> Result<(), BackendError>;
+    fn embed(
+        &self,
+        table: &Self::Weight,
+        tokens: &[u32],
+        scale: f32,
+        out: &mut Self::Buffer,
+    ) -> Result<(), BackendError>;
     /// `out = x / rms(x) * (offset + weight)`.
-    fn norm(&self, x: &Self::Buffer, weight: &Self::Weight, spec: NormSpec, out: &mut Self::Buffer) -> Result<(), BackendError>;
+    fn norm(
+        &self,
+        x: &Self::Buffer,
+        weight: &Self::Weight,
+        spec: NormSpec,
+        out: &mut Self::Buffer,
+    ) -> Result<(), BackendError>;
     /// `out = x @ weightᵀ + bias`.
-    fn linear(&self, x: &Self::Buffer, linear: &Linear<Self::Weight>, out: &mut Self::Buffer) -> Result<(), BackendError>;
+    fn linear(
+        &self,
+        x: &Self::Buffer,
+        linear: &Linear<Self::Weight>,
+        out: &mut Self::Buffer,
+    ) -> Result<(), BackendError>;
     /// Norm and position encoding of queries and keys, append to the cache, attention.
     fn attention(
         &self,
@@ -79,7 +96,12 @@ pub trait Backend {
         out: &mut Self::Buffer,
     ) -> Result<(), BackendError>;
     /// `gate = activation(gate) * up`.
-    fn gated(&self, activation: Activation, gate: &mut Self::Buffer, up: &Self::Buffer) -> Result<(), BackendError>;
+    fn gated(
+        &self,
+        activation: Activation,
+        gate: &mut Self::Buffer,
+        up: &Self::Buffer,
+    ) -> Result<(), BackendError>;
     /// Routes each row of `x` to its experts and sums what they say.
     fn experts(
         &self,

@@ -57,7 +57,9 @@ pub enum CacheCopy {
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum CacheError {
     /// The block pool of a group is exhausted.
-    #[error("the KV cache is full: {needed} more blocks of {BLOCK_LEN} tokens needed, {free} free (hint: raise --context or end other sequences)")]
+    #[error(
+        "the KV cache is full: {needed} more blocks of {BLOCK_LEN} tokens needed, {free} free (hint: raise --context or end other sequences)"
+    )]
     Full {
         /// Blocks that the request needs.
         needed: usize,
@@ -71,7 +73,9 @@ pub enum CacheError {
     #[error("sequence {0:?} is not in the cache")]
     Unknown(SeqId),
     /// Rolling back further than the windows (or a recurrent state) remember.
-    #[error("cannot roll back from {len} to {to} tokens: the cache no longer holds what came before (hint: take a fork before the part that may be undone)")]
+    #[error(
+        "cannot roll back from {len} to {to} tokens: the cache no longer holds what came before (hint: take a fork before the part that may be undone)"
+    )]
     Forgotten {
         /// Present length.
         len: usize,
@@ -130,7 +134,11 @@ impl Cache {
     /// A cache for `max_tokens` tokens in all sequences together and `max_sequences` sequences.
     pub fn new(plan: CachePlan, max_tokens: usize, max_sequences: usize) -> Self {
         let n_blocks = max_tokens.div_ceil(BLOCK_LEN) + max_sequences;
-        let slots = if plan.recurrent.is_empty() { 0 } else { max_sequences };
+        let slots = if plan.recurrent.is_empty() {
+            0
+        } else {
+            max_sequences
+        };
         Self {
             blocks: plan.groups.iter().map(|_| Pool::new(n_blocks)).collect(),
             slots: Pool::new(slots),
@@ -155,7 +163,11 @@ impl Cache {
     /// Opens an empty sequence that is expected to grow to `planned_len` tokens.
     ///
     /// Returns the copies (here: clearing a slot) that the backend must do before the next forward.
-    pub fn start(&mut self, planned_len: usize, copies: &mut Vec<CacheCopy>) -> Result<SeqId, CacheError> {
+    pub fn start(
+        &mut self,
+        planned_len: usize,
+        copies: &mut Vec<CacheCopy>,
+    ) -> Result<SeqId, CacheError> {
         let slot = self.take_slot()?;
         copies.extend(slot.map(|slot| CacheCopy::ClearSlot { slot }));
         Ok(self.insert(Sequence {
@@ -182,12 +194,28 @@ impl Cache {
 
     /// Makes room for `n` more tokens: takes blocks, lets go of blocks that no window reaches any
     /// more, and lists the copies that keep shared blocks apart. On error nothing has changed.
-    pub fn append(&mut self, id: SeqId, n: usize, copies: &mut Vec<CacheCopy>) -> Result<(), CacheError> {
-        let mut sequence = self.sequences.get_mut(id.0 as usize).and_then(Option::take).ok_or(CacheError::Unknown(id))?;
+    pub fn append(
+        &mut self,
+        id: SeqId,
+        n: usize,
+        copies: &mut Vec<CacheCopy>,
+    ) -> Result<(), CacheError> {
+        let mut sequence = self
+            .sequences
+            .get_mut(id.0 as usize)
+            .and_then(Option::take)
+            .ok_or(CacheError::Unknown(id))?;
         let fits = self.check_room(&sequence, n);
         if fits.is_ok() && n > 0 {
             for (group, pool) in self.blocks.iter_mut().enumerate() {
-                sequence.tables[group].append(group, sequence.len, n, self.plan.groups[group].window, pool, copies);
+                sequence.tables[group].append(
+                    group,
+                    sequence.len,
+                    n,
+                    self.plan.groups[group].window,
+                    pool,
+                    copies,
+                );
             }
             sequence.len += n;
         }
@@ -201,13 +229,24 @@ impl Cache {
     /// [`CacheError::Forgotten`] where a window has already let go of what position `len` attends
     /// to, or where the model has recurrent state (fork before the part that may be undone).
     pub fn truncate(&mut self, id: SeqId, len: usize) -> Result<(), CacheError> {
-        let sequence = self.sequences.get_mut(id.0 as usize).and_then(Option::as_mut).ok_or(CacheError::Unknown(id))?;
+        let sequence = self
+            .sequences
+            .get_mut(id.0 as usize)
+            .and_then(Option::as_mut)
+            .ok_or(CacheError::Unknown(id))?;
         if len >= sequence.len {
             return Ok(());
         }
-        let held = sequence.tables.iter().zip(&self.plan.groups).all(|(table, group)| table.holds(len, group.window));
-        if !held || (sequence.slot.is_some() && len > 0) {
-            return Err(CacheError::Forgotten { len: sequence.len, to: len });
+        let held = sequence
+            .tables
+            .iter()
+            .zip(&self.plan.groups)
+            .all(|(table, group)| table.holds(len, group.window));
+        if !held || sequence.slot.is_some() {
+            return Err(CacheError::Forgotten {
+                len: sequence.len,
+                to: len,
+            });
         }
         for (table, pool) in sequence.tables.iter_mut().zip(&mut self.blocks) {
             table.truncate(len, pool);
@@ -218,7 +257,11 @@ impl Cache {
 
     /// Gives back everything that the sequence held.
     pub fn free(&mut self, id: SeqId) -> Result<(), CacheError> {
-        let mut sequence = self.sequences.get_mut(id.0 as usize).and_then(Option::take).ok_or(CacheError::Unknown(id))?;
+        let mut sequence = self
+            .sequences
+            .get_mut(id.0 as usize)
+            .and_then(Option::take)
+            .ok_or(CacheError::Unknown(id))?;
         for (table, pool) in sequence.tables.iter_mut().zip(&mut self.blocks) {
             table.truncate(0, pool);
         }
@@ -230,14 +273,22 @@ impl Cache {
 
     /// Tokens that still fit into the fullest group.
     pub fn free_tokens(&self) -> usize {
-        self.blocks.iter().map(Pool::free).min().unwrap_or(usize::MAX / BLOCK_LEN) * BLOCK_LEN
+        self.blocks
+            .iter()
+            .map(Pool::free)
+            .min()
+            .unwrap_or(usize::MAX / BLOCK_LEN)
+            * BLOCK_LEN
     }
 
     fn check_room(&self, sequence: &Sequence, n: usize) -> Result<(), CacheError> {
         for (group, pool) in self.blocks.iter().enumerate() {
             let needed = sequence.tables[group].blocks_needed(sequence.len, n, pool);
             if needed > pool.free() {
-                return Err(CacheError::Full { needed, free: pool.free() });
+                return Err(CacheError::Full {
+                    needed,
+                    free: pool.free(),
+                });
             }
         }
         Ok(())
@@ -247,14 +298,21 @@ impl Cache {
         if self.plan.recurrent.is_empty() {
             return Ok(None);
         }
-        self.slots.take().map(Some).ok_or(CacheError::NoSlot(self.slots.capacity()))
+        self.slots
+            .take()
+            .map(Some)
+            .ok_or(CacheError::NoSlot(self.slots.capacity()))
     }
 
     fn insert(&mut self, sequence: Sequence) -> SeqId {
-        let free = self.sequences.iter().position(Option::is_none).unwrap_or_else(|| {
-            self.sequences.push(None);
-            self.sequences.len() - 1
-        });
+        let free = self
+            .sequences
+            .iter()
+            .position(Option::is_none)
+            .unwrap_or_else(|| {
+                self.sequences.push(None);
+                self.sequences.len() - 1
+            });
         self.sequences[free] = Some(sequence);
         SeqId(u32::try_from(free).expect("fewer sequences than u32::MAX"))
     }

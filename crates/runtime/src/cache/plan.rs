@@ -49,7 +49,11 @@ pub struct CachePlan {
 impl CachePlan {
     /// The plan for a model.
     pub fn new(spec: &ArchSpec) -> Self {
-        let mut plan = Self { layers: Vec::new(), groups: Vec::new(), recurrent: Vec::new() };
+        let mut plan = Self {
+            layers: Vec::new(),
+            groups: Vec::new(),
+            recurrent: Vec::new(),
+        };
         for layer in &spec.layers {
             let slot = match &layer.mixer {
                 MixerSpec::Attention(attention) => {
@@ -69,8 +73,11 @@ impl CachePlan {
             .groups
             .iter()
             .map(|group| {
-                let held = group.window.map_or(n_tokens, |window| n_tokens.min(window + super::BLOCK_LEN));
-                held.next_multiple_of(super::BLOCK_LEN) * group.widths.iter().map(|(k, v)| k + v).sum::<usize>()
+                let held = group
+                    .window
+                    .map_or(n_tokens, |window| n_tokens.min(window + super::BLOCK_LEN));
+                held.next_multiple_of(super::BLOCK_LEN)
+                    * group.widths.iter().map(|(k, v)| k + v).sum::<usize>()
             })
             .sum();
         let recurrent: usize = self.recurrent.iter().map(|state| state.len).sum();
@@ -78,16 +85,28 @@ impl CachePlan {
     }
 
     fn add_kv(&mut self, window: Option<usize>, width: (usize, usize)) -> LayerSlot {
-        let group = self.groups.iter().position(|group| group.window == window).unwrap_or_else(|| {
-            self.groups.push(KvGroup { window, widths: Vec::new() });
-            self.groups.len() - 1
-        });
+        let group = self
+            .groups
+            .iter()
+            .position(|group| group.window == window)
+            .unwrap_or_else(|| {
+                self.groups.push(KvGroup {
+                    window,
+                    widths: Vec::new(),
+                });
+                self.groups.len() - 1
+            });
         self.groups[group].widths.push(width);
-        LayerSlot::Kv { group, index: self.groups[group].widths.len() - 1 }
+        LayerSlot::Kv {
+            group,
+            index: self.groups[group].widths.len() - 1,
+        }
     }
 
     fn add_recurrent(&mut self, len: usize) -> LayerSlot {
         self.recurrent.push(RecurrentState { len });
-        LayerSlot::Recurrent { index: self.recurrent.len() - 1 }
+        LayerSlot::Recurrent {
+            index: self.recurrent.len() - 1,
+        }
     }
 }

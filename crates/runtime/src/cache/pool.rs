@@ -11,7 +11,11 @@ pub(super) struct Pool {
 impl Pool {
     /// A pool of `capacity` free indices. Memory is taken as indices come into use.
     pub(super) fn new(capacity: usize) -> Self {
-        Self { owners: Vec::new(), free: Vec::new(), capacity }
+        Self {
+            owners: Vec::new(),
+            free: Vec::new(),
+            capacity,
+        }
     }
 
     pub(super) fn capacity(&self) -> usize {

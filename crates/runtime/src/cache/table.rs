@@ -23,7 +23,10 @@ impl BlockTable {
 
     /// The block and the place inside it of a position that is held.
     pub fn locate(&self, position: usize) -> (u32, usize) {
-        (self.blocks[position / BLOCK_LEN - self.dropped], position % BLOCK_LEN)
+        (
+            self.blocks[position / BLOCK_LEN - self.dropped],
+            position % BLOCK_LEN,
+        )
     }
 
     /// Free blocks that appending `n` tokens to a sequence of `len` takes, copies included.
@@ -55,7 +58,9 @@ impl BlockTable {
             // The first of the new tokens, at position `len`, still sees `window - 1` before it.
             let keep_from = (len + 1).saturating_sub(window) / BLOCK_LEN;
             let drop = keep_from.saturating_sub(self.dropped);
-            self.blocks.drain(..drop).for_each(|block| pool.release(block));
+            self.blocks
+                .drain(..drop)
+                .for_each(|block| pool.release(block));
             self.dropped += drop;
         }
     }
@@ -68,7 +73,9 @@ impl BlockTable {
 
     pub(super) fn truncate(&mut self, len: usize, pool: &mut Pool) {
         let keep = len.div_ceil(BLOCK_LEN).saturating_sub(self.dropped);
-        self.blocks.drain(keep.min(self.blocks.len())..).for_each(|block| pool.release(block));
+        self.blocks
+            .drain(keep.min(self.blocks.len())..)
+            .for_each(|block| pool.release(block));
         if self.blocks.is_empty() {
             self.dropped = len / BLOCK_LEN;
         }
@@ -77,6 +84,6 @@ impl BlockTable {
     /// The last block, if it is partly filled and somebody else holds it too.
     fn shared_tail(&self, len: usize, pool: &Pool) -> Option<usize> {
         let tail = (len / BLOCK_LEN).checked_sub(self.dropped)?;
-        (len % BLOCK_LEN != 0 && pool.is_shared(self.blocks[tail])).then_some(tail)
+        (!len.is_multiple_of(BLOCK_LEN) && pool.is_shared(self.blocks[tail])).then_some(tail)
     }
 }

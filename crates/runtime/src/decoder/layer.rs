@@ -1,7 +1,10 @@
 //! One layer: mixer and feed-forward, each with its norms, around the residual stream.
 
 use crate::{
-    backend::{AttentionLayer, Backend, BackendError, Batch, Experts, Linear, RecurrentLayer, RecurrentMixer},
+    backend::{
+        AttentionLayer, Backend, BackendError, Batch, Experts, Linear, RecurrentLayer,
+        RecurrentMixer,
+    },
     cache::LayerSlot,
     spec::{FfnSpec, LayerSpec, MixerSpec, NormSpec, RopeTable},
 };
@@ -18,12 +21,28 @@ pub(super) struct Layer<W> {
 }
 
 pub(super) enum Mixer<W> {
-    Attention { q: Linear<W>, k: Linear<W>, v: Linear<W>, output: Linear<W>, query_norm: Option<W>, key_norm: Option<W> },
-    ShortConv { input: Linear<W>, filter: W, filter_bias: Option<W>, output: Linear<W> },
+    Attention {
+        q: Linear<W>,
+        k: Linear<W>,
+        v: Linear<W>,
+        output: Linear<W>,
+        query_norm: Option<W>,
+        key_norm: Option<W>,
+    },
+    ShortConv {
+        input: Linear<W>,
+        filter: W,
+        filter_bias: Option<W>,
+        output: Linear<W>,
+    },
 }
 
 pub(super) enum Ffn<W> {
-    Gated { gate: Linear<W>, up: Linear<W>, down: Linear<W> },
+    Gated {
+        gate: Linear<W>,
+        up: Linear<W>,
+        down: Linear<W>,
+    },
     Experts(Experts<W>),
 }
 
@@ -62,9 +81,25 @@ impl<W> Layer<W> {
         state: &mut B::State,
         buffers: &mut Buffers<B::Buffer>,
     ) -> Result<(), BackendError> {
-        let x = input(backend, norm, self.mixer_norm.as_ref(), &buffers.residual, &mut buffers.normed)?;
+        let x = input(
+            backend,
+            norm,
+            self.mixer_norm.as_ref(),
+            &buffers.residual,
+            &mut buffers.normed,
+        )?;
         match (&self.mixer, &spec.mixer) {
-            (Mixer::Attention { q, k, v, output, query_norm, key_norm }, MixerSpec::Attention(spec)) => {
+            (
+                Mixer::Attention {
+                    q,
+                    k,
+                    v,
+                    output,
+                    query_norm,
+                    key_norm,
+                },
+                MixerSpec::Attention(spec),
+            ) => {
                 backend.linear(x, q, &mut buffers.q)?;
                 backend.linear(x, k, &mut buffers.k)?;
                 backend.linear(x, v, &mut buffers.v)?;
@@ -76,13 +111,34 @@ impl<W> Layer<W> {
                     norm,
                     slot: self.slot,
                 };
-                backend.attention(&layer, [&buffers.q, &buffers.k, &buffers.v], batch, state, &mut buffers.mixed)?;
+                backend.attention(
+                    &layer,
+                    [&buffers.q, &buffers.k, &buffers.v],
+                    batch,
+                    state,
+                    &mut buffers.mixed,
+                )?;
                 backend.linear(&buffers.mixed, output, &mut buffers.output)?;
             }
-            (Mixer::ShortConv { input, filter, filter_bias, output }, MixerSpec::ShortConv(spec)) => {
+            (
+                Mixer::ShortConv {
+                    input,
+                    filter,
+                    filter_bias,
+                    output,
+                },
+                MixerSpec::ShortConv(spec),
+            ) => {
                 backend.linear(x, input, &mut buffers.q)?;
-                let mixer = RecurrentMixer::ShortConv { spec, filter, bias: filter_bias.as_ref() };
-                let layer = RecurrentLayer { mixer, slot: self.slot };
+                let mixer = RecurrentMixer::ShortConv {
+                    spec,
+                    filter,
+                    bias: filter_bias.as_ref(),
+                };
+                let layer = RecurrentLayer {
+                    mixer,
+                    slot: self.slot,
+                };
                 backend.recurrent(&layer, &buffers.q, batch, state, &mut buffers.mixed)?;
                 backend.linear(&buffers.mixed, output, &mut buffers.output)?;
             }
@@ -90,7 +146,13 @@ impl<W> Layer<W> {
         }
         add_output(backend, norm, self.mixer_output_norm.as_ref(), buffers)?;
 
-        let x = input(backend, norm, self.ffn_norm.as_ref(), &buffers.residual, &mut buffers.normed)?;
+        let x = input(
+            backend,
+            norm,
+            self.ffn_norm.as_ref(),
+            &buffers.residual,
+            &mut buffers.normed,
+        )?;
         match (&self.ffn, &spec.ffn) {
             (Ffn::Gated { gate, up, down }, FfnSpec::Gated { activation, .. }) => {
                 backend.linear(x, gate, &mut buffers.gate)?;
@@ -98,7 +160,9 @@ impl<W> Layer<W> {
                 backend.gated(*activation, &mut buffers.gate, &buffers.up)?;
                 backend.linear(&buffers.gate, down, &mut buffers.output)?;
             }
-            (Ffn::Experts(experts), FfnSpec::Experts(spec)) => backend.experts(spec, experts, x, &mut buffers.output)?,
+            (Ffn::Experts(experts), FfnSpec::Experts(spec)) => {
+                backend.experts(spec, experts, x, &mut buffers.output)?
+            }
             _ => unreachable!("layers were loaded from this spec"),
         }
         add_output(backend, norm, self.ffn_output_norm.as_ref(), buffers)
@@ -114,7 +178,9 @@ fn input<'a, B: Backend>(
     normed: &'a mut B::Buffer,
 ) -> Result<&'a B::Buffer, BackendError> {
     match norm {
-        Some(norm) => backend.norm(residual, norm, spec, normed).map(|()| &*normed),
+        Some(norm) => backend
+            .norm(residual, norm, spec, normed)
+            .map(|()| &*normed),
         None => Ok(residual),
     }
 }

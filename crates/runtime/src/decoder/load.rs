@@ -9,7 +9,10 @@ use super::{
 use crate::{
     backend::{Backend, Experts, Linear},
     cache::{Cache, CachePlan, LayerSlot},
-    spec::{ArchSpec, AttentionSpec, ExpertsSpec, FfnSpec, MixerSpec, QkNorm, Role, RopeTable, ShortConvSpec},
+    spec::{
+        ArchSpec, AttentionSpec, ExpertsSpec, FfnSpec, MixerSpec, QkNorm, Role, RopeTable,
+        ShortConvSpec,
+    },
     weights::{Checkpoint, MappedTensor},
 };
 
@@ -23,9 +26,16 @@ pub(super) fn load<B: Backend>(
     max_tokens: usize,
     max_sequences: usize,
 ) -> Result<Decoder<B>, DecoderError> {
-    spec.names = spec.names.unwrap_with(|name| checkpoint.tensor(name).is_some());
+    spec.names = spec
+        .names
+        .unwrap_with(|name| checkpoint.tensor(name).is_some());
     let plan = CachePlan::new(&spec);
-    let mut loader = Loader { backend: &backend, spec: &spec, checkpoint, claimed: HashSet::new() };
+    let mut loader = Loader {
+        backend: &backend,
+        spec: &spec,
+        checkpoint,
+        claimed: HashSet::new(),
+    };
     let (embedding, layers, final_norm, head) = loader.model(&plan)?;
     loader.check_all_claimed()?;
     Ok(Decoder {
@@ -46,7 +56,13 @@ pub(super) fn load<B: Backend>(
 }
 
 fn buffers<B: Backend>(backend: &B, spec: &ArchSpec) -> Result<Buffers<B::Buffer>, DecoderError> {
-    let widest = |width: &dyn Fn(&MixerSpec) -> usize| spec.layers.iter().map(|layer| width(&layer.mixer)).max().unwrap_or(0);
+    let widest = |width: &dyn Fn(&MixerSpec) -> usize| {
+        spec.layers
+            .iter()
+            .map(|layer| width(&layer.mixer))
+            .max()
+            .unwrap_or(0)
+    };
     let mixed = widest(&|mixer| match mixer {
         MixerSpec::Attention(attention) => attention.n_heads * attention.head_dim,
         MixerSpec::ShortConv(conv) => conv.width,
@@ -87,7 +103,8 @@ impl<B: Backend> Loader<'_, B> {
     fn model(&mut self, plan: &CachePlan) -> Result<Parts<B::Weight>, DecoderError> {
         let (vocab, hidden) = (self.spec.vocab_size, self.spec.hidden_size);
         let embedding = self.weight(Role::Embedding, None, &[vocab, hidden])?;
-        let layers = (0..self.spec.layers.len()).map(|layer_idx| self.layer(layer_idx, plan.layers[layer_idx]));
+        let layers = (0..self.spec.layers.len())
+            .map(|layer_idx| self.layer(layer_idx, plan.layers[layer_idx]));
         let layers = layers.collect::<Result<_, _>>()?;
         let final_norm = self.weight(Role::FinalNorm, None, &[hidden])?;
         let head_name = format!("{}.weight", self.spec.names.name(Role::Head, None, None));
@@ -104,10 +121,18 @@ impl<B: Backend> Loader<'_, B> {
         Ok((embedding, layers, final_norm, head))
     }
 
-    fn layer(&mut self, layer_idx: usize, slot: LayerSlot) -> Result<Layer<B::Weight>, DecoderError> {
+    fn layer(
+        &mut self,
+        layer_idx: usize,
+        slot: LayerSlot,
+    ) -> Result<Layer<B::Weight>, DecoderError> {
         let spec = &self.spec.layers[layer_idx];
         let at = Some(layer_idx);
-        let mut norm = |role, wanted: bool| wanted.then(|| self.weight(role, at, &[self.spec.hidden_size])).transpose();
+        let mut norm = |role, wanted: bool| {
+            wanted
+                .then(|| self.weight(role, at, &[self.spec.hidden_size]))
+                .transpose()
+        };
         let norms = [
             norm(Role::MixerNorm, spec.norms.input)?,
             norm(Role::MixerOutputNorm, spec.norms.output)?,
@@ -119,19 +144,42 @@ impl<B: Backend> Loader<'_, B> {
             MixerSpec::ShortConv(conv) => self.short_conv(layer_idx, conv)?,
         };
         let ffn = match &spec.ffn {
-            FfnSpec::Gated { width, fused, bias, .. } => self.gated(layer_idx, *width, *fused, *bias)?,
+            FfnSpec::Gated {
+                width, fused, bias, ..
+            } => self.gated(layer_idx, *width, *fused, *bias)?,
             FfnSpec::Experts(experts) => Ffn::Experts(self.experts(layer_idx, experts)?),
         };
         let [mixer_norm, mixer_output_norm, ffn_norm, ffn_output_norm] = norms;
-        Ok(Layer { mixer, mixer_norm, mixer_output_norm, ffn, ffn_norm, ffn_output_norm, slot })
+        Ok(Layer {
+            mixer,
+            mixer_norm,
+            mixer_output_norm,
+            ffn,
+            ffn_norm,
+            ffn_output_norm,
+            slot,
+        })
     }
 
-    fn attention(&mut self, layer_idx: usize, spec: &AttentionSpec) -> Result<Mixer<B::Weight>, DecoderError> {
+    fn attention(
+        &mut self,
+        layer_idx: usize,
+        spec: &AttentionSpec,
+    ) -> Result<Mixer<B::Weight>, DecoderError> {
         let at = Some(layer_idx);
         let hidden = self.spec.hidden_size;
-        let (wide, narrow) = (spec.n_heads * spec.head_dim, spec.n_kv_heads * spec.head_dim);
+        let (wide, narrow) = (
+            spec.n_heads * spec.head_dim,
+            spec.n_kv_heads * spec.head_dim,
+        );
         let [q, k, v] = if spec.fused_qkv {
-            self.split(Role::QueryKeyValue, layer_idx, [wide, narrow, narrow], hidden, spec.qkv_bias)?
+            self.split(
+                Role::QueryKeyValue,
+                layer_idx,
+                [wide, narrow, narrow],
+                hidden,
+                spec.qkv_bias,
+            )?
         } else {
             [
                 self.linear(Role::Query, at, [wide, hidden], spec.qkv_bias)?,
@@ -149,21 +197,35 @@ impl<B: Backend> Loader<'_, B> {
             k,
             v,
             output: self.linear(Role::Output, at, [hidden, wide], spec.output_bias)?,
-            query_norm: query_norm.map(|width| self.weight(Role::QueryNorm, at, &[width])).transpose()?,
-            key_norm: key_norm.map(|width| self.weight(Role::KeyNorm, at, &[width])).transpose()?,
+            query_norm: query_norm
+                .map(|width| self.weight(Role::QueryNorm, at, &[width]))
+                .transpose()?,
+            key_norm: key_norm
+                .map(|width| self.weight(Role::KeyNorm, at, &[width]))
+                .transpose()?,
         })
     }
 
-    fn short_conv(&mut self, layer_idx: usize, spec: &ShortConvSpec) -> Result<Mixer<B::Weight>, DecoderError> {
+    fn short_conv(
+        &mut self,
+        layer_idx: usize,
+        spec: &ShortConvSpec,
+    ) -> Result<Mixer<B::Weight>, DecoderError> {
         let (at, bias) = (Some(layer_idx), Some(spec.bias));
         let hidden = self.spec.hidden_size;
         let filter = self.tensor(Role::ConvFilter, at, None, "weight")?;
         // Stored as a convolution over one input channel, or with that dimension dropped.
-        let shapes = [vec![spec.width, 1, spec.kernel], vec![spec.width, spec.kernel]];
+        let shapes = [
+            vec![spec.width, 1, spec.kernel],
+            vec![spec.width, spec.kernel],
+        ];
         if !shapes.iter().any(|shape| shape == filter.shape()) {
             return Err(shape_error(&filter, &shapes[0]));
         }
-        let filter_bias = spec.bias.then(|| self.bias(Role::ConvFilter, at, spec.width)).transpose()?;
+        let filter_bias = spec
+            .bias
+            .then(|| self.bias(Role::ConvFilter, at, spec.width))
+            .transpose()?;
         Ok(Mixer::ShortConv {
             input: self.linear(Role::ConvIn, at, [3 * spec.width, hidden], bias)?,
             filter: self.backend.weight(&filter)?,
@@ -172,18 +234,35 @@ impl<B: Backend> Loader<'_, B> {
         })
     }
 
-    fn gated(&mut self, layer_idx: usize, width: usize, fused: bool, bias: Option<bool>) -> Result<Ffn<B::Weight>, DecoderError> {
+    fn gated(
+        &mut self,
+        layer_idx: usize,
+        width: usize,
+        fused: bool,
+        bias: Option<bool>,
+    ) -> Result<Ffn<B::Weight>, DecoderError> {
         let at = Some(layer_idx);
         let hidden = self.spec.hidden_size;
         let [gate, up] = if fused {
             self.split(Role::GateUp, layer_idx, [width, width], hidden, bias)?
         } else {
-            [self.linear(Role::Gate, at, [width, hidden], bias)?, self.linear(Role::Up, at, [width, hidden], bias)?]
+            [
+                self.linear(Role::Gate, at, [width, hidden], bias)?,
+                self.linear(Role::Up, at, [width, hidden], bias)?,
+            ]
         };
-        Ok(Ffn::Gated { gate, up, down: self.linear(Role::Down, at, [hidden, width], bias)? })
+        Ok(Ffn::Gated {
+            gate,
+            up,
+            down: self.linear(Role::Down, at, [hidden, width], bias)?,
+        })
     }
 
-    fn experts(&mut self, layer_idx: usize, spec: &ExpertsSpec) -> Result<Experts<B::Weight>, DecoderError> {
+    fn experts(
+        &mut self,
+        layer_idx: usize,
+        spec: &ExpertsSpec,
+    ) -> Result<Experts<B::Weight>, DecoderError> {
         let hidden = self.spec.hidden_size;
         let mut each = |role, shape: [usize; 2]| -> Result<Vec<B::Weight>, DecoderError> {
             if !self.spec.names.experts_stacked() {
@@ -220,8 +299,12 @@ impl<B: Backend> Loader<'_, B> {
         let total = heights.iter().sum();
         let weight = self.tensor(role, at, None, "weight")?;
         check_shape(&weight, &[total, width])?;
-        let bias = self.has_bias(role, at, bias).then(|| self.tensor(role, at, None, "bias")).transpose()?;
-        bias.iter().try_for_each(|bias| check_shape(bias, &[total]))?;
+        let bias = self
+            .has_bias(role, at, bias)
+            .then(|| self.tensor(role, at, None, "bias"))
+            .transpose()?;
+        bias.iter()
+            .try_for_each(|bias| check_shape(bias, &[total]))?;
         let mut parts = Vec::with_capacity(N);
         let mut first = 0;
         for height in heights {
@@ -229,10 +312,15 @@ impl<B: Backend> Loader<'_, B> {
             let part = |tensor: &MappedTensor| -> Result<_, DecoderError> {
                 Ok(self.backend.weight(&tensor.slice_outer(rows.clone())?)?)
             };
-            parts.push(Linear { weight: part(&weight)?, bias: bias.as_ref().map(part).transpose()? });
+            parts.push(Linear {
+                weight: part(&weight)?,
+                bias: bias.as_ref().map(part).transpose()?,
+            });
             first += height;
         }
-        Ok(parts.try_into().unwrap_or_else(|_| unreachable!("one part per height")))
+        Ok(parts
+            .try_into()
+            .unwrap_or_else(|_| unreachable!("one part per height")))
     }
 
     fn linear(
@@ -243,22 +331,42 @@ impl<B: Backend> Loader<'_, B> {
         bias: Option<bool>,
     ) -> Result<Linear<B::Weight>, DecoderError> {
         let weight = self.weight(role, layer_idx, &shape)?;
-        let bias = self.has_bias(role, layer_idx, bias).then(|| self.bias(role, layer_idx, shape[0])).transpose()?;
+        let bias = self
+            .has_bias(role, layer_idx, bias)
+            .then(|| self.bias(role, layer_idx, shape[0]))
+            .transpose()?;
         Ok(Linear { weight, bias })
     }
 
     fn has_bias(&self, role: Role, layer_idx: Option<usize>, told: Option<bool>) -> bool {
-        let stored = || self.checkpoint.tensor(&format!("{}.bias", self.spec.names.name(role, layer_idx, None))).is_some();
+        let stored = || {
+            self.checkpoint
+                .tensor(&format!(
+                    "{}.bias",
+                    self.spec.names.name(role, layer_idx, None)
+                ))
+                .is_some()
+        };
         told.unwrap_or_else(stored)
     }
 
-    fn bias(&mut self, role: Role, layer_idx: Option<usize>, len: usize) -> Result<B::Weight, DecoderError> {
+    fn bias(
+        &mut self,
+        role: Role,
+        layer_idx: Option<usize>,
+        len: usize,
+    ) -> Result<B::Weight, DecoderError> {
         let tensor = self.tensor(role, layer_idx, None, "bias")?;
         check_shape(&tensor, &[len])?;
         Ok(self.backend.weight(&tensor)?)
     }
 
-    fn weight(&mut self, role: Role, layer_idx: Option<usize>, shape: &[usize]) -> Result<B::Weight, DecoderError> {
+    fn weight(
+        &mut self,
+        role: Role,
+        layer_idx: Option<usize>,
+        shape: &[usize],
+    ) -> Result<B::Weight, DecoderError> {
         let tensor = self.tensor(role, layer_idx, None, "weight")?;
         check_shape(&tensor, shape)?;
         Ok(self.backend.weight(&tensor)?)
@@ -271,16 +379,23 @@ impl<B: Backend> Loader<'_, B> {
         expert_idx: Option<usize>,
         ending: &str,
     ) -> Result<MappedTensor, DecoderError> {
-        let name = format!("{}.{ending}", self.spec.names.name(role, layer_idx, expert_idx));
+        let name = format!(
+            "{}.{ending}",
+            self.spec.names.name(role, layer_idx, expert_idx)
+        );
         let found = self.checkpoint.tensor(&name);
-        let tensor = found.ok_or_else(|| DecoderError::MissingTensor { name: name.clone(), family: self.spec.family.clone() })?;
+        let tensor = found.ok_or_else(|| DecoderError::MissingTensor {
+            name: name.clone(),
+            family: self.spec.family.clone(),
+        })?;
         self.claimed.insert(name);
         Ok(tensor)
     }
 
     fn check_all_claimed(&self) -> Result<(), DecoderError> {
         let names = self.checkpoint.tensors().map(MappedTensor::name);
-        let mut left = names.filter(|name| !self.claimed.contains(*name) && !self.spec.names.is_ignored(name));
+        let mut left =
+            names.filter(|name| !self.claimed.contains(*name) && !self.spec.names.is_ignored(name));
         match left.next() {
             None => Ok(()),
             Some(first) => Err(DecoderError::UnclaimedTensors {
@@ -293,9 +408,17 @@ impl<B: Backend> Loader<'_, B> {
 }
 
 fn check_shape(tensor: &MappedTensor, expected: &[usize]) -> Result<(), DecoderError> {
-    if tensor.shape() == expected { Ok(()) } else { Err(shape_error(tensor, expected)) }
+    if tensor.shape() == expected {
+        Ok(())
+    } else {
+        Err(shape_error(tensor, expected))
+    }
 }
 
 fn shape_error(tensor: &MappedTensor, expected: &[usize]) -> DecoderError {
-    DecoderError::Shape { name: tensor.name().to_owned(), found: tensor.shape().to_vec(), expected: expected.to_vec() }
+    DecoderError::Shape {
+        name: tensor.name().to_owned(),
+        found: tensor.shape().to_vec(),
+        expected: expected.to_vec(),
+    }
 }

@@ -24,7 +24,9 @@ use layer::{Buffers, Layer};
 #[derive(Debug, Error)]
 pub enum DecoderError {
     /// A tensor that the architecture needs is absent.
-    #[error("tensor \"{name}\" is missing (hint: the file is incomplete, or of another architecture than {family})")]
+    #[error(
+        "tensor \"{name}\" is missing (hint: the file is incomplete, or of another architecture than {family})"
+    )]
     MissingTensor {
         /// Name.
         name: String,
@@ -32,7 +34,9 @@ pub enum DecoderError {
         family: String,
     },
     /// A tensor has another shape than the architecture needs.
-    #[error("tensor \"{name}\" has shape {found:?}, expected {expected:?} (hint: the weights do not fit the configuration beside them)")]
+    #[error(
+        "tensor \"{name}\" has shape {found:?}, expected {expected:?} (hint: the weights do not fit the configuration beside them)"
+    )]
     Shape {
         /// Name.
         name: String,
@@ -42,7 +46,9 @@ pub enum DecoderError {
         expected: Vec<usize>,
     },
     /// Tensors that no part of the architecture claims.
-    #[error("{count} tensors are not part of a {family} model, among them \"{first}\" (hint: running without them would give wrong answers)")]
+    #[error(
+        "{count} tensors are not part of a {family} model, among them \"{first}\" (hint: running without them would give wrong answers)"
+    )]
     UnclaimedTensors {
         /// How many.
         count: usize,
@@ -168,7 +174,10 @@ impl<B: Backend> Decoder<B> {
             let position = self.cache.sequence(step.sequence)?.len();
             let len = position + step.tokens.len();
             if len > self.spec.context_len {
-                return Err(DecoderError::ContextExceeded { len, context_len: self.spec.context_len });
+                return Err(DecoderError::ContextExceeded {
+                    len,
+                    context_len: self.spec.context_len,
+                });
             }
             let vocab_size = self.spec.vocab_size;
             if let Some(&id) = step.tokens.iter().find(|&&id| id as usize >= vocab_size) {
@@ -176,10 +185,17 @@ impl<B: Backend> Decoder<B> {
             }
             let first_row = plan.tokens.len();
             plan.tokens.extend_from_slice(step.tokens);
-            plan.spans.push(Span { sequence: step.sequence, first_row, len: step.tokens.len(), position });
+            plan.spans.push(Span {
+                sequence: step.sequence,
+                first_row,
+                len: step.tokens.len(),
+                position,
+            });
             match step.logits {
                 LogitsFor::None => {}
-                LogitsFor::Last => plan.logits_rows.extend((first_row..plan.tokens.len()).next_back()),
+                LogitsFor::Last => plan
+                    .logits_rows
+                    .extend((first_row..plan.tokens.len()).next_back()),
                 LogitsFor::All => plan.logits_rows.extend(first_row..plan.tokens.len()),
             }
         }
@@ -199,18 +215,45 @@ impl<B: Backend> Decoder<B> {
     fn run(&mut self) -> Result<(), BackendError> {
         self.backend.copy(&self.copies, &mut self.state)?;
         self.copies.clear();
-        let batch = Batch { spans: &self.plan.spans, cache: &self.cache };
+        let batch = Batch {
+            spans: &self.plan.spans,
+            cache: &self.cache,
+        };
         let buffers = &mut self.buffers;
-        self.backend.embed(&self.embedding, &self.plan.tokens, self.spec.embed_scale, &mut buffers.residual)?;
+        self.backend.embed(
+            &self.embedding,
+            &self.plan.tokens,
+            self.spec.embed_scale,
+            &mut buffers.residual,
+        )?;
         for (layer, spec) in self.layers.iter().zip(&self.spec.layers) {
-            layer.forward(&self.backend, spec, self.spec.norm, &self.ropes, &batch, &mut self.state, buffers)?;
+            layer.forward(
+                &self.backend,
+                spec,
+                self.spec.norm,
+                &self.ropes,
+                &batch,
+                &mut self.state,
+                buffers,
+            )?;
         }
         if self.plan.logits_rows.is_empty() {
             return Ok(());
         }
-        self.backend.norm(&buffers.residual, &self.final_norm, self.spec.norm, &mut buffers.normed)?;
+        self.backend.norm(
+            &buffers.residual,
+            &self.final_norm,
+            self.spec.norm,
+            &mut buffers.normed,
+        )?;
         let head = self.head.as_ref().unwrap_or(&self.embedding);
-        self.backend.logits(&buffers.normed, &self.plan.logits_rows, head, self.spec.logit_softcap, &mut self.logits)
+        self.backend.logits(
+            &buffers.normed,
+            &self.plan.logits_rows,
+            head,
+            self.spec.logit_softcap,
+            &mut self.logits,
+        )
     }
 }
 

@@ -3,7 +3,10 @@
 use serde::Deserialize;
 use std::{collections::BTreeMap, sync::OnceLock};
 
-use super::{Activation, QkNorm, SpecError, names::NameOverride};
+use super::{
+    Activation, QkNorm, SpecError,
+    names::{NameOverride, TensorNames},
+};
 
 /// One file of `models/families`. `models/families/README.md` explains every field.
 #[derive(Debug, Clone, Deserialize)]
@@ -224,7 +227,14 @@ impl Family {
 
     /// Parses one family file.
     pub fn parse(name: &'static str, text: &str) -> Result<Self, SpecError> {
-        let mut family: Self = toml::from_str(text).map_err(|error| SpecError::FamilyFile { name, message: error.to_string() })?;
+        let mut family: Self = toml::from_str(text).map_err(|error| SpecError::FamilyFile {
+            name,
+            message: error.to_string(),
+        })?;
+        if let Some(unknown) = family.names.keys().find(|key| !TensorNames::is_role(key)) {
+            let message = format!("names.{unknown} is no tensor of any architecture");
+            return Err(SpecError::FamilyFile { name, message });
+        }
         family.name = name.to_owned();
         Ok(family)
     }
@@ -239,12 +249,21 @@ impl Family {
         Self::find(arch, |family| &family.gguf_archs)
     }
 
-    fn find(wanted: &str, names: impl Fn(&Family) -> &Vec<String>) -> Result<&'static Self, SpecError> {
+    fn find(
+        wanted: &str,
+        names: impl Fn(&Family) -> &Vec<String>,
+    ) -> Result<&'static Self, SpecError> {
         let all = Self::all()?;
-        all.iter().find(|family| names(family).iter().any(|name| name == wanted)).ok_or_else(|| SpecError::UnknownFamily {
-            found: wanted.chars().take(64).collect(),
-            known: all.iter().flat_map(|family| names(family).iter().map(String::as_str)).collect::<Vec<_>>().join(", "),
-        })
+        all.iter()
+            .find(|family| names(family).iter().any(|name| name == wanted))
+            .ok_or_else(|| SpecError::UnknownFamily {
+                found: wanted.chars().take(64).collect(),
+                known: all
+                    .iter()
+                    .flat_map(|family| names(family).iter().map(String::as_str))
+                    .collect::<Vec<_>>()
+                    .join(", "),
+            })
     }
 }
 
@@ -258,4 +277,43 @@ fn default_qk_norm() -> QkNorm {
 
 fn yes() -> bool {
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_family_file_parses_and_no_two_claim_a_name() {
+        let all = Family::all().expect("family files");
+        for names in [
+            |family: &Family| family.model_types.clone(),
+            |family: &Family| family.gguf_archs.clone(),
+        ] {
+            let mut claimed: Vec<String> = all.iter().flat_map(names).collect();
+            claimed.sort();
+            let n = claimed.len();
+            claimed.dedup();
+            assert_eq!(claimed.len(), n, "{claimed:?}");
+        }
+    }
+
+    #[test]
+    fn mistakes_in_a_family_file_are_named() {
+        let message = |text| Family::parse("x", text).unwrap_err().to_string();
+        assert!(
+            message(
+                "model_types = []
+norm = 1"
+            )
+            .contains("unknown field `norm`")
+        );
+        assert!(
+            message(
+                "model_types = []
+names.wings.gguf = \"x\""
+            )
+            .contains("names.wings")
+        );
+    }
 }

@@ -37,31 +37,146 @@ pub enum Role {
 /// `(role, name in family files, safetensors, GGUF)`; `{l}` is the layer, `{e}` the expert.
 /// GGUF files hold the experts of a layer as one tensor.
 const TABLE: &[(Role, &str, &str, &str)] = &[
-    (Role::Embedding, "embedding", "model.embed_tokens", "token_embd"),
+    (
+        Role::Embedding,
+        "embedding",
+        "model.embed_tokens",
+        "token_embd",
+    ),
     (Role::FinalNorm, "final_norm", "model.norm", "output_norm"),
     (Role::Head, "head", "lm_head", "output"),
-    (Role::MixerNorm, "mixer_norm", "model.layers.{l}.input_layernorm", "blk.{l}.attn_norm"),
-    (Role::MixerOutputNorm, "mixer_output_norm", "model.layers.{l}.post_attention_layernorm", "blk.{l}.post_attention_norm"),
-    (Role::Query, "query", "model.layers.{l}.self_attn.q_proj", "blk.{l}.attn_q"),
-    (Role::Key, "key", "model.layers.{l}.self_attn.k_proj", "blk.{l}.attn_k"),
-    (Role::Value, "value", "model.layers.{l}.self_attn.v_proj", "blk.{l}.attn_v"),
-    (Role::QueryKeyValue, "query_key_value", "model.layers.{l}.self_attn.qkv_proj", "blk.{l}.attn_qkv"),
-    (Role::Output, "output", "model.layers.{l}.self_attn.o_proj", "blk.{l}.attn_output"),
-    (Role::QueryNorm, "query_norm", "model.layers.{l}.self_attn.q_norm", "blk.{l}.attn_q_norm"),
-    (Role::KeyNorm, "key_norm", "model.layers.{l}.self_attn.k_norm", "blk.{l}.attn_k_norm"),
-    (Role::FfnNorm, "ffn_norm", "model.layers.{l}.post_attention_layernorm", "blk.{l}.ffn_norm"),
-    (Role::FfnOutputNorm, "ffn_output_norm", "model.layers.{l}.post_feedforward_layernorm", "blk.{l}.post_ffw_norm"),
-    (Role::Gate, "gate", "model.layers.{l}.mlp.gate_proj", "blk.{l}.ffn_gate"),
-    (Role::Up, "up", "model.layers.{l}.mlp.up_proj", "blk.{l}.ffn_up"),
-    (Role::GateUp, "gate_up", "model.layers.{l}.mlp.gate_up_proj", "blk.{l}.ffn_up"),
-    (Role::Down, "down", "model.layers.{l}.mlp.down_proj", "blk.{l}.ffn_down"),
-    (Role::Router, "router", "model.layers.{l}.mlp.gate", "blk.{l}.ffn_gate_inp"),
-    (Role::ExpertGate, "expert_gate", "model.layers.{l}.mlp.experts.{e}.gate_proj", "blk.{l}.ffn_gate_exps"),
-    (Role::ExpertUp, "expert_up", "model.layers.{l}.mlp.experts.{e}.up_proj", "blk.{l}.ffn_up_exps"),
-    (Role::ExpertDown, "expert_down", "model.layers.{l}.mlp.experts.{e}.down_proj", "blk.{l}.ffn_down_exps"),
-    (Role::ConvIn, "conv_in", "model.layers.{l}.conv.in_proj", "blk.{l}.shortconv.in_proj"),
-    (Role::ConvFilter, "conv_filter", "model.layers.{l}.conv.conv", "blk.{l}.shortconv.conv"),
-    (Role::ConvOut, "conv_out", "model.layers.{l}.conv.out_proj", "blk.{l}.shortconv.out_proj"),
+    (
+        Role::MixerNorm,
+        "mixer_norm",
+        "model.layers.{l}.input_layernorm",
+        "blk.{l}.attn_norm",
+    ),
+    (
+        Role::MixerOutputNorm,
+        "mixer_output_norm",
+        "model.layers.{l}.post_attention_layernorm",
+        "blk.{l}.post_attention_norm",
+    ),
+    (
+        Role::Query,
+        "query",
+        "model.layers.{l}.self_attn.q_proj",
+        "blk.{l}.attn_q",
+    ),
+    (
+        Role::Key,
+        "key",
+        "model.layers.{l}.self_attn.k_proj",
+        "blk.{l}.attn_k",
+    ),
+    (
+        Role::Value,
+        "value",
+        "model.layers.{l}.self_attn.v_proj",
+        "blk.{l}.attn_v",
+    ),
+    (
+        Role::QueryKeyValue,
+        "query_key_value",
+        "model.layers.{l}.self_attn.qkv_proj",
+        "blk.{l}.attn_qkv",
+    ),
+    (
+        Role::Output,
+        "output",
+        "model.layers.{l}.self_attn.o_proj",
+        "blk.{l}.attn_output",
+    ),
+    (
+        Role::QueryNorm,
+        "query_norm",
+        "model.layers.{l}.self_attn.q_norm",
+        "blk.{l}.attn_q_norm",
+    ),
+    (
+        Role::KeyNorm,
+        "key_norm",
+        "model.layers.{l}.self_attn.k_norm",
+        "blk.{l}.attn_k_norm",
+    ),
+    (
+        Role::FfnNorm,
+        "ffn_norm",
+        "model.layers.{l}.post_attention_layernorm",
+        "blk.{l}.ffn_norm",
+    ),
+    (
+        Role::FfnOutputNorm,
+        "ffn_output_norm",
+        "model.layers.{l}.post_feedforward_layernorm",
+        "blk.{l}.post_ffw_norm",
+    ),
+    (
+        Role::Gate,
+        "gate",
+        "model.layers.{l}.mlp.gate_proj",
+        "blk.{l}.ffn_gate",
+    ),
+    (
+        Role::Up,
+        "up",
+        "model.layers.{l}.mlp.up_proj",
+        "blk.{l}.ffn_up",
+    ),
+    (
+        Role::GateUp,
+        "gate_up",
+        "model.layers.{l}.mlp.gate_up_proj",
+        "blk.{l}.ffn_up",
+    ),
+    (
+        Role::Down,
+        "down",
+        "model.layers.{l}.mlp.down_proj",
+        "blk.{l}.ffn_down",
+    ),
+    (
+        Role::Router,
+        "router",
+        "model.layers.{l}.mlp.gate",
+        "blk.{l}.ffn_gate_inp",
+    ),
+    (
+        Role::ExpertGate,
+        "expert_gate",
+        "model.layers.{l}.mlp.experts.{e}.gate_proj",
+        "blk.{l}.ffn_gate_exps",
+    ),
+    (
+        Role::ExpertUp,
+        "expert_up",
+        "model.layers.{l}.mlp.experts.{e}.up_proj",
+        "blk.{l}.ffn_up_exps",
+    ),
+    (
+        Role::ExpertDown,
+        "expert_down",
+        "model.layers.{l}.mlp.experts.{e}.down_proj",
+        "blk.{l}.ffn_down_exps",
+    ),
+    (
+        Role::ConvIn,
+        "conv_in",
+        "model.layers.{l}.conv.in_proj",
+        "blk.{l}.shortconv.in_proj",
+    ),
+    (
+        Role::ConvFilter,
+        "conv_filter",
+        "model.layers.{l}.conv.conv",
+        "blk.{l}.shortconv.conv",
+    ),
+    (
+        Role::ConvOut,
+        "conv_out",
+        "model.layers.{l}.conv.out_proj",
+        "blk.{l}.shortconv.out_proj",
+    ),
 ];
 
 /// What stands before `model.` (or instead of it) in checkpoints of multimodal wrappers.
@@ -106,11 +221,15 @@ impl TensorNames {
             let name = if gguf {
                 own.and_then(|own| own.gguf.as_deref()).unwrap_or(in_gguf)
             } else {
-                own.and_then(|own| own.safetensors.as_deref()).unwrap_or(safetensors)
+                own.and_then(|own| own.safetensors.as_deref())
+                    .unwrap_or(safetensors)
             };
             (role, name.to_owned())
         });
-        Self { templates: templates.collect(), gguf }
+        Self {
+            templates: templates.collect(),
+            gguf,
+        }
     }
 
     /// Whether `key` names a role.
@@ -129,7 +248,12 @@ impl TensorNames {
             return self;
         }
         let embedding = self.name(Role::Embedding, None, None);
-        let found = WRAPPERS.iter().find(|(prefix, _)| has(&format!("{}.weight", embedding.replacen("model.", prefix, 1))));
+        let found = WRAPPERS.iter().find(|(prefix, _)| {
+            has(&format!(
+                "{}.weight",
+                embedding.replacen("model.", prefix, 1)
+            ))
+        });
         if let Some((prefix, head)) = found {
             for (role, template) in &mut self.templates {
                 *template = match role {

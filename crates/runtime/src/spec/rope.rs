@@ -85,21 +85,51 @@ impl RopeTable {
     /// Computes the frequencies of `spec`.
     pub fn new(spec: &RopeSpec) -> Self {
         let half = spec.dims / 2;
-        let base: Vec<f64> = (0..half).map(|i| spec.theta.powf(-((2 * i) as f64) / spec.dims as f64)).collect();
-        let mut table = Self { inv_freq: Vec::new(), long: None, attention_factor: 1.0, interleaved: spec.interleaved };
+        let base: Vec<f64> = (0..half)
+            .map(|i| spec.theta.powf(-((2 * i) as f64) / spec.dims as f64))
+            .collect();
+        let mut table = Self {
+            inv_freq: Vec::new(),
+            long: None,
+            attention_factor: 1.0,
+            interleaved: spec.interleaved,
+        };
         table.inv_freq = match &spec.scaling {
             RopeScaling::None => to_f32(&base),
             RopeScaling::Linear { factor } => base.iter().map(|f| (f / factor) as f32).collect(),
             RopeScaling::Divisors(divisors) => divide(&base, divisors),
-            &RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_context } => {
-                let scale = |f: &f64| llama3(*f, factor, low_freq_factor, high_freq_factor, original_context as f64) as f32;
+            &RopeScaling::Llama3 {
+                factor,
+                low_freq_factor,
+                high_freq_factor,
+                original_context,
+            } => {
+                let scale = |f: &f64| {
+                    llama3(
+                        *f,
+                        factor,
+                        low_freq_factor,
+                        high_freq_factor,
+                        original_context as f64,
+                    ) as f32
+                };
                 base.iter().map(scale).collect()
             }
-            RopeScaling::Yarn { factor, attention_factor, .. } => {
-                table.attention_factor = attention_factor.unwrap_or_else(|| yarn_mscale(*factor, 1.0)) as f32;
+            RopeScaling::Yarn {
+                factor,
+                attention_factor,
+                ..
+            } => {
+                table.attention_factor =
+                    attention_factor.unwrap_or_else(|| yarn_mscale(*factor, 1.0)) as f32;
                 yarn(spec, &base)
             }
-            RopeScaling::LongRope { short, long, original_context, attention_factor } => {
+            RopeScaling::LongRope {
+                short,
+                long,
+                original_context,
+                attention_factor,
+            } => {
                 table.attention_factor = *attention_factor as f32;
                 table.long = Some((*original_context, divide(&base, long)));
                 divide(&base, short)
@@ -119,7 +149,11 @@ impl RopeTable {
 
 /// YaRN's factor on cosine and sine, `0.1 * weight * ln(factor) + 1`.
 pub(super) fn yarn_mscale(factor: f64, weight: f64) -> f64 {
-    if factor <= 1.0 { 1.0 } else { 0.1 * weight * factor.ln() + 1.0 }
+    if factor <= 1.0 {
+        1.0
+    } else {
+        0.1 * weight * factor.ln() + 1.0
+    }
 }
 
 fn to_f32(values: &[f64]) -> Vec<f32> {
@@ -127,7 +161,10 @@ fn to_f32(values: &[f64]) -> Vec<f32> {
 }
 
 fn divide(base: &[f64], divisors: &[f32]) -> Vec<f32> {
-    base.iter().zip(divisors).map(|(f, divisor)| (f / f64::from(*divisor)) as f32).collect()
+    base.iter()
+        .zip(divisors)
+        .map(|(f, divisor)| (f / f64::from(*divisor)) as f32)
+        .collect()
 }
 
 fn llama3(freq: f64, factor: f64, low: f64, high: f64, original: f64) -> f64 {
@@ -143,13 +180,22 @@ fn llama3(freq: f64, factor: f64, low: f64, high: f64, original: f64) -> f64 {
 }
 
 fn yarn(spec: &RopeSpec, base: &[f64]) -> Vec<f32> {
-    let RopeScaling::Yarn { factor, beta_fast, beta_slow, original_context, truncate, .. } = spec.scaling else {
+    let RopeScaling::Yarn {
+        factor,
+        beta_fast,
+        beta_slow,
+        original_context,
+        truncate,
+        ..
+    } = spec.scaling
+    else {
         unreachable!("called for YaRN only")
     };
     let dims = spec.dims as f64;
     // The element whose frequency turns `turns` times within the original context.
     let element = |turns: f64| {
-        dims * (original_context as f64 / (turns * 2.0 * std::f64::consts::PI)).ln() / (2.0 * spec.theta.ln())
+        dims * (original_context as f64 / (turns * 2.0 * std::f64::consts::PI)).ln()
+            / (2.0 * spec.theta.ln())
     };
     let (mut low, mut high) = (element(beta_fast), element(beta_slow));
     if truncate {
@@ -161,7 +207,10 @@ fn yarn(spec: &RopeSpec, base: &[f64]) -> Vec<f32> {
         high += 0.001; // Avoids a division by zero where the ramp has no width.
     }
     let kept = |i: usize| 1.0 - ((i as f64 - low) / (high - low)).clamp(0.0, 1.0);
-    base.iter().enumerate().map(|(i, f)| (f / factor * (1.0 - kept(i)) + f * kept(i)) as f32).collect()
+    base.iter()
+        .enumerate()
+        .map(|(i, f)| (f / factor * (1.0 - kept(i)) + f * kept(i)) as f32)
+        .collect()
 }
 
 #[cfg(test)]
@@ -169,7 +218,12 @@ mod tests {
     use super::*;
 
     fn spec(scaling: RopeScaling) -> RopeSpec {
-        RopeSpec { dims: 8, theta: 10_000.0, interleaved: false, scaling }
+        RopeSpec {
+            dims: 8,
+            theta: 10_000.0,
+            interleaved: false,
+            scaling,
+        }
     }
 
     #[test]
@@ -181,11 +235,26 @@ mod tests {
 
     #[test]
     fn llama3_keeps_high_and_divides_low_frequencies() {
-        let scaling = RopeScaling::Llama3 { factor: 8.0, low_freq_factor: 1.0, high_freq_factor: 4.0, original_context: 128 };
+        let scaling = RopeScaling::Llama3 {
+            factor: 8.0,
+            low_freq_factor: 1.0,
+            high_freq_factor: 4.0,
+            original_context: 128,
+        };
         let table = RopeTable::new(&spec(scaling));
-        assert_eq!(table.inv_freq[0], 1.0, "wavelength 6.3 is far below 128 / 4");
-        assert_eq!(table.inv_freq[3], 0.001 / 8.0, "wavelength 6283 is far above 128");
-        assert!(table.inv_freq[1] > 0.1 / 8.0 && table.inv_freq[1] < 0.1, "wavelength 62.8 lies on the ramp");
+        assert_eq!(
+            table.inv_freq[0], 1.0,
+            "wavelength 6.3 is far below 128 / 4"
+        );
+        assert_eq!(
+            table.inv_freq[3],
+            0.001 / 8.0,
+            "wavelength 6283 is far above 128"
+        );
+        assert!(
+            table.inv_freq[1] > 0.1 / 8.0 && table.inv_freq[1] < 0.1,
+            "wavelength 62.8 lies on the ramp"
+        );
     }
 
     #[test]
@@ -205,8 +274,12 @@ mod tests {
 
     #[test]
     fn long_texts_choose_the_long_factors_by_their_planned_length() {
-        let scaling =
-            RopeScaling::LongRope { short: vec![1.0; 4], long: vec![2.0; 4], original_context: 10, attention_factor: 1.0 };
+        let scaling = RopeScaling::LongRope {
+            short: vec![1.0; 4],
+            long: vec![2.0; 4],
+            original_context: 10,
+            attention_factor: 1.0,
+        };
         let table = RopeTable::new(&spec(scaling));
         assert_eq!(table.for_length(10)[0], 1.0);
         assert_eq!(table.for_length(11)[0], 0.5);

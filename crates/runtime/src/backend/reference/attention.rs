@@ -22,7 +22,10 @@ pub(super) fn attention(
 ) -> Result<Tensor> {
     let parts = batch.spans.iter().map(|span| {
         let [q, k, v] = qkv.map(|rows| rows.narrow(0, span.first_row, span.len));
-        let sequence = batch.cache.sequence(span.sequence).map_err(candle_core::Error::wrap)?;
+        let sequence = batch
+            .cache
+            .sequence(span.sequence)
+            .map_err(candle_core::Error::wrap)?;
         one_span(layer, [q?, k?, v?], span, sequence, state)
     });
     Tensor::cat(&parts.collect::<Result<Vec<_>>>()?, 0)
@@ -43,11 +46,17 @@ fn one_span(
     };
     let k = encode(layer, &k, spec.n_kv_heads, layer.key_norm, span, sequence)?;
 
-    let LayerSlot::Kv { group, .. } = layer.slot else { unreachable!("attention layers have keys and values") };
+    let LayerSlot::Kv { group, .. } = layer.slot else {
+        unreachable!("attention layers have keys and values")
+    };
     let table = sequence.table(group);
     let width = spec.n_kv_heads * spec.head_dim;
     let [k, v] = [k, v].map(|rows| rows.flatten_all()?.to_vec1::<f32>());
-    for (i, (key, value)) in k?.chunks_exact(width).zip(v?.chunks_exact(width)).enumerate() {
+    for (i, (key, value)) in k?
+        .chunks_exact(width)
+        .zip(v?.chunks_exact(width))
+        .enumerate()
+    {
         state.append(layer.slot, table, span.position + i, key, value);
     }
 
@@ -56,7 +65,9 @@ fn one_span(
         let n = tile.min(span.len - first);
         let position = span.position + first;
         // A window of W covers W keys, the query's own included.
-        let from = spec.window.map_or(0, |window| (position + 1).saturating_sub(window));
+        let from = spec
+            .window
+            .map_or(0, |window| (position + 1).saturating_sub(window));
         let [keys, values] = state.gather(layer.slot, table, from..position + n);
         scores_and_values(layer, &q.narrow(0, first, n)?, keys, values, position, from)
     });
@@ -89,11 +100,20 @@ fn rotate(rope: &RopeTable, x: &Tensor, position: usize, planned_len: usize) -> 
     let freqs = rope.for_length(planned_len);
     let angles = |turn: fn(f32) -> f32| {
         let rows = (position..position + n).flat_map(|p| freqs.iter().map(move |f| p as f32 * f));
-        Tensor::from_vec(rows.map(|angle| turn(angle) * rope.attention_factor).collect(), (n, freqs.len()), &Device::Cpu)
+        Tensor::from_vec(
+            rows.map(|angle| turn(angle) * rope.attention_factor)
+                .collect(),
+            (n, freqs.len()),
+            &Device::Cpu,
+        )
     };
     let (cos, sin) = (angles(f32::cos)?, angles(f32::sin)?);
     let dims = 2 * freqs.len();
-    let turning = x.narrow(2, 0, dims)?.transpose(0, 1)?.unsqueeze(0)?.contiguous()?; // [1, heads, n, dims]
+    let turning = x
+        .narrow(2, 0, dims)?
+        .transpose(0, 1)?
+        .unsqueeze(0)?
+        .contiguous()?; // [1, heads, n, dims]
     let turned = if rope.interleaved {
         rotary_emb::rope_i(&turning, &cos, &sin)?
     } else {
@@ -104,12 +124,17 @@ fn rotate(rope: &RopeTable, x: &Tensor, position: usize, planned_len: usize) -> 
     if dims == head_dim {
         return Ok(turned);
     }
-    Tensor::cat(&[&turned, &x.narrow(2, dims, head_dim - dims)?.contiguous()?], 2)
+    Tensor::cat(
+        &[&turned, &x.narrow(2, dims, head_dim - dims)?.contiguous()?],
+        2,
+    )
 }
 
 fn growth_by_position(growth: QueryGrowth, span: &Span) -> Result<Tensor> {
     let factor = |position: usize| 1.0 + growth.beta * ((position / growth.period) as f32).ln_1p();
-    let factors: Vec<f32> = (span.position..span.position + span.len).map(factor).collect();
+    let factors: Vec<f32> = (span.position..span.position + span.len)
+        .map(factor)
+        .collect();
     Tensor::from_vec(factors, (span.len, 1, 1), &Device::Cpu)
 }
 

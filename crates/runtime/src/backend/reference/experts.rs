@@ -10,16 +10,29 @@ use crate::{
 };
 
 /// `[n, hidden]` → `[n, hidden]`
-pub(super) fn experts(spec: &ExpertsSpec, experts: &Experts<Weight>, x: &Tensor) -> Result<Tensor, BackendError> {
+pub(super) fn experts(
+    spec: &ExpertsSpec,
+    experts: &Experts<Weight>,
+    x: &Tensor,
+) -> Result<Tensor, BackendError> {
     let logits = experts.router.matmul(x)?;
-    let shares = wrap("experts", || ops::softmax_last_dim(&logits)?.to_vec2::<f32>())?;
+    let shares = wrap("experts", || {
+        ops::softmax_last_dim(&logits)?.to_vec2::<f32>()
+    })?;
     let chosen: Vec<Vec<(usize, f32)>> = shares.iter().map(|shares| choose(spec, shares)).collect();
 
     let mut sum = wrap("experts", || x.zeros_like())?;
     for expert in 0..spec.n_experts {
-        let share_of = |row: &[(usize, f32)]| row.iter().find(|(index, _)| *index == expert).map(|(_, share)| *share);
-        let (rows, weights): (Vec<usize>, Vec<f32>) =
-            chosen.iter().enumerate().filter_map(|(row, chosen)| Some((row, share_of(chosen)?))).unzip();
+        let share_of = |row: &[(usize, f32)]| {
+            row.iter()
+                .find(|(index, _)| *index == expert)
+                .map(|(_, share)| *share)
+        };
+        let (rows, weights): (Vec<usize>, Vec<f32>) = chosen
+            .iter()
+            .enumerate()
+            .filter_map(|(row, chosen)| Some((row, share_of(chosen)?)))
+            .unzip();
         if rows.is_empty() {
             continue;
         }
@@ -31,7 +44,11 @@ pub(super) fn experts(spec: &ExpertsSpec, experts: &Experts<Weight>, x: &Tensor)
         sum = wrap("experts", || {
             let weights = Tensor::from_vec(weights, (rows.len(), 1), &Device::Cpu)?;
             let rows: Vec<u32> = rows.iter().map(|&row| row as u32).collect();
-            sum.index_add(&Tensor::new(rows, &Device::Cpu)?, &output.broadcast_mul(&weights)?, 0)
+            sum.index_add(
+                &Tensor::new(rows, &Device::Cpu)?,
+                &output.broadcast_mul(&weights)?,
+                0,
+            )
         })?;
     }
     Ok(sum)
@@ -42,6 +59,13 @@ fn choose(spec: &ExpertsSpec, shares: &[f32]) -> Vec<(usize, f32)> {
     let mut order: Vec<usize> = (0..shares.len()).collect();
     order.sort_by(|&a, &b| shares[b].total_cmp(&shares[a]));
     order.truncate(spec.top_k);
-    let sum: f32 = if spec.normalize { order.iter().map(|&expert| shares[expert]).sum() } else { 1.0 };
-    order.into_iter().map(|expert| (expert, shares[expert] / sum)).collect()
+    let sum: f32 = if spec.normalize {
+        order.iter().map(|&expert| shares[expert]).sum()
+    } else {
+        1.0
+    };
+    order
+        .into_iter()
+        .map(|expert| (expert, shares[expert] / sum))
+        .collect()
 }

@@ -38,8 +38,14 @@ impl Reference {
         let pool = |n| rayon::ThreadPoolBuilder::new().num_threads(n).build();
         let threads = threads.map(pool).transpose();
         let message = |error: rayon::ThreadPoolBuildError| error.to_string();
-        let device = |message| BackendError::Device { device: "reference", operation: "start threads", message };
-        Ok(Self { threads: threads.map_err(message).map_err(device)? })
+        let device = |message| BackendError::Device {
+            device: "reference",
+            operation: "start threads",
+            message,
+        };
+        Ok(Self {
+            threads: threads.map_err(message).map_err(device)?,
+        })
     }
 
     fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
@@ -76,16 +82,33 @@ impl Backend for Reference {
         Ok(())
     }
 
-    fn embed(&self, table: &Weight, tokens: &[u32], scale: f32, out: &mut Buffer) -> Result<(), BackendError> {
+    fn embed(
+        &self,
+        table: &Weight,
+        tokens: &[u32],
+        scale: f32,
+        out: &mut Buffer,
+    ) -> Result<(), BackendError> {
         let rows = table.rows(tokens)?;
         wrap("embed", || set(out, rows.affine(f64::from(scale), 0.0)?))
     }
 
-    fn norm(&self, x: &Buffer, weight: &Weight, spec: NormSpec, out: &mut Buffer) -> Result<(), BackendError> {
+    fn norm(
+        &self,
+        x: &Buffer,
+        weight: &Weight,
+        spec: NormSpec,
+        out: &mut Buffer,
+    ) -> Result<(), BackendError> {
         wrap("norm", || set(out, rms_norm(&x.0, weight, spec)?))
     }
 
-    fn linear(&self, x: &Buffer, linear: &Linear<Weight>, out: &mut Buffer) -> Result<(), BackendError> {
+    fn linear(
+        &self,
+        x: &Buffer,
+        linear: &Linear<Weight>,
+        out: &mut Buffer,
+    ) -> Result<(), BackendError> {
         let product = self.run(|| linear.weight.matmul(&x.0))?;
         wrap("linear", || match &linear.bias {
             Some(bias) => set(out, product.broadcast_add(bias.vector()?)?),
@@ -101,7 +124,14 @@ impl Backend for Reference {
         state: &mut State,
         out: &mut Buffer,
     ) -> Result<(), BackendError> {
-        self.run(|| wrap("attention", || set(out, attention::attention(layer, [&q.0, &k.0, &v.0], batch, state)?)))
+        self.run(|| {
+            wrap("attention", || {
+                set(
+                    out,
+                    attention::attention(layer, [&q.0, &k.0, &v.0], batch, state)?,
+                )
+            })
+        })
     }
 
     fn recurrent(
@@ -112,11 +142,20 @@ impl Backend for Reference {
         state: &mut State,
         out: &mut Buffer,
     ) -> Result<(), BackendError> {
-        wrap("recurrent", || set(out, recurrent::recurrent(layer, &x.0, batch, state)?))
+        wrap("recurrent", || {
+            set(out, recurrent::recurrent(layer, &x.0, batch, state)?)
+        })
     }
 
-    fn gated(&self, activation: Activation, gate: &mut Buffer, up: &Buffer) -> Result<(), BackendError> {
-        wrap("gated", || set(gate, activate(activation, &gate.0)?.mul(&up.0)?))
+    fn gated(
+        &self,
+        activation: Activation,
+        gate: &mut Buffer,
+        up: &Buffer,
+    ) -> Result<(), BackendError> {
+        wrap("gated", || {
+            set(gate, activate(activation, &gate.0)?.mul(&up.0)?)
+        })
     }
 
     fn experts(
@@ -182,6 +221,13 @@ fn set(buffer: &mut Buffer, tensor: Tensor) -> CandleResult<()> {
     Ok(())
 }
 
-fn wrap<T>(operation: &'static str, work: impl FnOnce() -> CandleResult<T>) -> Result<T, BackendError> {
-    work().map_err(|error| BackendError::Device { device: "reference", operation, message: error.to_string() })
+fn wrap<T>(
+    operation: &'static str,
+    work: impl FnOnce() -> CandleResult<T>,
+) -> Result<T, BackendError> {
+    work().map_err(|error| BackendError::Device {
+        device: "reference",
+        operation,
+        message: error.to_string(),
+    })
 }

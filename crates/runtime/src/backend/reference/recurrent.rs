@@ -17,19 +17,41 @@ pub(super) fn recurrent(
 ) -> Result<Tensor> {
     let RecurrentMixer::ShortConv { spec, filter, bias } = layer.mixer;
     let filter = filter.dense()?;
-    let bias = bias.map(|bias| bias.vector()?.to_vec1::<f32>()).transpose()?;
+    let bias = bias
+        .map(|bias| bias.vector()?.to_vec1::<f32>())
+        .transpose()?;
     let parts = batch.spans.iter().map(|span: &Span| {
-        let sequence = batch.cache.sequence(span.sequence).map_err(candle_core::Error::wrap)?;
-        let slot = sequence.slot().expect("a model with recurrent layers has slots");
-        let rows = x.narrow(0, span.first_row, span.len)?.contiguous()?.to_vec2::<f32>()?;
-        let out = short_conv(spec, &filter, bias.as_deref(), &rows, state.recurrent(layer.slot, slot));
+        let sequence = batch
+            .cache
+            .sequence(span.sequence)
+            .map_err(candle_core::Error::wrap)?;
+        let slot = sequence
+            .slot()
+            .expect("a model with recurrent layers has slots");
+        let rows = x
+            .narrow(0, span.first_row, span.len)?
+            .contiguous()?
+            .to_vec2::<f32>()?;
+        let out = short_conv(
+            spec,
+            &filter,
+            bias.as_deref(),
+            &rows,
+            state.recurrent(layer.slot, slot),
+        );
         Tensor::from_vec(out, (span.len, spec.width), &Device::Cpu)
     });
     Tensor::cat(&parts.collect::<Result<Vec<_>>>()?, 0)
 }
 
 /// `past` holds the last `kernel - 1` filter inputs, oldest first: `[kernel - 1, width]`.
-fn short_conv(spec: &ShortConvSpec, filter: &[f32], bias: Option<&[f32]>, rows: &[Vec<f32>], past: &mut [f32]) -> Vec<f32> {
+fn short_conv(
+    spec: &ShortConvSpec,
+    filter: &[f32],
+    bias: Option<&[f32]>,
+    rows: &[Vec<f32>],
+    past: &mut [f32],
+) -> Vec<f32> {
     let (width, kernel) = (spec.width, spec.kernel);
     let mut out = Vec::with_capacity(rows.len() * width);
     for row in rows {
@@ -38,7 +60,9 @@ fn short_conv(spec: &ShortConvSpec, filter: &[f32], bias: Option<&[f32]>, rows: 
         for channel in 0..width {
             let present = b[channel] * x[channel];
             let taps = &filter[channel * kernel..(channel + 1) * kernel];
-            let earlier: f32 = (0..kernel - 1).map(|step| taps[step] * past[step * width + channel]).sum();
+            let earlier: f32 = (0..kernel - 1)
+                .map(|step| taps[step] * past[step * width + channel])
+                .sum();
             let sum = earlier + taps[kernel - 1] * present + bias.map_or(0.0, |bias| bias[channel]);
             out.push(c[channel] * sum);
         }

@@ -24,7 +24,10 @@ struct Slots {
 
 impl Slots {
     fn new(width: usize) -> Self {
-        Self { width, values: Vec::new() }
+        Self {
+            width,
+            values: Vec::new(),
+        }
     }
 
     fn get(&mut self, index: u32) -> &mut [f32] {
@@ -38,7 +41,8 @@ impl Slots {
     fn copy(&mut self, from: u32, to: u32) {
         self.get(from.max(to));
         let start = from as usize * self.width;
-        self.values.copy_within(start..start + self.width, to as usize * self.width);
+        self.values
+            .copy_within(start..start + self.width, to as usize * self.width);
     }
 }
 
@@ -49,8 +53,16 @@ impl State {
             values: Slots::new(value * BLOCK_LEN),
         };
         Self {
-            groups: plan.groups.iter().map(|group| group.widths.iter().map(layer).collect()).collect(),
-            recurrent: plan.recurrent.iter().map(|state| Slots::new(state.len)).collect(),
+            groups: plan
+                .groups
+                .iter()
+                .map(|group| group.widths.iter().map(layer).collect())
+                .collect(),
+            recurrent: plan
+                .recurrent
+                .iter()
+                .map(|state| Slots::new(state.len))
+                .collect(),
         }
     }
 
@@ -62,13 +74,26 @@ impl State {
                     layer.values.copy(from, to);
                 }
             }
-            CacheCopy::Slot { from, to } => self.recurrent.iter_mut().for_each(|layer| layer.copy(from, to)),
-            CacheCopy::ClearSlot { slot } => self.recurrent.iter_mut().for_each(|layer| layer.get(slot).fill(0.0)),
+            CacheCopy::Slot { from, to } => self
+                .recurrent
+                .iter_mut()
+                .for_each(|layer| layer.copy(from, to)),
+            CacheCopy::ClearSlot { slot } => self
+                .recurrent
+                .iter_mut()
+                .for_each(|layer| layer.get(slot).fill(0.0)),
         }
     }
 
     /// Stores the key and value of one position.
-    pub(super) fn append(&mut self, slot: LayerSlot, table: &BlockTable, position: usize, key: &[f32], value: &[f32]) {
+    pub(super) fn append(
+        &mut self,
+        slot: LayerSlot,
+        table: &BlockTable,
+        position: usize,
+        key: &[f32],
+        value: &[f32],
+    ) {
         let layer = self.kv(slot);
         let (block, row) = table.locate(position);
         layer.keys.get(block)[row * key.len()..][..key.len()].copy_from_slice(key);
@@ -76,7 +101,12 @@ impl State {
     }
 
     /// Copies out the keys and values of a range of positions, `[positions, width]` each.
-    pub(super) fn gather(&mut self, slot: LayerSlot, table: &BlockTable, positions: std::ops::Range<usize>) -> [Vec<f32>; 2] {
+    pub(super) fn gather(
+        &mut self,
+        slot: LayerSlot,
+        table: &BlockTable,
+        positions: std::ops::Range<usize>,
+    ) -> [Vec<f32>; 2] {
         let layer = self.kv(slot);
         [&mut layer.keys, &mut layer.values].map(|slots| {
             let width = slots.width / BLOCK_LEN;
@@ -100,7 +130,9 @@ impl State {
     fn kv(&mut self, slot: LayerSlot) -> &mut KvLayer {
         match slot {
             LayerSlot::Kv { group, index } => &mut self.groups[group][index],
-            LayerSlot::Recurrent { .. } => unreachable!("the plan gave this layer a recurrent state"),
+            LayerSlot::Recurrent { .. } => {
+                unreachable!("the plan gave this layer a recurrent state")
+            }
         }
     }
 }

@@ -24,14 +24,18 @@ impl Weight {
         if tensor.shape().len() > 1 {
             return Ok(Self::Matrix(tensor.clone()));
         }
-        wrap("load", || Ok(Self::Vector(Tensor::new(tensor.to_vec(), &Device::Cpu)?)))
+        wrap("load", || {
+            Ok(Self::Vector(Tensor::new(tensor.to_vec(), &Device::Cpu)?))
+        })
     }
 
     /// The vector inside.
     pub(super) fn vector(&self) -> CandleResult<&Tensor> {
         match self {
             Self::Vector(vector) => Ok(vector),
-            Self::Matrix(matrix) => candle_core::bail!("{} is a matrix where a vector is needed", matrix.name()),
+            Self::Matrix(matrix) => {
+                candle_core::bail!("{} is a matrix where a vector is needed", matrix.name())
+            }
         }
     }
 
@@ -49,7 +53,9 @@ impl Weight {
         for (&row, out) in rows.iter().zip(values.chunks_exact_mut(width)) {
             matrix.read_rows(row as usize..row as usize + 1, out);
         }
-        wrap("embed", || Tensor::from_vec(values, (rows.len(), width), &Device::Cpu))
+        wrap("embed", || {
+            Tensor::from_vec(values, (rows.len(), width), &Device::Cpu)
+        })
     }
 
     /// `x @ selfᵀ`. `[n, in]` → `[n, out]`
@@ -65,7 +71,9 @@ impl Weight {
                 let n = rows.len();
                 let mut values = vec![0.0; n * width];
                 matrix.read_rows(rows, &mut values);
-                wrap("linear", || x.matmul(&Tensor::from_vec(values, (n, width), &Device::Cpu)?.t()?))
+                wrap("linear", || {
+                    x.matmul(&Tensor::from_vec(values, (n, width), &Device::Cpu)?.t()?)
+                })
             })
             .collect::<Result<_, BackendError>>()?;
         wrap("linear", || Tensor::cat(&parts, 1))
@@ -74,9 +82,9 @@ impl Weight {
     fn matrix(&self) -> Result<&MappedTensor, BackendError> {
         match self {
             Self::Matrix(matrix) => Ok(matrix),
-            Self::Vector(_) => {
-                wrap("linear", || candle_core::bail!("a vector stands where a matrix is needed"))
-            }
+            Self::Vector(_) => wrap("linear", || {
+                candle_core::bail!("a vector stands where a matrix is needed")
+            }),
         }
     }
 }
