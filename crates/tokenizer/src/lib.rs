@@ -4,6 +4,7 @@
 //! - [`Tokenizer`]: from a folder in Hugging Face layout or from GGUF metadata ([`GgufVocab`])
 //! - [`DecodeStream`]: ids to text as they arrive, never half a character
 //! - [`chat`]: messages to prompt text, by the model's own template
+//! - [`split`]: what the model writes into reasoning, content and tool calls
 //!
 //! ```no_run
 //! # fn main() -> Result<(), ponder_tokenizer::TokenizerError> {
@@ -22,8 +23,10 @@
 pub mod chat;
 mod decode;
 mod error;
+pub mod split;
 mod stop;
 mod tokenizer;
+pub mod tools;
 mod vocab;
 
 pub use decode::DecodeStream;
