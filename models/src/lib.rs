@@ -1,4 +1,5 @@
 //! Model families, chat formats and the registry of short names, as data: no code beyond `include_str!`.
+#![forbid(unsafe_code)]
 
 /// The files of `families/`, by name without ending. `families/README.md` explains their fields.
 pub const FAMILIES: &[(&str, &str)] = &[

@@ -1,8 +1,6 @@
 //! Files that lie. Whatever their bytes say, opening a model ends soon, without a panic, and
 //! without allocating more than the file's size plus a constant.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -10,39 +8,6 @@ use ponder_runtime::weights::gguf::Value;
 use ponder_runtime::weights::{Checkpoint, WeightsError};
 use ponder_tests::gguf_writer::GgufWriter;
 use proptest::prelude::*;
-
-/// Counts what the current thread has allocated and the most that it ever had.
-struct Counting;
-
-thread_local! {
-    static LIVE: Cell<isize> = const { Cell::new(0) };
-    static PEAK: Cell<isize> = const { Cell::new(0) };
-}
-
-// SAFETY: every request goes to the system's allocator unchanged; the counters are plain cells
-// without destructors, so reaching them allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as isize);
-        // SAFETY: the caller's promise about `layout` is passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(-(layout.size() as isize));
-        // SAFETY: `pointer` came from `System` with this layout.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-fn count(bytes: isize) {
-    let live = LIVE.get() + bytes;
-    LIVE.set(live);
-    PEAK.set(PEAK.get().max(live));
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// What opening may take beyond the file's own size: tables, paths, messages.
 const ALLOWANCE: usize = 256 << 10;
@@ -52,15 +17,13 @@ const LONGEST: Duration = Duration::from_secs(5);
 /// Opens `len` bytes by `open`, uses all that came of it, and checks the bounds.
 fn check(len: usize, open: impl FnOnce() -> Result<Checkpoint, WeightsError>) {
     let start = Instant::now();
-    let before = LIVE.get();
-    PEAK.set(before);
-    let result = open();
-    let peak = usize::try_from(PEAK.get() - before).unwrap();
+    let mut result = None;
+    let peak = allocation_counter::measure(|| result = Some(open())).bytes_max;
     assert!(
-        peak <= 2 * len + ALLOWANCE,
+        peak <= (2 * len + ALLOWANCE) as u64,
         "{peak} bytes allocated for a file of {len}"
     );
-    match result {
+    match result.expect("just opened") {
         Ok(checkpoint) => use_everything(&checkpoint),
         Err(error) => {
             let line = error.to_string();
