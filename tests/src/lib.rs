@@ -2,4 +2,5 @@
 #![forbid(unsafe_code)]
 
 pub mod gguf_writer;
+pub mod hostile;
 pub mod oracle;

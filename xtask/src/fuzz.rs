@@ -71,6 +71,7 @@ pub(crate) fn run(sh: &Shell, target: &str, seconds: u32) -> Result<()> {
         .into_iter()
         .filter(|folder| sh.path_exists(folder));
     let artifacts = format!("{}/", artifacts.display());
+    let dictionary = format!("fuzz/dictionaries/{target}.dict");
     let options = [
         format!("-max_total_time={seconds}"),
         format!("-max_len={MAX_LEN}"),
@@ -78,6 +79,7 @@ pub(crate) fn run(sh: &Shell, target: &str, seconds: u32) -> Result<()> {
         format!("-rss_limit_mb={RSS_LIMIT_MB}"),
         format!("-timeout={TIMEOUT_S}"),
         format!("-artifact_prefix={artifacts}"),
+        format!("-dict={dictionary}"),
         "-print_final_stats=1".to_owned(),
     ];
     let program = format!("{build}/{triple}/release/{target}");
