@@ -115,9 +115,12 @@ fn message_vars(template: &ChatTemplate, message: &Message) -> Json {
     if !message.tool_calls.is_empty() {
         let calls = message.tool_calls.iter().map(|call| {
             let arguments = match call.function.parsed_arguments() {
-                Json::String(text) => Json::String(text),
                 value if can.object_arguments => value,
-                value => Json::String(value.to_string()),
+                // As text, they stay as they were written.
+                value => match &call.function.arguments {
+                    text @ Json::String(_) => text.clone(),
+                    _ => Json::String(python_json(&value)),
+                },
             };
             json!({"id": call.id, "type": call.kind,
                 "function": {"name": call.function.name, "arguments": arguments}})
@@ -133,6 +136,23 @@ fn message_vars(template: &ChatTemplate, message: &Message) -> Json {
         }
     }
     Json::Object(vars)
+}
+
+/// JSON with the spaces that Python writes, which is what models have read.
+fn python_json(value: &Json) -> String {
+    match value {
+        Json::Array(items) => {
+            let items: Vec<String> = items.iter().map(python_json).collect();
+            format!("[{}]", items.join(", "))
+        }
+        Json::Object(map) => {
+            let pairs = map
+                .iter()
+                .map(|(key, value)| format!("{}: {}", json!(key), python_json(value)));
+            format!("{{{}}}", pairs.collect::<Vec<_>>().join(", "))
+        }
+        scalar => scalar.to_string(),
+    }
 }
 
 fn content_vars(can: &Capabilities, message: &Message) -> Json {

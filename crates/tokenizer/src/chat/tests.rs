@@ -159,9 +159,19 @@ fn arguments_are_objects_unless_the_template_wants_text() {
         assert_eq!(written["content"], Json::Null);
         assert_eq!(
             written["tool_calls"][0]["function"]["arguments"],
-            "{\"a\":1}"
+            "{\"a\": 1}"
         );
     }
+}
+
+#[test]
+fn arguments_written_as_text_have_pythons_spaces() {
+    let source = "{% for m in messages %}{% for c in m.tool_calls or [] %}{{ '' + c.function.arguments }}{% endfor %}{% endfor %}";
+    let message = json!([{"role": "assistant", "content": "",
+        "tool_calls": [{"function": {"name": "f", "arguments": {"a": [1, {"é": "x"}], "b": null}}}]}]);
+    let written =
+        vars(source, message)["messages"][0]["tool_calls"][0]["function"]["arguments"].clone();
+    assert_eq!(written, "{\"a\": [1, {\"é\": \"x\"}], \"b\": null}");
 }
 
 #[test]
