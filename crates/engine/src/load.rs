@@ -1,0 +1,176 @@
+//! From a model's name to a model in memory.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use ponder_effort::SamplingParams;
+use ponder_runtime::{
+    backend::reference::Reference,
+    decoder::{Decoder, DecoderError, Model},
+    hub::{self, ModelRef, Store, StoreOptions},
+    spec::ArchSpec,
+    weights::Checkpoint,
+};
+use ponder_tokenizer::{Tokenizer, chat::ChatTemplate, split::ChatFormat};
+
+use crate::{Device, EngineError, LoadOptions, ModelInfo, sampling, vocab::gguf_vocab};
+
+/// What loading reports.
+#[derive(Clone, Copy, Debug)]
+pub enum LoadProgress<'a> {
+    /// Files are being fetched.
+    Download(hub::Progress<'a>),
+    /// The files are there and are being mapped.
+    Weights {
+        /// File or folder.
+        path: &'a Path,
+    },
+    /// The tokenizer is being built.
+    Tokenizer,
+}
+
+/// A model in memory.
+pub(crate) struct Loaded {
+    pub(crate) info: ModelInfo,
+    pub(crate) text: TextParts,
+    pub(crate) model: Box<dyn Model>,
+}
+
+/// What turns messages into tokens and tokens into events.
+#[derive(Debug)]
+pub(crate) struct TextParts {
+    pub(crate) tokenizer: Tokenizer,
+    pub(crate) template: ChatTemplate,
+    pub(crate) format: ChatFormat,
+    /// Tokens that end a turn.
+    pub(crate) stop_tokens: Vec<u32>,
+    pub(crate) sampling: SamplingParams,
+    pub(crate) vocab_size: usize,
+}
+
+impl TextParts {
+    pub(crate) fn new(tokenizer: Tokenizer, sampling: SamplingParams, vocab_size: usize) -> Result<Self, EngineError> {
+        let template = chat_template(&tokenizer)?;
+        let format = chat_format(&tokenizer);
+        let mut stop_tokens = tokenizer.stop_tokens().to_vec();
+        stop_tokens.extend(format.stop.iter().filter_map(|piece| tokenizer.token_id(piece)));
+        Ok(Self { tokenizer, template, format, stop_tokens, sampling, vocab_size })
+    }
+}
+
+/// Sequences that the cache has room for at a time.
+const MAX_SEQUENCES: usize = 4;
+
+pub(crate) fn load(
+    name: &str,
+    options: &LoadOptions,
+    progress: &mut dyn FnMut(LoadProgress<'_>),
+) -> Result<Loaded, EngineError> {
+    let started = Instant::now();
+    let path = resolve(name, options, &mut |step| progress(LoadProgress::Download(step)))?;
+    progress(LoadProgress::Weights { path: &path });
+    let checkpoint = Checkpoint::open(&path)?;
+    let spec = ArchSpec::of(&checkpoint)?;
+    let context = context(options, &spec)?;
+    // Weights are mapped in milliseconds; building the vocabulary takes longer, so both at once.
+    let (model, text) = std::thread::scope(|scope| {
+        let text = scope.spawn(|| text_parts(&checkpoint, spec.vocab_size));
+        let model = decoder(options, spec.clone(), &checkpoint, context);
+        (model, text.join())
+    });
+    progress(LoadProgress::Tokenizer);
+    let text = text.map_err(|_| EngineError::WorkerGone)??;
+    let mut info = ModelInfo::new(name, &checkpoint, &spec, text.tokenizer.chat_template().is_some(), &text.format.name);
+    info.context = context;
+    info.load_s = started.elapsed().as_secs_f64();
+    tracing::info!(seconds = info.load_s, family = info.family, context, "model loaded");
+    Ok(Loaded { info, text, model: model? })
+}
+
+/// The file or folder behind a name, fetched if need be.
+pub(crate) fn resolve(
+    name: &str,
+    options: &LoadOptions,
+    progress: &mut dyn FnMut(hub::Progress<'_>),
+) -> Result<PathBuf, EngineError> {
+    let mut model = ModelRef::parse(name)?;
+    if let (ModelRef::Hub(hub), Some(revision)) = (&mut model, &options.revision) {
+        hub.revision = Some(revision.clone());
+    }
+    if model == ModelRef::Default {
+        return Err(EngineError::NoDefaultModel);
+    }
+    Ok(store(options).resolve(&model, progress)?)
+}
+
+/// The local store as environment and options describe it.
+pub(crate) fn store(options: &LoadOptions) -> Store {
+    let mut settings = StoreOptions::from_env();
+    settings.offline |= options.offline;
+    Store::new(settings)
+}
+
+/// Facts about a model of which perhaps only the metadata are there.
+pub(crate) fn describe(name: &str, options: &LoadOptions) -> Result<ModelInfo, EngineError> {
+    let path = resolve(name, options, &mut |_| {})?;
+    let checkpoint = Checkpoint::open_metadata(&path)?;
+    let spec = ArchSpec::of(&checkpoint)?;
+    let tokenizer = tokenizer(&checkpoint)?;
+    let format = chat_format(&tokenizer);
+    let mut info = ModelInfo::new(name, &checkpoint, &spec, tokenizer.chat_template().is_some(), &format.name);
+    info.context = context(options, &spec)?;
+    Ok(info)
+}
+
+/// The tokenizer of a checkpoint.
+pub(crate) fn tokenizer(checkpoint: &Checkpoint) -> Result<Tokenizer, EngineError> {
+    match checkpoint.gguf() {
+        Some(metadata) => Ok(Tokenizer::from_gguf(gguf_vocab(metadata)?)?),
+        None => Ok(Tokenizer::from_folder(checkpoint.dir().unwrap_or(checkpoint.path()))?),
+    }
+}
+
+/// How the model marks thinking and tool calls.
+pub(crate) fn chat_format(tokenizer: &Tokenizer) -> ChatFormat {
+    ChatFormat::detect(tokenizer.chat_template(), |piece| tokenizer.token_id(piece).is_some())
+}
+
+/// The model's template, or plain ChatML with a warning.
+pub(crate) fn chat_template(tokenizer: &Tokenizer) -> Result<ChatTemplate, EngineError> {
+    match tokenizer.chat_template() {
+        Some(source) => Ok(ChatTemplate::new(source)?),
+        None => {
+            tracing::warn!("the model has no chat template: messages are written as ChatML, which it may not know");
+            Ok(ChatTemplate::fallback())
+        }
+    }
+}
+
+fn text_parts(checkpoint: &Checkpoint, vocab_size: usize) -> Result<TextParts, EngineError> {
+    TextParts::new(tokenizer(checkpoint)?, sampling::defaults(checkpoint)?, vocab_size)
+}
+
+fn context(options: &LoadOptions, spec: &ArchSpec) -> Result<usize, EngineError> {
+    match options.context {
+        Some(wanted) if wanted > spec.context_len => {
+            Err(EngineError::ContextTooLarge { wanted, model: spec.context_len })
+        }
+        Some(wanted) => Ok(wanted),
+        None => Ok(spec.context_len),
+    }
+}
+
+fn decoder(
+    options: &LoadOptions,
+    spec: ArchSpec,
+    checkpoint: &Checkpoint,
+    context: usize,
+) -> Result<Box<dyn Model>, EngineError> {
+    let max_tokens = context.saturating_mul(MAX_SEQUENCES);
+    match options.device {
+        Device::Reference | Device::Cpu => {
+            let backend = Reference::new(options.threads).map_err(DecoderError::from)?;
+            Ok(Box::new(Decoder::load(backend, spec, checkpoint, max_tokens, MAX_SEQUENCES)?))
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! What an edge asks for.
+
+use std::str::FromStr;
+
+use ponder_effort::SamplingOverrides;
+use ponder_tokenizer::chat::Message;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// Where a model runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Device {
+    /// candle operations in float32: slow, and what everything else is compared with.
+    Reference,
+    /// The processor. At present the same as [`Device::Reference`].
+    #[default]
+    Cpu,
+}
+
+/// How a model is loaded.
+#[derive(Clone, Debug, Default)]
+pub struct LoadOptions {
+    /// Where it runs.
+    pub device: Device,
+    /// Threads; `None`: one per processor.
+    pub threads: Option<usize>,
+    /// Tokens that prompt and answer may have together; `None`: what the model was trained for.
+    pub context: Option<usize>,
+    /// Never touch the network.
+    pub offline: bool,
+    /// Branch, tag or commit of a hub repository.
+    pub revision: Option<String>,
+}
+
+/// How much a model is to think.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)] // The names say it.
+pub enum Effort {
+    None,
+    Minimal,
+    Low,
+    Medium,
+    High,
+    Xhigh,
+    Max,
+}
+
+impl Effort {
+    /// All levels, least first.
+    pub const ALL: [Self; 7] =
+        [Self::None, Self::Minimal, Self::Low, Self::Medium, Self::High, Self::Xhigh, Self::Max];
+
+    /// The level's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Minimal => "minimal",
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Xhigh => "xhigh",
+            Self::Max => "max",
+        }
+    }
+
+    /// What templates with three levels (gpt-oss's and those after it) call it.
+    pub(crate) fn of_three(self) -> &'static str {
+        match self {
+            Self::None | Self::Minimal | Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High | Self::Xhigh | Self::Max => "high",
+        }
+    }
+}
+
+impl FromStr for Effort {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|level| level.name() == name);
+        found.ok_or_else(|| format!("\"{name}\" is no effort level: {}", Self::ALL.map(Self::name).join(", ")))
+    }
+}
+
+/// One question to a model.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// The conversation so far; the last message is what is answered.
+    pub messages: Vec<Message>,
+    /// Declarations of tools, as the model's template wants them (JSON-Schema functions).
+    pub tools: Vec<Value>,
+    /// What differs from the model's own sampling defaults.
+    pub sampling: SamplingOverrides,
+    /// Tokens of thinking and answer together; `None`: as many as the context holds.
+    pub max_tokens: Option<usize>,
+    /// Texts that end the answer; they are not part of it.
+    pub stop: Vec<String>,
+    /// How much to think; `None`: as the model does by itself.
+    pub effort: Option<Effort>,
+    /// Further template variables; they win over everything else.
+    pub template_vars: Map<String, Value>,
+}

@@ -1,0 +1,58 @@
+//! The local model store, which is the standard Hugging Face cache.
+
+use std::path::PathBuf;
+
+pub use ponder_runtime::hub::{Progress, StoredFile, StoredModel};
+
+use ponder_runtime::hub::ModelRef;
+
+use crate::{EngineError, LoadOptions, ModelInfo, load};
+
+/// Fetches a model, or what of it is missing, and gives its path.
+///
+/// # Errors
+/// Everything that can happen on the way to the hub.
+pub fn pull(
+    model: &str,
+    options: &LoadOptions,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<PathBuf, EngineError> {
+    match ModelRef::parse(model)? {
+        ModelRef::Hub(mut hub) => {
+            hub.revision = options.revision.clone().or(hub.revision);
+            Ok(load::store(options).pull(&hub, progress)?)
+        }
+        _ => load::resolve(model, options, progress),
+    }
+}
+
+/// The models in the store.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn list() -> Result<Vec<StoredModel>, EngineError> {
+    Ok(load::store(&LoadOptions::default()).list()?)
+}
+
+/// Removes a model and gives the bytes that became free. Files outside the store are never touched.
+///
+/// # Errors
+/// When the model is not in the store.
+pub fn remove(model: &str) -> Result<u64, EngineError> {
+    match ModelRef::parse(model)? {
+        ModelRef::Hub(hub) => Ok(load::store(&LoadOptions::default()).remove(&hub)?),
+        ModelRef::Default => Err(EngineError::NoDefaultModel),
+        ModelRef::Path(path) => Err(EngineError::File {
+            path,
+            message: "is not in the store (hint: `ponder list` shows what is; delete other files yourself)".into(),
+        }),
+    }
+}
+
+/// Facts about a model, without loading it.
+///
+/// # Errors
+/// When it is not there or cannot be understood.
+pub fn show(model: &str, options: &LoadOptions) -> Result<ModelInfo, EngineError> {
+    load::describe(model, options)
+}

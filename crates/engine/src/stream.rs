@@ -1,0 +1,111 @@
+//! Token ids → events: decoding, splitting into thinking, answer and tool calls, stop texts.
+
+use ponder_effort::StopStrings;
+use ponder_tokenizer::{
+    DecodeStream,
+    split::{Part, Splitter},
+};
+use serde_json::Value;
+
+use crate::{EngineError, Event, load::TextParts};
+
+/// The text side of one answer.
+pub(crate) struct TextStream {
+    decode: DecodeStream,
+    splitter: Splitter,
+    stop: StopStrings,
+    last: u32,
+    stopped: bool,
+    called_tools: bool,
+    answered: bool,
+}
+
+impl TextStream {
+    pub(crate) fn new(text: &TextParts, prompt: &str, tools: &[Value], stop: StopStrings) -> Self {
+        Self {
+            decode: text.tokenizer.decode_stream(),
+            splitter: Splitter::new(&text.format, prompt, tools),
+            stop,
+            last: 0,
+            stopped: false,
+            called_tools: false,
+            answered: false,
+        }
+    }
+
+    /// Takes one token.
+    pub(crate) fn push(&mut self, token: u32, events: &mut Vec<Event>) -> Result<(), EngineError> {
+        self.last = token;
+        let text = self.decode.push(token)?;
+        let parts = self.splitter.push(token, &text);
+        self.emit(parts, events);
+        Ok(())
+    }
+
+    /// Flushes what was held back.
+    pub(crate) fn finish(&mut self, events: &mut Vec<Event>) {
+        let rest = self.decode.finish();
+        if !rest.is_empty() {
+            let parts = self.splitter.push(self.last, &rest);
+            self.emit(parts, events);
+        }
+        let parts = self.splitter.finish();
+        self.emit(parts, events);
+        if !self.stopped {
+            let held = self.stop.finish().to_owned();
+            self.content(held, events);
+        }
+    }
+
+    /// Whether a stop text was met.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped
+    }
+
+    /// Whether the model called a tool.
+    pub(crate) fn called_tools(&self) -> bool {
+        self.called_tools
+    }
+
+    /// Whether anything but thinking has come.
+    pub(crate) fn has_answered(&self) -> bool {
+        self.answered
+    }
+
+    /// Whether the next token belongs to a thought.
+    pub(crate) fn in_reasoning(&self) -> bool {
+        self.splitter.in_reasoning()
+    }
+
+    /// Tokens of the thinking so far.
+    pub(crate) fn reasoning_tokens(&self) -> usize {
+        self.splitter.reasoning_tokens()
+    }
+
+    fn emit(&mut self, parts: Vec<Part>, events: &mut Vec<Event>) {
+        for part in parts {
+            match part {
+                _ if self.stopped => {}
+                Part::Reasoning(text) => events.push(Event::Reasoning(text)),
+                Part::Content(text) => {
+                    let emitted = self.stop.push(&text);
+                    self.stopped = emitted.stop.is_some();
+                    let text = emitted.text.to_owned();
+                    self.content(text, events);
+                }
+                Part::ToolCall(call) => {
+                    self.called_tools = true;
+                    self.answered = true;
+                    events.push(Event::ToolCall(call));
+                }
+            }
+        }
+    }
+
+    fn content(&mut self, text: String, events: &mut Vec<Event>) {
+        if !text.is_empty() {
+            self.answered = true;
+            events.push(Event::Content(text));
+        }
+    }
+}
