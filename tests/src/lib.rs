@@ -4,3 +4,4 @@
 pub mod gguf_writer;
 pub mod hostile;
 pub mod oracle;
+pub mod tiny;

@@ -40,7 +40,11 @@ impl Engine {
         let Loaded { info, text, model } = load::load(model, options, progress)?;
         let text = Arc::new(text);
         let jobs = worker::spawn(model, Arc::clone(&text), info.context, info.load_s);
-        Ok(Self { info, text, jobs: Mutex::new(jobs) })
+        Ok(Self {
+            info,
+            text,
+            jobs: Mutex::new(jobs),
+        })
     }
 
     /// What was loaded.
@@ -58,10 +62,19 @@ impl Engine {
         let prepared = self.text.prepare(request, self.info.context)?;
         let (events, receiver) = mpsc::sync_channel(EVENTS_IN_FLIGHT);
         let canceller = Canceller(Arc::default());
-        let job = Job { prepared, events, canceller: canceller.clone(), asked };
+        let job = Job {
+            prepared,
+            events,
+            canceller: canceller.clone(),
+            asked,
+        };
         let jobs = self.jobs.lock().map_err(|_| EngineError::WorkerGone)?;
         jobs.send(job).map_err(|_| EngineError::WorkerGone)?;
-        Ok(Generation { receiver, canceller, ended: false })
+        Ok(Generation {
+            receiver,
+            canceller,
+            ended: false,
+        })
     }
 }
 

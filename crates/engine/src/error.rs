@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use ponder_effort::EffortError;
-use ponder_runtime::{decoder::DecoderError, hub::HubError, spec::SpecError, weights::WeightsError};
+use ponder_runtime::{
+    decoder::DecoderError, hub::HubError, spec::SpecError, weights::WeightsError,
+};
 use ponder_tokenizer::{TokenizerError, chat::TemplateError};
 use thiserror::Error;
 
@@ -25,18 +27,28 @@ pub enum EngineError {
     Template(#[from] TemplateError),
     #[error(transparent)]
     Sampling(#[from] EffortError),
-    #[error("this build has no embedded model (hint: name one, for example -m qwen3:0.6b, or a .gguf file)")]
+    #[error(
+        "this build has no embedded model (hint: name one, for example -m qwen3:0.6b, or a .gguf file)"
+    )]
     NoDefaultModel,
     #[error("{}: {message}", path.display())]
     File { path: PathBuf, message: String },
-    #[error("the prompt has {prompt} tokens, the context holds {context} with at least one for the answer (hint: shorten the prompt, or raise --context up to the model's {model})")]
-    PromptTooLong { prompt: usize, context: usize, model: usize },
+    #[error(
+        "the prompt has {prompt} tokens, the context holds {context} with at least one for the answer (hint: shorten the prompt, or raise --context up to the model's {model})"
+    )]
+    PromptTooLong {
+        prompt: usize,
+        context: usize,
+        model: usize,
+    },
     #[error("the request has no messages")]
     NoMessages,
     #[error("the request cannot be read: {0}")]
     Request(String),
     #[error("--context {wanted} is more than the {model} positions that the model was trained for")]
     ContextTooLarge { wanted: usize, model: usize },
-    #[error("the thread that runs the model has ended (hint: this is a bug; start again with -v and report what it prints)")]
+    #[error(
+        "the thread that runs the model has ended (hint: this is a bug; start again with -v and report what it prints)"
+    )]
     WorkerGone,
 }

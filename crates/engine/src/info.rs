@@ -59,10 +59,18 @@ pub struct ModelInfo {
 const CACHE_BYTES: usize = 4;
 
 impl ModelInfo {
-    pub(crate) fn new(name: &str, checkpoint: &Checkpoint, spec: &ArchSpec, template: bool, chat_format: &str) -> Self {
+    pub(crate) fn new(
+        name: &str,
+        checkpoint: &Checkpoint,
+        spec: &ArchSpec,
+        template: bool,
+        chat_format: &str,
+    ) -> Self {
         let plan = CachePlan::new(spec);
         let attention = spec.layers.iter().find_map(|layer| match &layer.mixer {
-            MixerSpec::Attention(attention) => Some((attention.n_heads, attention.n_kv_heads, attention.head_dim)),
+            MixerSpec::Attention(attention) => {
+                Some((attention.n_heads, attention.n_kv_heads, attention.head_dim))
+            }
             MixerSpec::ShortConv(_) => None,
         });
         let (n_heads, n_kv_heads, head_dim) = attention.unwrap_or_default();
@@ -70,7 +78,10 @@ impl ModelInfo {
             name: name.to_owned(),
             path: checkpoint.path().to_owned(),
             family: spec.family.clone(),
-            parameters: checkpoint.tensors().map(|tensor| tensor.n_values() as u64).sum(),
+            parameters: checkpoint
+                .tensors()
+                .map(|tensor| tensor.n_values() as u64)
+                .sum(),
             quantization: main_type(checkpoint),
             context: spec.context_len,
             trained_context: spec.context_len,
@@ -84,7 +95,12 @@ impl ModelInfo {
             template,
             chat_format: chat_format.to_owned(),
             licence: licence(checkpoint),
-            kv_bytes_per_token: plan.groups.iter().flat_map(|group| &group.widths).map(|(k, v)| (k + v) * CACHE_BYTES).sum::<usize>() as u64,
+            kv_bytes_per_token: plan
+                .groups
+                .iter()
+                .flat_map(|group| &group.widths)
+                .map(|(k, v)| (k + v) * CACHE_BYTES)
+                .sum::<usize>() as u64,
             load_s: 0.0,
             plan,
         }
@@ -99,8 +115,13 @@ impl ModelInfo {
 /// The name of the type that holds most parameters; of equals the first in alphabetical order.
 fn main_type(checkpoint: &Checkpoint) -> String {
     let mut values: BTreeMap<String, usize> = BTreeMap::new();
-    for tensor in checkpoint.tensors().filter(|tensor| tensor.shape().len() > 1) {
-        *values.entry(TensorType::to_string(&tensor.ty())).or_default() += tensor.n_values();
+    for tensor in checkpoint
+        .tensors()
+        .filter(|tensor| tensor.shape().len() > 1)
+    {
+        *values
+            .entry(TensorType::to_string(&tensor.ty()))
+            .or_default() += tensor.n_values();
     }
     let most = values.into_iter().rev().max_by_key(|(_, count)| *count);
     most.map_or_else(|| "none".to_owned(), |(name, _)| name)
@@ -108,7 +129,11 @@ fn main_type(checkpoint: &Checkpoint) -> String {
 
 fn licence(checkpoint: &Checkpoint) -> Option<String> {
     if let Some(metadata) = checkpoint.gguf() {
-        return metadata.opt_str("general.license").ok().flatten().map(str::to_owned);
+        return metadata
+            .opt_str("general.license")
+            .ok()
+            .flatten()
+            .map(str::to_owned);
     }
     let card = std::fs::read_to_string(checkpoint.dir()?.join("README.md")).ok()?;
     licence_of_card(&card)
@@ -117,13 +142,19 @@ fn licence(checkpoint: &Checkpoint) -> Option<String> {
 /// The `license` of a model card's front matter.
 fn licence_of_card(card: &str) -> Option<String> {
     let front = card.strip_prefix("---")?.split("\n---").next()?;
-    let value = front.lines().find_map(|line| line.strip_prefix("license:"))?;
+    let value = front
+        .lines()
+        .find_map(|line| line.strip_prefix("license:"))?;
     Some(value.trim().trim_matches(['"', '\'']).to_owned()).filter(|licence| !licence.is_empty())
 }
 
 /// The folder that holds a model's other files.
 pub(crate) fn folder_of(path: &Path) -> &Path {
-    if path.is_dir() { path } else { path.parent().unwrap_or(Path::new(".")) }
+    if path.is_dir() {
+        path
+    } else {
+        path.parent().unwrap_or(Path::new("."))
+    }
 }
 
 #[cfg(test)]

@@ -62,18 +62,35 @@ pub fn tokens(model: &str, options: &LoadOptions, text: &str) -> Result<Tokens, 
 ///
 /// # Errors
 /// When the body is no request, or the template refuses it.
-pub fn template(model: &str, options: &LoadOptions, request: &Value, now: Option<&str>) -> Result<Rendered, EngineError> {
-    let request: ChatRequest =
-        serde_json::from_value(request.clone()).map_err(|error| EngineError::Request(error.to_string()))?;
+pub fn template(
+    model: &str,
+    options: &LoadOptions,
+    request: &Value,
+    now: Option<&str>,
+) -> Result<Rendered, EngineError> {
+    let request: ChatRequest = serde_json::from_value(request.clone())
+        .map_err(|error| EngineError::Request(error.to_string()))?;
     let tokenizer = tokenizer(model, options)?;
     let parts = load::TextParts::new(tokenizer, SamplingParams::default(), 0)?;
     let mut prompt_options = request.prompt_options(&[]);
     let mut extra = parts.special_tokens();
-    let effort: Option<Effort> = request.reasoning_effort.as_deref().and_then(|level| level.parse().ok());
-    extra.extend(effort.map(|effort| parts.effort_vars(effort)).unwrap_or_default());
+    let effort: Option<Effort> = request
+        .reasoning_effort
+        .as_deref()
+        .and_then(|level| level.parse().ok());
+    extra.extend(
+        effort
+            .map(|effort| parts.effort_vars(effort))
+            .unwrap_or_default(),
+    );
     extra.extend(request.chat_template_kwargs.clone().unwrap_or_default());
     prompt_options.extra = extra;
-    let vars = template_vars(&parts.template, &request.messages, request.tools.as_deref().unwrap_or(&[]), &prompt_options);
+    let vars = template_vars(
+        &parts.template,
+        &request.messages,
+        request.tools.as_deref().unwrap_or(&[]),
+        &prompt_options,
+    );
     let prompt = parts.template.render(&vars, clock(now)?)?;
     let ids = parts.encode_prompt(&prompt)?;
     Ok(Rendered { prompt, ids })
@@ -92,40 +109,91 @@ pub fn template_file(source: &str, vars: &Value, now: Option<&str>) -> Result<St
 ///
 /// # Errors
 /// When the model cannot be loaded or run, or the file cannot be written.
-pub fn logits(model: &str, options: &LoadOptions, ids: &[u32], greedy: usize, out: &Path) -> Result<Logits, EngineError> {
+pub fn logits(
+    model: &str,
+    options: &LoadOptions,
+    ids: &[u32],
+    greedy: usize,
+    out: &Path,
+) -> Result<Logits, EngineError> {
     let path = load::resolve(model, options, &mut |_| {})?;
     let checkpoint = Checkpoint::open(&path)?;
     let spec = ArchSpec::of(&checkpoint)?;
     let (vocab, total) = (spec.vocab_size, ids.len() + greedy);
-    let mut decoder = Decoder::load(Reference::new(options.threads).map_err(DecoderError::from)?, spec, &checkpoint, total, 1)?;
+    let mut decoder = Decoder::load(
+        Reference::new(options.threads).map_err(DecoderError::from)?,
+        spec,
+        &checkpoint,
+        total,
+        1,
+    )?;
     let sequence = decoder.start(total)?;
-    let values = decoder.forward(&[Step { sequence, tokens: ids, logits: LogitsFor::All }])?.to_vec();
-    let mut last = values.get(values.len().saturating_sub(vocab)..).unwrap_or_default().to_vec();
+    let values = decoder
+        .forward(&[Step {
+            sequence,
+            tokens: ids,
+            logits: LogitsFor::All,
+        }])?
+        .to_vec();
+    let mut last = values
+        .get(values.len().saturating_sub(vocab)..)
+        .unwrap_or_default()
+        .to_vec();
     let mut continuation = Vec::new();
     while continuation.len() < greedy && !last.is_empty() {
         let token = argmax(&last);
         continuation.push(token);
-        last = decoder.forward(&[Step { sequence, tokens: &[token], logits: LogitsFor::Last }])?.to_vec();
+        last = decoder
+            .forward(&[Step {
+                sequence,
+                tokens: &[token],
+                logits: LogitsFor::Last,
+            }])?
+            .to_vec();
     }
     write(out, &values, ids.len(), vocab, &continuation)?;
-    Ok(Logits { shape: [ids.len(), vocab], greedy: continuation })
+    Ok(Logits {
+        shape: [ids.len(), vocab],
+        greedy: continuation,
+    })
 }
 
-fn write(out: &Path, logits: &[f32], rows: usize, vocab: usize, greedy: &[u32]) -> Result<(), EngineError> {
-    let fault = |message: String| EngineError::File { path: out.to_owned(), message };
-    let logits: Vec<u8> = logits.iter().flat_map(|value| value.to_le_bytes()).collect();
-    let ids: Vec<u8> = greedy.iter().flat_map(|&id| i64::from(id).to_le_bytes()).collect();
-    let view = |dtype, shape, data| TensorView::new(dtype, shape, data).map_err(|error| fault(error.to_string()));
+fn write(
+    out: &Path,
+    logits: &[f32],
+    rows: usize,
+    vocab: usize,
+    greedy: &[u32],
+) -> Result<(), EngineError> {
+    let fault = |message: String| EngineError::File {
+        path: out.to_owned(),
+        message,
+    };
+    let logits: Vec<u8> = logits
+        .iter()
+        .flat_map(|value| value.to_le_bytes())
+        .collect();
+    let ids: Vec<u8> = greedy
+        .iter()
+        .flat_map(|&id| i64::from(id).to_le_bytes())
+        .collect();
+    let view = |dtype, shape, data| {
+        TensorView::new(dtype, shape, data).map_err(|error| fault(error.to_string()))
+    };
     let tensors = [
         ("logits", view(Dtype::F32, vec![rows, vocab], &logits)?),
         ("greedy", view(Dtype::I64, vec![greedy.len()], &ids)?),
     ];
-    safetensors::serialize_to_file(tensors, None::<HashMap<String, String>>, out).map_err(|error| fault(error.to_string()))
+    safetensors::serialize_to_file(tensors, None::<HashMap<String, String>>, out)
+        .map_err(|error| fault(error.to_string()))
 }
 
 /// The largest logit, the lowest id of equal ones.
 fn argmax(logits: &[f32]) -> u32 {
-    let best = logits.iter().enumerate().fold(0, |best, (id, logit)| if *logit > logits[best] { id } else { best });
+    let best = logits.iter().enumerate().fold(
+        0,
+        |best, (id, logit)| if *logit > logits[best] { id } else { best },
+    );
     best as u32
 }
 
@@ -138,5 +206,9 @@ fn tokenizer(model: &str, options: &LoadOptions) -> Result<Tokenizer, EngineErro
 }
 
 fn clock(now: Option<&str>) -> Result<Option<LocalTime>, EngineError> {
-    now.map(|now| now.parse().map_err(|error| EngineError::Request(format!("--now: {error}")))).transpose()
+    now.map(|now| {
+        now.parse()
+            .map_err(|error| EngineError::Request(format!("--now: {error}")))
+    })
+    .transpose()
 }

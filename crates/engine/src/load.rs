@@ -49,12 +49,28 @@ pub(crate) struct TextParts {
 }
 
 impl TextParts {
-    pub(crate) fn new(tokenizer: Tokenizer, sampling: SamplingParams, vocab_size: usize) -> Result<Self, EngineError> {
+    pub(crate) fn new(
+        tokenizer: Tokenizer,
+        sampling: SamplingParams,
+        vocab_size: usize,
+    ) -> Result<Self, EngineError> {
         let template = chat_template(&tokenizer)?;
         let format = chat_format(&tokenizer);
         let mut stop_tokens = tokenizer.stop_tokens().to_vec();
-        stop_tokens.extend(format.stop.iter().filter_map(|piece| tokenizer.token_id(piece)));
-        Ok(Self { tokenizer, template, format, stop_tokens, sampling, vocab_size })
+        stop_tokens.extend(
+            format
+                .stop
+                .iter()
+                .filter_map(|piece| tokenizer.token_id(piece)),
+        );
+        Ok(Self {
+            tokenizer,
+            template,
+            format,
+            stop_tokens,
+            sampling,
+            vocab_size,
+        })
     }
 }
 
@@ -67,7 +83,9 @@ pub(crate) fn load(
     progress: &mut dyn FnMut(LoadProgress<'_>),
 ) -> Result<Loaded, EngineError> {
     let started = Instant::now();
-    let path = resolve(name, options, &mut |step| progress(LoadProgress::Download(step)))?;
+    let path = resolve(name, options, &mut |step| {
+        progress(LoadProgress::Download(step))
+    })?;
     progress(LoadProgress::Weights { path: &path });
     let checkpoint = Checkpoint::open(&path)?;
     let spec = ArchSpec::of(&checkpoint)?;
@@ -80,11 +98,26 @@ pub(crate) fn load(
     });
     progress(LoadProgress::Tokenizer);
     let text = text.map_err(|_| EngineError::WorkerGone)??;
-    let mut info = ModelInfo::new(name, &checkpoint, &spec, text.tokenizer.chat_template().is_some(), &text.format.name);
+    let mut info = ModelInfo::new(
+        name,
+        &checkpoint,
+        &spec,
+        text.tokenizer.chat_template().is_some(),
+        &text.format.name,
+    );
     info.context = context;
     info.load_s = started.elapsed().as_secs_f64();
-    tracing::info!(seconds = info.load_s, family = info.family, context, "model loaded");
-    Ok(Loaded { info, text, model: model? })
+    tracing::info!(
+        seconds = info.load_s,
+        family = info.family,
+        context,
+        "model loaded"
+    );
+    Ok(Loaded {
+        info,
+        text,
+        model: model?,
+    })
 }
 
 /// The file or folder behind a name, fetched if need be.
@@ -117,7 +150,13 @@ pub(crate) fn describe(name: &str, options: &LoadOptions) -> Result<ModelInfo, E
     let spec = ArchSpec::of(&checkpoint)?;
     let tokenizer = tokenizer(&checkpoint)?;
     let format = chat_format(&tokenizer);
-    let mut info = ModelInfo::new(name, &checkpoint, &spec, tokenizer.chat_template().is_some(), &format.name);
+    let mut info = ModelInfo::new(
+        name,
+        &checkpoint,
+        &spec,
+        tokenizer.chat_template().is_some(),
+        &format.name,
+    );
     info.context = context(options, &spec)?;
     Ok(info)
 }
@@ -126,13 +165,17 @@ pub(crate) fn describe(name: &str, options: &LoadOptions) -> Result<ModelInfo, E
 pub(crate) fn tokenizer(checkpoint: &Checkpoint) -> Result<Tokenizer, EngineError> {
     match checkpoint.gguf() {
         Some(metadata) => Ok(Tokenizer::from_gguf(gguf_vocab(metadata)?)?),
-        None => Ok(Tokenizer::from_folder(checkpoint.dir().unwrap_or(checkpoint.path()))?),
+        None => Ok(Tokenizer::from_folder(
+            checkpoint.dir().unwrap_or(checkpoint.path()),
+        )?),
     }
 }
 
 /// How the model marks thinking and tool calls.
 pub(crate) fn chat_format(tokenizer: &Tokenizer) -> ChatFormat {
-    ChatFormat::detect(tokenizer.chat_template(), |piece| tokenizer.token_id(piece).is_some())
+    ChatFormat::detect(tokenizer.chat_template(), |piece| {
+        tokenizer.token_id(piece).is_some()
+    })
 }
 
 /// The model's template, or plain ChatML with a warning.
@@ -140,21 +183,28 @@ pub(crate) fn chat_template(tokenizer: &Tokenizer) -> Result<ChatTemplate, Engin
     match tokenizer.chat_template() {
         Some(source) => Ok(ChatTemplate::new(source)?),
         None => {
-            tracing::warn!("the model has no chat template: messages are written as ChatML, which it may not know");
+            tracing::warn!(
+                "the model has no chat template: messages are written as ChatML, which it may not know"
+            );
             Ok(ChatTemplate::fallback())
         }
     }
 }
 
 fn text_parts(checkpoint: &Checkpoint, vocab_size: usize) -> Result<TextParts, EngineError> {
-    TextParts::new(tokenizer(checkpoint)?, sampling::defaults(checkpoint)?, vocab_size)
+    TextParts::new(
+        tokenizer(checkpoint)?,
+        sampling::defaults(checkpoint)?,
+        vocab_size,
+    )
 }
 
 fn context(options: &LoadOptions, spec: &ArchSpec) -> Result<usize, EngineError> {
     match options.context {
-        Some(wanted) if wanted > spec.context_len => {
-            Err(EngineError::ContextTooLarge { wanted, model: spec.context_len })
-        }
+        Some(wanted) if wanted > spec.context_len => Err(EngineError::ContextTooLarge {
+            wanted,
+            model: spec.context_len,
+        }),
         Some(wanted) => Ok(wanted),
         None => Ok(spec.context_len),
     }
@@ -170,7 +220,13 @@ fn decoder(
     match options.device {
         Device::Reference | Device::Cpu => {
             let backend = Reference::new(options.threads).map_err(DecoderError::from)?;
-            Ok(Box::new(Decoder::load(backend, spec, checkpoint, max_tokens, MAX_SEQUENCES)?))
+            Ok(Box::new(Decoder::load(
+                backend,
+                spec,
+                checkpoint,
+                max_tokens,
+                MAX_SEQUENCES,
+            )?))
         }
     }
 }

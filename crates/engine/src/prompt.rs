@@ -20,25 +20,44 @@ pub(crate) struct Prepared {
 
 impl TextParts {
     /// Renders, encodes and checks a request.
-    pub(crate) fn prepare(&self, request: Request, context: usize) -> Result<Prepared, EngineError> {
+    pub(crate) fn prepare(
+        &self,
+        request: Request,
+        context: usize,
+    ) -> Result<Prepared, EngineError> {
         if request.messages.is_empty() {
             return Err(EngineError::NoMessages);
         }
         let mut extra = self.special_tokens();
-        extra.extend(request.effort.map(|effort| self.effort_vars(effort)).unwrap_or_default());
+        extra.extend(
+            request
+                .effort
+                .map(|effort| self.effort_vars(effort))
+                .unwrap_or_default(),
+        );
         extra.extend(request.template_vars);
-        let options = PromptOptions { extra, ..PromptOptions::default() };
+        let options = PromptOptions {
+            extra,
+            ..PromptOptions::default()
+        };
         let vars = template_vars(&self.template, &request.messages, &request.tools, &options);
         let text = self.template.render(&vars, None)?;
         let prompt = self.encode_prompt(&text)?;
         if prompt.len() >= context {
-            return Err(EngineError::PromptTooLong { prompt: prompt.len(), context, model: context });
+            return Err(EngineError::PromptTooLong {
+                prompt: prompt.len(),
+                context,
+                model: context,
+            });
         }
         let params = SamplingParams::merge(&self.sampling, &request.sampling)?;
         Ok(Prepared {
             sampler: Sampler::new(&params, self.vocab_size, &prompt)?,
             stop: StopStrings::new(&request.stop)?,
-            max_tokens: request.max_tokens.unwrap_or(usize::MAX).min(context - prompt.len()),
+            max_tokens: request
+                .max_tokens
+                .unwrap_or(usize::MAX)
+                .min(context - prompt.len()),
             prompt,
             text,
             tools: request.tools,
@@ -62,7 +81,11 @@ impl TextParts {
         let mut vars = Map::new();
         vars.insert("reasoning_effort".to_owned(), json!(effort.of_three()));
         if let Some(reasoning) = &self.format.reasoning {
-            vars.extend(if effort == Effort::None { reasoning.off.clone() } else { reasoning.on.clone() });
+            vars.extend(if effort == Effort::None {
+                reasoning.off.clone()
+            } else {
+                reasoning.on.clone()
+            });
         }
         vars
     }
@@ -76,7 +99,9 @@ impl TextParts {
             ("pad_token", tokenizer.pad()),
             ("unk_token", tokenizer.unk()),
         ];
-        let named = tokens.into_iter().filter_map(|(name, id)| Some((name.to_owned(), json!(tokenizer.piece(id?)))));
+        let named = tokens
+            .into_iter()
+            .filter_map(|(name, id)| Some((name.to_owned(), json!(tokenizer.piece(id?)))));
         named.collect()
     }
 }

@@ -48,8 +48,15 @@ pub enum Effort {
 
 impl Effort {
     /// All levels, least first.
-    pub const ALL: [Self; 7] =
-        [Self::None, Self::Minimal, Self::Low, Self::Medium, Self::High, Self::Xhigh, Self::Max];
+    pub const ALL: [Self; 7] = [
+        Self::None,
+        Self::Minimal,
+        Self::Low,
+        Self::Medium,
+        Self::High,
+        Self::Xhigh,
+        Self::Max,
+    ];
 
     /// The level's name.
     pub fn name(self) -> &'static str {
@@ -79,7 +86,12 @@ impl FromStr for Effort {
 
     fn from_str(name: &str) -> Result<Self, String> {
         let found = Self::ALL.into_iter().find(|level| level.name() == name);
-        found.ok_or_else(|| format!("\"{name}\" is no effort level: {}", Self::ALL.map(Self::name).join(", ")))
+        found.ok_or_else(|| {
+            format!(
+                "\"{name}\" is no effort level: {}",
+                Self::ALL.map(Self::name).join(", ")
+            )
+        })
     }
 }
 

@@ -21,7 +21,12 @@ pub(crate) struct Job {
 }
 
 /// Starts the thread. It ends when the sender is dropped.
-pub(crate) fn spawn(model: Box<dyn Model>, text: Arc<TextParts>, context: usize, load_s: f64) -> mpsc::Sender<Job> {
+pub(crate) fn spawn(
+    model: Box<dyn Model>,
+    text: Arc<TextParts>,
+    context: usize,
+    load_s: f64,
+) -> mpsc::Sender<Job> {
     let (sender, jobs) = mpsc::channel::<Job>();
     std::thread::Builder::new()
         .name("ponder-model".into())
@@ -30,7 +35,13 @@ pub(crate) fn spawn(model: Box<dyn Model>, text: Arc<TextParts>, context: usize,
     sender
 }
 
-fn run(mut model: Box<dyn Model>, text: &TextParts, context: usize, load_s: f64, jobs: &mpsc::Receiver<Job>) {
+fn run(
+    mut model: Box<dyn Model>,
+    text: &TextParts,
+    context: usize,
+    load_s: f64,
+    jobs: &mpsc::Receiver<Job>,
+) {
     let mut history = History::new(context);
     for job in jobs {
         let events = job.events.clone();

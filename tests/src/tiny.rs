@@ -1,0 +1,107 @@
+//! A model that says what it is told: enough of one for tests of everything around it.
+
+use crate::gguf_writer::GgufWriter;
+
+/// The turn markers and a generation prompt, as ChatML writes them.
+const TEMPLATE: &str = "{%- for m in messages %}{{ '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' }}{%- endfor %}\
+{%- if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{%- endif %}{# <think> </think> #}";
+
+const F32: u32 = 0;
+
+/// A GGUF file of a model that answers every prompt of its template with `script`, one token per
+/// entry, and then ends its turn. Entries must differ, as the next token depends on the last alone.
+///
+/// The embedding is the identity, the layer adds nothing, and the head maps each token to its
+/// successor, so every logit but one is 0.
+pub fn scripted(script: &[&str]) -> Vec<u8> {
+    let mut tokens: Vec<String> = (0..=255u8).map(byte_piece).collect();
+    let first_marker = tokens.len();
+    tokens.extend(["<|im_start|>", "<|im_end|>", "<think>", "</think>"].map(str::to_owned));
+    let mut types = vec![1; first_marker];
+    types.extend([3, 3, 4, 4]);
+    let mut ids = Vec::new();
+    for word in script {
+        let piece = match *word {
+            "<think>" | "</think>" => (*word).to_owned(),
+            word => word.bytes().map(byte_piece).collect(),
+        };
+        let known = tokens.iter().position(|token| *token == piece);
+        ids.push(known.unwrap_or_else(|| {
+            tokens.push(piece);
+            types.push(1);
+            tokens.len() - 1
+        }));
+    }
+    let n = tokens.len();
+    let newline = usize::from(b'\n');
+    let end = first_marker + 1;
+    let mut next = vec![end; n];
+    let mut last = newline;
+    for id in ids {
+        assert_eq!(next[last], end, "entries of a script must differ");
+        next[last] = id;
+        last = id;
+    }
+    write(&tokens, &types, &next)
+}
+
+fn write(tokens: &[String], types: &[i32], next: &[usize]) -> Vec<u8> {
+    let n = tokens.len();
+    let mut head = vec![0.0; n * n];
+    next.iter()
+        .enumerate()
+        .for_each(|(token, next)| head[next * n + token] = 1.0);
+    let identity: Vec<f32> = (0..n * n)
+        .map(|i| if i % (n + 1) == 0 { 1.0 } else { 0.0 })
+        .collect();
+    let zeros = |shape: &[usize]| vec![0u8; 4 * shape.iter().product::<usize>()];
+    let ones = vec![1.0; n];
+    let mut file = GgufWriter::new()
+        .str("general.architecture", "llama")
+        .str("general.license", "mit")
+        .u32("llama.block_count", 1)
+        .u32("llama.embedding_length", n as u32)
+        .u32("llama.feed_forward_length", 8)
+        .u32("llama.context_length", 256)
+        .u32("llama.attention.head_count", 1)
+        .u32("llama.attention.key_length", 8)
+        .u32("llama.rope.dimension_count", 8)
+        .f32("llama.attention.layer_norm_rms_epsilon", 1e-6)
+        .str("tokenizer.ggml.model", "gpt2")
+        .str("tokenizer.ggml.pre", "qwen2")
+        .strings("tokenizer.ggml.tokens", tokens)
+        .i32s("tokenizer.ggml.token_type", types)
+        .strings::<&str>("tokenizer.ggml.merges", &[])
+        .u32("tokenizer.ggml.eos_token_id", 257)
+        .str("tokenizer.chat_template", TEMPLATE)
+        .tensor_f32("token_embd.weight", &[n, n], &identity)
+        .tensor_f32("output.weight", &[n, n], &head)
+        .tensor_f32("output_norm.weight", &[n], &ones)
+        .tensor_f32("blk.0.attn_norm.weight", &[n], &ones)
+        .tensor_f32("blk.0.ffn_norm.weight", &[n], &ones);
+    for (name, shape) in [
+        ("attn_q", [8, n]),
+        ("attn_k", [8, n]),
+        ("attn_v", [8, n]),
+        ("attn_output", [n, 8]),
+        ("ffn_gate", [8, n]),
+        ("ffn_up", [8, n]),
+        ("ffn_down", [n, 8]),
+    ] {
+        file = file.tensor(&format!("blk.0.{name}.weight"), &shape, F32, &zeros(&shape));
+    }
+    file.finish()
+}
+
+/// How byte-level BPE spells a byte: itself where it is printable, else a character from 256 on
+/// (the table of GPT-2).
+fn byte_piece(byte: u8) -> String {
+    let printable = |byte: u8| matches!(byte, 33..=126 | 161..=172 | 174..=255);
+    if printable(byte) {
+        return char::from(byte).to_string();
+    }
+    let earlier = (0..byte).filter(|&byte| !printable(byte)).count() as u32;
+    char::from_u32(256 + earlier)
+        .expect("a character")
+        .to_string()
+}

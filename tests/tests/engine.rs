@@ -1,0 +1,251 @@
+//! The engine on a model that says what it is told.
+
+use std::path::{Path, PathBuf};
+
+use ponder_engine::{
+    Content, Engine, EngineError, Event, FinishReason, LoadOptions, Message, ReasoningEnd, Request,
+    Summary,
+};
+use ponder_tests::tiny;
+
+const THOUGHTFUL: &[&str] = &[
+    "<think>", "\n\n", "Let", " me", " see", ".", "</think>", "Par", "is", "!",
+];
+
+struct Model {
+    engine: Engine,
+    _folder: tempfile::TempDir,
+}
+
+fn write(folder: &Path, script: &[&str]) -> PathBuf {
+    let path = folder.join("tiny.gguf");
+    std::fs::write(&path, tiny::scripted(script)).expect("a file");
+    path
+}
+
+fn model(script: &[&str]) -> Model {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = write(folder.path(), script);
+    let engine = Engine::load(
+        path.to_str().expect("UTF-8"),
+        &LoadOptions::default(),
+        &mut |_| {},
+    )
+    .expect("a model");
+    Model {
+        engine,
+        _folder: folder,
+    }
+}
+
+fn ask(text: &str) -> Request {
+    Request {
+        messages: vec![Message::new("user", text)],
+        ..Request::default()
+    }
+}
+
+/// Reasoning, content, the end.
+fn answer(engine: &Engine, request: Request) -> (String, String, Summary) {
+    let (mut reasoning, mut content, mut end) = (String::new(), String::new(), None);
+    for event in engine.generate(request).expect("a request") {
+        match event.expect("an event") {
+            Event::Reasoning(text) => reasoning.push_str(&text),
+            Event::Content(text) => content.push_str(&text),
+            Event::Done(summary) => end = Some(summary),
+            Event::PromptProgress { .. } | Event::ToolCall(_) => {}
+        }
+    }
+    (reasoning, content, end.expect("an end"))
+}
+
+#[test]
+fn thinking_and_answer_are_told_apart_and_counted() {
+    let model = model(THOUGHTFUL);
+    let (reasoning, content, end) = answer(&model.engine, ask("Capital of France?"));
+    assert_eq!(
+        (reasoning.trim(), content.trim()),
+        ("Let me see.", "Paris!")
+    );
+    assert_eq!(
+        (end.finish_reason, end.reasoning_ended_by),
+        (FinishReason::Stop, Some(ReasoningEnd::Model))
+    );
+    // Seven tokens from the open marker to the close marker, three of answer, one that ends the turn.
+    assert_eq!(
+        (end.usage.reasoning_tokens, end.usage.completion_tokens),
+        (7, 11)
+    );
+    let timings = end.timings;
+    assert!(
+        timings.load_s > 0.0
+            && timings.ttft_s > 0.0
+            && timings.prefill_tps > 0.0
+            && timings.decode_tps > 0.0
+    );
+    assert!(timings.ttfo_s.expect("an answer") >= timings.ttft_s);
+}
+
+#[test]
+fn a_second_turn_does_not_compute_the_first_again() {
+    let model = model(&["Par", "is"]);
+    let (_, content, first) = answer(&model.engine, ask("Capital of France?"));
+    assert_eq!(first.usage.cached_tokens, 0);
+    let mut request = ask("Capital of France?");
+    request.messages.push(Message::new("assistant", content));
+    request.messages.push(Message::new("user", "Sure?"));
+    let (_, again, second) = answer(&model.engine, request);
+    assert_eq!(again, "Paris");
+    assert!(
+        second.usage.cached_tokens >= first.usage.prompt_tokens,
+        "{second:?}"
+    );
+    // An unrelated question shares no more than the turn's opening.
+    let (_, _, third) = answer(&model.engine, ask("Zebras?"));
+    assert!(third.usage.cached_tokens < 10, "{third:?}");
+}
+
+#[test]
+fn limits_end_an_answer_and_say_so() {
+    let model = model(THOUGHTFUL);
+    let limited = |max_tokens| {
+        answer(
+            &model.engine,
+            Request {
+                max_tokens: Some(max_tokens),
+                ..ask("?")
+            },
+        )
+    };
+    let (reasoning, content, end) = limited(4);
+    assert_eq!((reasoning.trim(), content.as_str()), ("Let me", ""));
+    assert_eq!(
+        (end.finish_reason, end.reasoning_ended_by),
+        (FinishReason::Length, Some(ReasoningEnd::Budget))
+    );
+    assert_eq!((end.usage.completion_tokens, end.timings.ttfo_s), (4, None));
+    let (_, content, end) = limited(8);
+    assert_eq!(
+        (content.trim(), end.finish_reason),
+        ("Par", FinishReason::Length)
+    );
+    assert_eq!(end.reasoning_ended_by, Some(ReasoningEnd::Model));
+}
+
+#[test]
+fn stop_texts_are_found_across_tokens_and_left_out() {
+    let model = model(&["one", " tw", "o th", "ree", " four"]);
+    let (_, content, end) = answer(
+        &model.engine,
+        Request {
+            stop: vec!["two three".into()],
+            ..ask("?")
+        },
+    );
+    assert_eq!(
+        (content.as_str(), end.finish_reason),
+        ("one ", FinishReason::Stop)
+    );
+}
+
+#[test]
+fn cancelling_ends_with_a_summary_and_the_engine_lives_on() {
+    let model = model(THOUGHTFUL);
+    let mut generation = model.engine.generate(ask("?")).expect("a request");
+    let canceller = generation.canceller();
+    let first = generation.find(|event| matches!(event, Ok(Event::Reasoning(_))));
+    assert!(first.is_some());
+    canceller.cancel();
+    let end = generation.last().expect("an end").expect("no error");
+    let Event::Done(summary) = end else {
+        panic!("{end:?}")
+    };
+    // The whole answer may have been on its way already.
+    assert!(
+        matches!(
+            summary.finish_reason,
+            FinishReason::Cancelled | FinishReason::Stop
+        ),
+        "{summary:?}"
+    );
+    drop(model.engine.generate(ask("dropped")).expect("a request"));
+    let (_, content, _) = answer(&model.engine, ask("?"));
+    assert_eq!(content.trim(), "Paris!");
+}
+
+#[test]
+fn what_is_wrong_with_a_request_is_said_before_anything_runs() {
+    let model = model(&["yes"]);
+    let error = |request| match model.engine.generate(request) {
+        Err(error) => error.to_string(),
+        Ok(_) => panic!("the request was taken"),
+    };
+    assert!(error(Request::default()).contains("no messages"));
+    let long = error(ask(&"x".repeat(400)));
+    assert!(
+        long.contains("the context holds 256") && long.contains("hint:"),
+        "{long}"
+    );
+    let mut hot = ask("?");
+    hot.sampling.temperature = Some(f32::NAN);
+    assert!(error(hot).contains("temperature"));
+}
+
+#[test]
+fn what_is_wrong_with_a_model_is_said_by_name() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let load = |path: &Path, options: &LoadOptions| -> EngineError {
+        Engine::load(path.to_str().expect("UTF-8"), options, &mut |_| {}).expect_err("no model")
+    };
+    let absent = load(&folder.path().join("absent.gguf"), &LoadOptions::default()).to_string();
+    assert!(absent.contains("absent.gguf"), "{absent}");
+    let path = write(folder.path(), &["yes"]);
+    let wide = load(
+        &path,
+        &LoadOptions {
+            context: Some(10_000),
+            ..LoadOptions::default()
+        },
+    )
+    .to_string();
+    assert!(wide.contains("10000") && wide.contains("256"), "{wide}");
+    let whole = std::fs::read(&path).expect("a file");
+    std::fs::write(&path, &whole[..whole.len() - 100]).expect("a file");
+    let cut = load(&path, &LoadOptions::default()).to_string();
+    assert!(cut.contains("tiny.gguf") && cut.contains("hint:"), "{cut}");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_text() {
+    let model = model(&["a", "b"]);
+    let hot = |seed| {
+        let mut request = Request {
+            max_tokens: Some(30),
+            ..ask("?")
+        };
+        // At this temperature all tokens are about equally likely.
+        request.sampling.temperature = Some(100.0);
+        request.sampling.seed = Some(seed);
+        answer(&model.engine, request).1
+    };
+    assert_eq!(hot(1), hot(1));
+    assert_ne!(hot(1), hot(2));
+}
+
+#[test]
+fn messages_reach_the_template_with_their_content() {
+    let model = model(&["yes"]);
+    let message = Message {
+        content: Some(Content::Text("hi".into())),
+        ..Message::new("user", "")
+    };
+    let (_, _, end) = answer(
+        &model.engine,
+        Request {
+            messages: vec![message],
+            ..Request::default()
+        },
+    );
+    // <|im_start|> user \n hi <|im_end|> \n <|im_start|> assistant \n, letters one by one
+    assert_eq!(end.usage.prompt_tokens, 1 + 4 + 1 + 2 + 1 + 1 + 1 + 9 + 1);
+}
