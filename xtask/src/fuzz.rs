@@ -52,6 +52,8 @@ pub(crate) fn run(sh: &Shell, target: &str, seconds: u32) -> Result<()> {
         );
     }
     let triple = host(sh)?;
+    // The versions that the tests run with; what only `fuzz/` needs is added.
+    sh.copy_file("Cargo.lock", "fuzz/Cargo.lock")?;
     let build = "target/fuzz/build";
     cmd!(
         sh,
