@@ -1,3 +1,68 @@
-//! placeholder
+//! The `ponder` command line: arguments in, rendered answers out.
+//!
+//! 1. [`args`] parses what the user typed and resolves it into a [`args::Job`].
+//! 2. Each command has a module: [`run`], [`chat`], [`inspect`], [`show`], [`store`],
+//!    [`docs`]. All of them talk to the engine only.
+//! 3. [`render`] turns the engine's events into text for a terminal, a pipe or JSON.
+//! 4. [`error`] prints what went wrong and decides the exit code.
+
 #![forbid(unsafe_code)]
-fn main() {}
+
+mod answer;
+mod args;
+mod chat;
+mod docs;
+mod error;
+mod inspect;
+mod interrupt;
+mod logging;
+mod panic;
+mod prompt;
+mod render;
+mod run;
+mod show;
+mod store;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Job, LowArgs};
+use crate::error::{CliError, Outcome};
+use crate::terminal::Terminal;
+
+fn main() -> ExitCode {
+    panic::install_hook();
+    // clap prints usage errors itself and exits with 2.
+    let typed = LowArgs::parse();
+    let terminal = Terminal::detect(typed.global.color);
+    logging::init(typed.global.verbose, terminal);
+    let result = std::panic::catch_unwind(|| execute(typed, terminal));
+    match result {
+        Ok(Ok(outcome)) => outcome.into(),
+        Ok(Err(error)) => {
+            error.report(terminal.err);
+            ExitCode::from(error.exit_code())
+        }
+        // The hook has said what happened.
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn execute(typed: LowArgs, terminal: Terminal) -> Result<Outcome, CliError> {
+    let args = typed.resolve(terminal.stdin)?;
+    let json = args.json;
+    match args.job {
+        Job::Run(job) => return run::run(&job, json, terminal),
+        Job::Chat(job) => return chat::chat(*job, json, terminal),
+        Job::Pull(model) => store::pull(&model, json, terminal)?,
+        Job::List => store::list(json, terminal)?,
+        Job::Show { model, context } => show::show(&model, context, json, terminal)?,
+        Job::Remove { model, yes } => store::remove(&model, yes, json, terminal)?,
+        Job::Inspect(job) => inspect::inspect(&job, json, terminal)?,
+        Job::Completions(shell) => docs::completions(shell)?,
+        Job::Man(dir) => docs::man(&dir)?,
+    }
+    Ok(Outcome::Done)
+}

@@ -1,0 +1,112 @@
+//! Loading a model and showing one answer: what `run` and `chat` have in common.
+
+use std::io;
+
+use ponder_engine::{Engine, Event, FinishReason, Generation, LoadProgress, Message, Request};
+
+use crate::args::{AnswerOptions, EffortLevel, ModelChoice, ShowThinking};
+use crate::error::{CliError, Outcome};
+use crate::interrupt::Cancellable;
+use crate::render::events::{Answer, AnswerView, follow};
+use crate::render::progress::Progress;
+use crate::render::{
+    AnswerJson, PipeView, ReasoningSink, SilentView, TerminalView, Waiting, print_json, stats_line,
+};
+use crate::terminal::Terminal;
+
+/// How answers are shown.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Display {
+    pub(crate) json: bool,
+    pub(crate) show_thinking: ShowThinking,
+    pub(crate) terminal: Terminal,
+}
+
+impl Display {
+    /// The view for where the output goes.
+    fn view(&self) -> Box<dyn AnswerView> {
+        let terminal = self.terminal;
+        let waiting = Waiting::new(terminal.stderr);
+        if self.json {
+            return Box::new(SilentView::new(waiting));
+        }
+        if terminal.stdout {
+            let shows_reasoning = self.show_thinking != ShowThinking::Hide;
+            let out = anstream::stdout();
+            return Box::new(TerminalView::new(
+                out,
+                terminal.out,
+                shows_reasoning,
+                waiting,
+            ));
+        }
+        let sink = || ReasoningSink::new(io::stderr(), terminal.stderr, terminal.err);
+        let reasoning = (self.show_thinking == ShowThinking::Full).then(sink);
+        Box::new(PipeView::new(io::stdout(), reasoning, waiting))
+    }
+
+    /// What is printed below a complete answer.
+    fn finish(&self, answer: &Answer) -> Result<(), CliError> {
+        if self.json {
+            print_json(&mut io::stdout(), &AnswerJson::new(answer))?;
+        } else if self.terminal.stdout && self.terminal.stderr {
+            let line = self.terminal.err.dim(&stats_line(&answer.summary));
+            eprintln!("{line}");
+        }
+        Ok(())
+    }
+}
+
+/// Loads the model behind a spinner.
+pub(crate) fn load(model: &ModelChoice, display: Display) -> Result<Engine, CliError> {
+    let message = format!("loading {}", model.name);
+    let mut progress = Progress::spinner(display.terminal.stderr, &message);
+    let engine = Engine::load(&model.name, &model.options, &mut |step| {
+        load_step(&mut progress, &message, &step);
+    })?;
+    Ok(engine)
+}
+
+/// Shows one step of loading.
+fn load_step(progress: &mut Progress, message: &str, step: &LoadProgress) {
+    progress.spin(message.to_owned());
+}
+
+/// A request with everything but the messages taken from the options.
+pub(crate) fn request(
+    options: &AnswerOptions,
+    effort: Option<EffortLevel>,
+    messages: Vec<Message>,
+) -> Request {
+    Request {
+        messages,
+        sampling: options.sampling.clone(),
+        max_tokens: options.max_tokens,
+        stop: options.stop.clone(),
+        effort: effort.map(Into::into),
+        ..Request::default()
+    }
+}
+
+/// Shows one answer while it comes; Ctrl-C ends it.
+pub(crate) fn show(generation: Generation, display: Display) -> Result<Answer, CliError> {
+    let _cancellable = Cancellable::new(generation.canceller());
+    show_events(generation, display)
+}
+
+fn show_events<E: Into<CliError>>(
+    events: impl Iterator<Item = Result<Event, E>>,
+    display: Display,
+) -> Result<Answer, CliError> {
+    let answer = follow(events, display.view().as_mut())?;
+    display.finish(&answer)?;
+    Ok(answer)
+}
+
+/// How a program ends whose last answer this is.
+pub(crate) fn outcome(answer: &Answer) -> Outcome {
+    match answer.summary.finish_reason {
+        FinishReason::Cancelled => Outcome::Interrupted,
+        _ => Outcome::Done,
+    }
+}

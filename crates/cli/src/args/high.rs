@@ -1,0 +1,449 @@
+//! What the program needs: one job per command, in the engine's types.
+
+use std::path::PathBuf;
+
+use clap_complete::Shell;
+use ponder_engine::{Device, Effort, LoadOptions, SamplingOverrides};
+
+use super::low::{
+    AnswerArgs, ChatArgs, Command, GlobalArgs, Inspect, LoadArgs, LowArgs, ModelArgs, RunArgs,
+    SamplingArgs, TemplateArgs,
+};
+use super::values::{DeviceName, EffortLevel, ShowThinking};
+use crate::error::CliError;
+
+/// The whole command line, resolved.
+#[derive(Debug)]
+pub(crate) struct HiArgs {
+    /// JSON on standard output.
+    pub(crate) json: bool,
+    /// What is to be done.
+    pub(crate) job: Job,
+}
+
+/// One command with all that it needs.
+#[derive(Debug)]
+pub(crate) enum Job {
+    Run(Box<RunJob>),
+    Chat(Box<ChatJob>),
+    Pull(ModelChoice),
+    List,
+    Show {
+        model: ModelChoice,
+        /// The memory at this context is shown instead of that at usual ones.
+        context: Option<usize>,
+    },
+    Remove {
+        model: String,
+        yes: bool,
+    },
+    Inspect(InspectJob),
+    Completions(Shell),
+    Man(PathBuf),
+}
+
+/// A model and how it is loaded.
+#[derive(Debug)]
+pub(crate) struct ModelChoice {
+    pub(crate) name: String,
+    pub(crate) options: LoadOptions,
+}
+
+/// Where the text of the prompt comes from; at least one source holds something.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct PromptSources {
+    pub(crate) argument: Option<String>,
+    pub(crate) file: Option<PathBuf>,
+    pub(crate) stdin: bool,
+}
+
+/// What every answer of a run or a chat has in common.
+#[derive(Clone, Debug)]
+pub(crate) struct AnswerOptions {
+    pub(crate) system: Option<String>,
+    pub(crate) effort: Option<EffortLevel>,
+    pub(crate) max_tokens: Option<usize>,
+    pub(crate) stop: Vec<String>,
+    pub(crate) sampling: SamplingOverrides,
+    pub(crate) show_thinking: ShowThinking,
+}
+
+#[derive(Debug)]
+pub(crate) struct RunJob {
+    pub(crate) model: ModelChoice,
+    pub(crate) prompt: PromptSources,
+    pub(crate) answer: AnswerOptions,
+}
+
+#[derive(Debug)]
+pub(crate) struct ChatJob {
+    pub(crate) model: ModelChoice,
+    pub(crate) answer: AnswerOptions,
+    pub(crate) history: bool,
+}
+
+#[derive(Debug)]
+pub(crate) enum InspectJob {
+    Tokens {
+        model: ModelChoice,
+        /// `None`: standard input.
+        text: Option<String>,
+    },
+    Template(TemplateJob),
+    Logits {
+        model: ModelChoice,
+        ids: Vec<u32>,
+        greedy: usize,
+        out: PathBuf,
+    },
+}
+
+#[derive(Debug)]
+pub(crate) enum TemplateJob {
+    /// A request rendered with the template of a model.
+    Request {
+        model: ModelChoice,
+        request: PathBuf,
+        now: Option<String>,
+    },
+    /// A template file rendered with exactly these variables.
+    File {
+        template: PathBuf,
+        vars: PathBuf,
+        now: Option<String>,
+    },
+}
+
+impl LowArgs {
+    /// Checks what was typed and turns it into a job.
+    ///
+    /// `stdin_is_terminal` decides whether standard input is part of a prompt.
+    pub(crate) fn resolve(self, stdin_is_terminal: bool) -> Result<HiArgs, CliError> {
+        let global = &self.global;
+        let job = match self.command {
+            Command::Run(args) => Job::Run(Box::new(args.resolve(global, stdin_is_terminal)?)),
+            Command::Chat(args) => Job::Chat(Box::new(args.resolve(global)?)),
+            Command::Pull(args) => {
+                Job::Pull(weightless(args.model.into_name(), args.revision, global))
+            }
+            Command::List => Job::List,
+            Command::Show(args) => Job::Show {
+                model: weightless(args.model.into_name(), args.revision, global),
+                context: args.context,
+            },
+            Command::Rm(args) => Job::Remove {
+                model: args.model.into_name(),
+                yes: args.yes,
+            },
+            Command::Inspect(inspect) => Job::Inspect(inspect.resolve(global)?),
+            Command::Completions { shell } => Job::Completions(shell),
+            Command::Man { dir } => Job::Man(dir),
+        };
+        Ok(HiArgs {
+            json: self.global.json,
+            job,
+        })
+    }
+}
+
+impl RunArgs {
+    fn resolve(self, global: &GlobalArgs, stdin_is_terminal: bool) -> Result<RunJob, CliError> {
+        let dash = self.prompt.as_deref() == Some("-");
+        let prompt = PromptSources {
+            argument: self.prompt.filter(|_| !dash),
+            file: self.file,
+            stdin: dash || !stdin_is_terminal,
+        };
+        if prompt.argument.is_none() && prompt.file.is_none() && !prompt.stdin {
+            return Err(CliError::usage(
+                "there is no prompt",
+                "give it as an argument, with --file or through a pipe; `ponder chat` asks for it",
+            ));
+        }
+        Ok(RunJob {
+            model: self.model.resolve(global)?,
+            prompt,
+            answer: self.answer.resolve(self.sampling),
+        })
+    }
+}
+
+impl ChatArgs {
+    fn resolve(self, global: &GlobalArgs) -> Result<ChatJob, CliError> {
+        Ok(ChatJob {
+            model: self.model.resolve(global)?,
+            answer: self.answer.resolve(self.sampling),
+            history: !self.no_history,
+        })
+    }
+}
+
+impl Inspect {
+    fn resolve(self, global: &GlobalArgs) -> Result<InspectJob, CliError> {
+        Ok(match self {
+            Self::Tokens { model, text } => InspectJob::Tokens {
+                model: weightless(model, None, global),
+                text,
+            },
+            Self::Template(args) => InspectJob::Template(args.resolve(global)),
+            Self::Logits {
+                model,
+                ids,
+                greedy,
+                out,
+            } => InspectJob::Logits {
+                model: model.resolve(global)?,
+                ids,
+                greedy,
+                out,
+            },
+        })
+    }
+}
+
+impl TemplateArgs {
+    fn resolve(self, global: &GlobalArgs) -> TemplateJob {
+        let now = self.now;
+        match (self.request, self.template, self.vars) {
+            (None, Some(template), Some(vars)) => TemplateJob::File {
+                template,
+                vars,
+                now,
+            },
+            // clap has made sure that a request stands alone and that a template has its
+            // variables, so the request is there in every other case.
+            (request, ..) => TemplateJob::Request {
+                model: weightless(self.model, None, global),
+                request: request.unwrap_or_default(),
+                now,
+            },
+        }
+    }
+}
+
+/// A model that is looked at without being run: device and threads play no part.
+fn weightless(name: String, revision: Option<String>, global: &GlobalArgs) -> ModelChoice {
+    let options = LoadOptions {
+        offline: global.offline,
+        revision,
+        ..LoadOptions::default()
+    };
+    ModelChoice { name, options }
+}
+
+impl ModelArgs {
+    fn resolve(self, global: &GlobalArgs) -> Result<ModelChoice, CliError> {
+        Ok(ModelChoice {
+            name: self.model,
+            options: self.load.resolve(global)?,
+        })
+    }
+}
+
+impl LoadArgs {
+    fn resolve(self, global: &GlobalArgs) -> Result<LoadOptions, CliError> {
+        Ok(LoadOptions {
+            device: device(self.device)?,
+            threads: self.threads,
+            context: self.context,
+            offline: global.offline,
+            revision: self.revision,
+        })
+    }
+}
+
+/// The engine's device, or why this build does not have it.
+fn device(name: DeviceName) -> Result<Device, CliError> {
+    let (missing, index) = match name {
+        DeviceName::Reference => return Ok(Device::Reference),
+        DeviceName::Cpu => return Ok(Device::Cpu),
+        DeviceName::Cuda(index) => ("CUDA", format!(" (`cuda:{index}`)")),
+        DeviceName::Metal => ("Metal", String::new()),
+    };
+    Err(
+        CliError::failed(format!("this build of ponder has no {missing}{index}"))
+            .with_hint("run with --device cpu"),
+    )
+}
+
+impl AnswerArgs {
+    fn resolve(self, sampling: SamplingArgs) -> AnswerOptions {
+        AnswerOptions {
+            system: self.system,
+            effort: self.effort,
+            max_tokens: self.max_tokens,
+            stop: self.stop,
+            sampling: sampling.resolve(),
+            show_thinking: self.show_thinking,
+        }
+    }
+}
+
+impl SamplingArgs {
+    fn resolve(self) -> SamplingOverrides {
+        let biases: Vec<_> = self.logit_bias.iter().map(|b| (b.token, b.bias)).collect();
+        SamplingOverrides {
+            temperature: self.temperature,
+            top_k: self.top_k,
+            top_p: self.top_p,
+            min_p: self.min_p,
+            repetition_penalty: self.repetition_penalty,
+            presence_penalty: self.presence_penalty,
+            frequency_penalty: self.frequency_penalty,
+            logit_bias: (!biases.is_empty()).then_some(biases),
+            seed: self.seed,
+        }
+    }
+}
+
+impl From<EffortLevel> for Effort {
+    fn from(level: EffortLevel) -> Self {
+        match level {
+            EffortLevel::None => Self::None,
+            EffortLevel::Minimal => Self::Minimal,
+            EffortLevel::Low => Self::Low,
+            EffortLevel::Medium => Self::Medium,
+            EffortLevel::High => Self::High,
+            EffortLevel::Xhigh => Self::Xhigh,
+            EffortLevel::Max => Self::Max,
+        }
+    }
+}
+
+/// The answer options of a command line, for tests of other modules.
+#[cfg(test)]
+pub(crate) fn answer_options(words: &[&str]) -> AnswerOptions {
+    use clap::Parser;
+    let typed = LowArgs::try_parse_from([&["ponder", "chat"], words].concat());
+    match typed
+        .expect("clap accepts")
+        .resolve(true)
+        .expect("resolves")
+        .job
+    {
+        Job::Chat(job) => job.answer,
+        other => panic!("not a chat: {other:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+
+    use super::*;
+
+    fn resolve(words: &[&str], stdin_is_terminal: bool) -> Result<Job, CliError> {
+        let typed = LowArgs::try_parse_from([&["ponder"], words].concat()).expect("clap accepts");
+        typed
+            .resolve(stdin_is_terminal)
+            .map(|resolved| resolved.job)
+    }
+
+    fn sources(words: &[&str], stdin_is_terminal: bool) -> PromptSources {
+        match resolve(words, stdin_is_terminal) {
+            Ok(Job::Run(job)) => job.prompt,
+            other => panic!("not a run: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_command_is_consistent() {
+        LowArgs::command().debug_assert();
+    }
+
+    #[test]
+    fn prompts_have_three_sources() {
+        let text = || Some("hi".to_owned());
+        let typed = sources(&["run", "hi"], true);
+        assert_eq!((typed.argument, typed.stdin), (text(), false));
+        let both = sources(&["run", "hi"], false);
+        assert_eq!((both.argument, both.stdin), (text(), true));
+        let dash = sources(&["run", "-"], true);
+        assert_eq!((dash.argument, dash.stdin), (None, true));
+        let file = sources(&["run", "--file", "a.txt"], true);
+        assert_eq!((file.file, file.stdin), (Some("a.txt".into()), false));
+        let error = resolve(&["run"], true).expect_err("nothing to answer");
+        assert_eq!(error.exit_code(), 2);
+    }
+
+    #[test]
+    fn global_options_stand_anywhere() {
+        let typed = LowArgs::try_parse_from(["ponder", "--json", "list", "--color", "never"]);
+        let typed = typed.expect("clap accepts");
+        assert!(typed.resolve(true).expect("resolves").json);
+    }
+
+    #[test]
+    fn devices_of_other_builds_are_named() {
+        let error = resolve(&["run", "hi", "--device", "cuda:1"], true).expect_err("no CUDA");
+        assert!(error.to_string().contains("no CUDA (`cuda:1`)"), "{error}");
+        assert_eq!(error.exit_code(), 1);
+        assert!(resolve(&["run", "hi", "--device", "reference"], true).is_ok());
+    }
+
+    #[test]
+    fn wrong_usage_is_refused_by_clap() {
+        for words in [
+            &["run", "--temperature", "-1", "hi"][..],
+            &["run", "--top-p", "2", "hi"],
+            &["run", "--effort", "huge", "hi"],
+            &["run", "--typo", "hi"],
+            &["run", "--stop", "", "hi"],
+            &["show"],
+            &["show", "a", "-m", "b"],
+            &["inspect", "template"],
+            &["inspect", "template", "--template", "t.jinja"],
+            &[
+                "inspect",
+                "template",
+                "--request",
+                "r",
+                "--template",
+                "t",
+                "--vars",
+                "v",
+            ],
+            &["inspect", "template", "--request", "r", "--vars", "v"],
+            &["inspect", "logits", "--ids", "1,x", "--out", "f"],
+            &["serve"],
+        ] {
+            let typed = LowArgs::try_parse_from([&["ponder"], words].concat());
+            let error = typed.expect_err(&words.join(" "));
+            assert_eq!(error.exit_code(), 2, "{words:?}");
+        }
+    }
+
+    #[test]
+    fn texts_may_look_like_options() {
+        let job = resolve(&["inspect", "tokens", "-m", "x", "-5 --z", "--json"], true);
+        match job {
+            Ok(Job::Inspect(InspectJob::Tokens { text, .. })) => {
+                assert_eq!(text.as_deref(), Some("-5 --z"));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn sampling_is_passed_on() {
+        let words = [
+            "run",
+            "hi",
+            "--temperature",
+            "0",
+            "--seed",
+            "7",
+            "--logit-bias",
+            "3=-1.5",
+        ];
+        match resolve(&words, true) {
+            Ok(Job::Run(job)) => {
+                assert_eq!(job.answer.sampling.temperature, Some(0.0));
+                assert_eq!(job.answer.sampling.seed, Some(7));
+                assert_eq!(job.answer.sampling.logit_bias, Some(vec![(3, -1.5)]));
+                assert_eq!(job.answer.sampling.top_p, None);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! Arguments in two steps.
+//!
+//! 1. [`LowArgs`] is what the user typed, parsed by clap: strings and options.
+//! 2. `HiArgs` is what the program needs: a [`Job`] in the engine's types, checked, with
+//!    defaults and the environment taken into account. Nothing below sees a `LowArgs`.
+
+mod high;
+mod low;
+mod values;
+
+#[cfg(test)]
+pub(crate) use high::answer_options;
+pub(crate) use high::{
+    AnswerOptions, ChatJob, InspectJob, Job, ModelChoice, PromptSources, RunJob, TemplateJob,
+};
+pub(crate) use low::LowArgs;
+pub(crate) use values::{ColorWhen, EffortLevel, ShowThinking};
