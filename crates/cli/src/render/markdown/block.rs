@@ -58,10 +58,10 @@ pub(super) fn classify(line: &str, complete: bool) -> Option<Start> {
     let text = line.trim_start_matches([' ', '\t']);
     let indent = &line[..line.len() - text.len()];
     let Some(first) = text.chars().next() else {
-        return (complete || line.len() > LONGEST_MARKER).then(|| paragraph());
+        return (complete || line.len() > LONGEST_MARKER).then(paragraph);
     };
     let run = text.len() - text.trim_start_matches(first).len();
-    let rest = &text[run * first.len_utf8()..];
+    let rest = &text[run..];
     let is_open = rest.is_empty() && !complete && line.len() <= LONGEST_MARKER;
     match first {
         '#' if run <= 6 => match rest.chars().next() {
@@ -104,7 +104,7 @@ fn fence(
 ) -> Option<Start> {
     let info = &text[length..];
     if length < 3 {
-        return (!is_open).then(|| paragraph());
+        return (!is_open).then(paragraph);
     }
     if character == '`' && info.contains('`') {
         return Some(paragraph());

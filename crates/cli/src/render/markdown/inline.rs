@@ -150,8 +150,8 @@ fn closing(rest: &str, marker: char, width: usize, complete: bool) -> Found<'_> 
     while let Some(next) = rest[at..].find(['\\', '`', marker]) {
         let end = at + next;
         let here = &rest[end..];
-        if here.starts_with('\\') {
-            at = end + 1 + here[1..].chars().next().map_or(0, char::len_utf8);
+        if let Some(escaped) = here.strip_prefix('\\') {
+            at = end + 1 + escaped.chars().next().map_or(0, char::len_utf8);
             continue;
         }
         if here.starts_with('`') {

@@ -206,6 +206,19 @@ both under strong 2**3**4 ** not ** end*";
     }
 
     #[test]
+    fn lines_may_begin_with_any_character() {
+        for text in [
+            "日本 **語**",
+            "␛",
+            "é\n  😀 x",
+            "\u{a0}- x",
+            "··· \\é **é**",
+        ] {
+            assert_eq!(plain(text), text.replace("**", ""));
+        }
+    }
+
+    #[test]
     fn pieces_do_not_matter() {
         let visible = |text: &str| anstream::adapter::strip_str(text).to_string();
         let whole = render(&[SAMPLE], Styles::new(true));
