@@ -10,7 +10,8 @@ use crate::interrupt::Cancellable;
 use crate::render::events::{Answer, AnswerView, follow};
 use crate::render::progress::Progress;
 use crate::render::{
-    AnswerJson, PipeView, ReasoningSink, SilentView, TerminalView, Waiting, print_json, stats_line,
+    AnswerJson, Downloads, PipeView, ReasoningSink, SilentView, TerminalView, Waiting, clean,
+    print_json, stats_line,
 };
 use crate::terminal::Terminal;
 
@@ -57,19 +58,25 @@ impl Display {
     }
 }
 
-/// Loads the model behind a spinner.
+/// Loads the model behind a spinner, or behind bars where it must be downloaded first.
 pub(crate) fn load(model: &ModelChoice, display: Display) -> Result<Engine, CliError> {
-    let message = format!("loading {}", model.name);
-    let mut progress = Progress::spinner(display.terminal.stderr, &message);
-    let engine = Engine::load(&model.name, &model.options, &mut |step| {
-        load_step(&mut progress, &message, &step);
+    let is_watched = display.terminal.stderr;
+    let spinner = Progress::spinner(is_watched, &format!("loading {}", clean(&model.name)));
+    let mut downloads = None;
+    let engine = Engine::load(&model.name, &model.options, &mut |step| match step {
+        LoadProgress::Download(step) => {
+            spinner.clear();
+            downloads
+                .get_or_insert_with(|| Downloads::new(is_watched))
+                .step(&step);
+        }
+        LoadProgress::Weights { path } => {
+            downloads = None;
+            tracing::info!("loading {}", path.display());
+        }
+        LoadProgress::Tokenizer => {}
     })?;
     Ok(engine)
-}
-
-/// Shows one step of loading.
-fn load_step(progress: &mut Progress, message: &str, step: &LoadProgress) {
-    progress.spin(message.to_owned());
 }
 
 /// A request with everything but the messages taken from the options.

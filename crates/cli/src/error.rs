@@ -122,17 +122,18 @@ fn one_line(text: &str) -> String {
     clean(&joined.join(" ")).into_owned()
 }
 
-/// Splits an engine's message at its `hint:` part.
+/// Splits an engine's message at its hint: `what; hint: how` or `what (hint: how)`.
 fn split_hint(text: &str) -> (String, Option<String>) {
-    match text.split_once("hint:") {
-        Some((message, hint)) => (
-            message
-                .trim_end_matches([' ', ';', '(', ',', '.', '\u{2014}'])
-                .to_owned(),
-            Some(hint.trim().trim_end_matches(')').to_owned()),
-        ),
-        None => (text.to_owned(), None),
-    }
+    let Some((message, hint)) = text.split_once("hint:") else {
+        return (text.to_owned(), None);
+    };
+    let message = message.trim_end();
+    let (message, hint) = match (message.strip_suffix('('), hint.strip_suffix(')')) {
+        (Some(message), Some(hint)) => (message, hint),
+        _ => (message, hint),
+    };
+    let message = message.trim_end_matches([' ', ';', ',', '.']);
+    (message.to_owned(), Some(hint.trim().to_owned()))
 }
 
 #[cfg(test)]
@@ -144,6 +145,9 @@ mod tests {
         let (message, hint) = split_hint("no file `x.gguf`; hint: look at `ponder list`");
         assert_eq!(message, "no file `x.gguf`");
         assert_eq!(hint.as_deref(), Some("look at `ponder list`"));
+        let (message, hint) = split_hint("too long (hint: use f(x))");
+        assert_eq!(message, "too long");
+        assert_eq!(hint.as_deref(), Some("use f(x)"));
         assert_eq!(split_hint("plain"), ("plain".to_owned(), None));
     }
 

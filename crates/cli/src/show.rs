@@ -71,7 +71,7 @@ fn facts(model: &ModelInfo) -> Vec<(&'static str, String)> {
         ("quantization", model.quantization.clone()),
         ("context", format!("{} tokens", model.context)),
         ("layers", model.n_layers.to_string()),
-        ("hidden size", model.hidden.to_string()),
+        ("hidden size", model.hidden_size.to_string()),
         ("template", template),
         (
             "licence",
@@ -98,12 +98,12 @@ fn memory(model: &ModelInfo, asked: Option<usize>) -> Vec<Memory> {
         contexts.push(model.context);
     }
     let at = |context: usize| {
-        let cache_bytes = model.kv_bytes_per_token.saturating_mul(context as u64);
+        let total_bytes = model.memory_bytes(context);
         Memory {
             context,
             weights_bytes: model.file_bytes,
-            cache_bytes,
-            total_bytes: model.file_bytes.saturating_add(cache_bytes),
+            cache_bytes: total_bytes.saturating_sub(model.file_bytes),
+            total_bytes,
         }
     };
     contexts.into_iter().map(at).collect()

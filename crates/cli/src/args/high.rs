@@ -290,8 +290,13 @@ impl SamplingArgs {
             repetition_penalty: self.repetition_penalty,
             presence_penalty: self.presence_penalty,
             frequency_penalty: self.frequency_penalty,
+            dry_multiplier: self.dry_multiplier,
+            dry_base: self.dry_base,
+            dry_allowed_length: self.dry_allowed_length,
+            dry_range: self.dry_range,
             logit_bias: (!biases.is_empty()).then_some(biases),
             seed: self.seed,
+            ..SamplingOverrides::default()
         }
     }
 }

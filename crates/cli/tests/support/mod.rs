@@ -2,14 +2,14 @@
 
 #![allow(dead_code, reason = "each test program uses a part of this")]
 
-pub mod tiny;
+pub(crate) mod tiny;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 /// A command that does not depend on the environment of whoever runs the tests.
-pub fn ponder(args: &[&str]) -> Command {
+pub(crate) fn ponder(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ponder"));
     for name in [
         "PONDER_MODEL",
@@ -31,7 +31,7 @@ pub fn ponder(args: &[&str]) -> Command {
 }
 
 /// Runs to the end with this standard input.
-pub fn output_of(mut command: Command, stdin: &str) -> Output {
+pub(crate) fn output_of(mut command: Command, stdin: &str) -> Output {
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -46,19 +46,19 @@ pub fn output_of(mut command: Command, stdin: &str) -> Output {
 }
 
 /// Standard output as text.
-pub fn stdout(output: &Output) -> String {
+pub(crate) fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// Standard error as text.
-pub fn stderr(output: &Output) -> String {
+pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// SmolLM2-135M-Instruct from `PONDER_ASSETS`, by default `target/assets`.
 ///
 /// Prints a line and returns `None` where the file is missing.
-pub fn smollm2() -> Option<PathBuf> {
+pub(crate) fn smollm2() -> Option<PathBuf> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let assets = std::env::var_os("PONDER_ASSETS")
         .map_or_else(|| workspace.join("target/assets"), PathBuf::from);

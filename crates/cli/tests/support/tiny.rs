@@ -17,7 +17,7 @@ const LAYERS: usize = 2;
 
 /// What stands at the end of the rendered prompt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Style {
+pub(crate) enum Style {
     /// The answer begins at once.
     Plain,
     /// The template opens the reasoning.
@@ -25,7 +25,7 @@ pub enum Style {
 }
 
 /// Writes the model into a folder of its own.
-pub fn tiny_model(style: Style) -> TempDir {
+pub(crate) fn tiny_model(style: Style) -> TempDir {
     let dir = tempfile::tempdir().expect("a temporary folder");
     write_json(dir.path(), "config.json", &config());
     write_json(dir.path(), "tokenizer.json", &tokenizer());
