@@ -85,6 +85,8 @@ impl CliError {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Usage { .. } => 2,
+            // Only values from the command line can be out of range.
+            Self::Engine(EngineError::Sampling(_)) => 2,
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
             _ => 1,
         }

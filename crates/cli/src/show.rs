@@ -60,7 +60,7 @@ pub(crate) fn show(
 
 fn facts(model: &ModelInfo) -> Vec<(&'static str, String)> {
     let template = match model.template {
-        true => model.chat_format.clone(),
+        true => format!("yes, markers: {}", model.chat_format),
         false => "none: a base model that continues text".to_owned(),
     };
     vec![

@@ -5,21 +5,26 @@ mod support;
 use std::fs;
 use std::io::Read;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 use support::tiny::{Style, tiny_model};
 use support::{output_of, ponder, stderr, stdout};
 
 /// Writes the letter A `tokens` times.
-fn only_a(model: &Path, command: &str, tokens: &str, more: &[&str]) -> std::process::Command {
+fn only_a(model: &Path, command: &str, tokens: &str, more: &[&str]) -> Command {
+    only("65=100", model, command, tokens, more)
+}
+
+/// Writes the favoured token `tokens` times.
+fn only(bias: &str, model: &Path, command: &str, tokens: &str, more: &[&str]) -> Command {
     let model = model.to_str().expect("a UTF-8 path");
     let fixed = [
         command,
         "-m",
         model,
         "--logit-bias",
-        "65=100",
+        bias,
         "--max-tokens",
         tokens,
     ];
@@ -42,8 +47,8 @@ fn piped_output_is_the_content_and_a_newline() {
 #[test]
 fn escape_sequences_pass_a_pipe_unchanged() {
     let model = tiny_model(Style::Plain);
-    let args = ["--logit-bias", "27=200", "--color", "always", "hi"];
-    let output = output_of(only_a(model.path(), "run", "2", &args), "");
+    let args = ["--color", "always", "hi"];
+    let output = output_of(only("27=100", model.path(), "run", "2", &args), "");
     assert_eq!(output.stdout, b"\x1b\x1b\n");
 }
 
@@ -131,6 +136,14 @@ fn stop_strings_and_seeds_are_passed_on() {
 }
 
 #[test]
+fn values_that_the_sampler_refuses_are_wrong_usage() {
+    let model = tiny_model(Style::Plain);
+    let output = output_of(only("65=1000", model.path(), "run", "2", &["hi"]), "");
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert_eq!(stdout(&output), "");
+}
+
+#[test]
 fn prompts_come_from_everywhere() {
     let model = tiny_model(Style::Plain);
     let tokens = |args: &[&str], stdin: &str| {
@@ -206,7 +219,7 @@ fn tokens_have_ids_and_pieces() {
     let args = ["inspect", "tokens", "-m", dir, "-A b<think>", "--json"];
     let output = output_of(ponder(&args), "");
     let tokens: Value = serde_json::from_str(&stdout(&output)).expect("JSON");
-    let expected = json!({"ids": [45, 65, 32, 98, 259], "pieces": ["-", "A", "Ġ", "b", "<think>"]});
+    let expected = json!({"ids": [45, 65, 32, 98, 259], "pieces": ["-", "A", " ", "b", "<think>"]});
     assert_eq!(tokens, expected, "{}", stderr(&output));
     let output = output_of(ponder(&args[..4]), "AB");
     assert!(stdout(&output).contains("65"), "text comes from a pipe too");

@@ -271,7 +271,7 @@ pub(crate) enum Inspect {
         /// Also N greedy tokens behind them
         #[arg(long, value_name = "N", default_value_t = 0)]
         greedy: usize,
-        /// The file: `logits` f32 [len, vocab] and `greedy` i64 [N]
+        /// The file: `logits`, float32 of length × vocabulary, and `greedy`, N int64
         #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
         out: PathBuf,
     },

@@ -114,7 +114,7 @@ fn tokenizer_config(style: Style) -> Value {
     };
     let template = format!(
         "{{% for message in messages %}}<|im_start|>{{{{ message.role }}}}\n\
-         {{{{ message.content }}}}<|im_end|>\n{{% endfor %}}\
+         {{{{ message.content.split('</think>')[-1] }}}}<|im_end|>\n{{% endfor %}}\
          {{% if add_generation_prompt %}}<|im_start|>assistant\n{open}{{% endif %}}"
     );
     json!({"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<|im_end|>",
