@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod gguf_writer;
+pub mod goldens;
 pub mod hostile;
 pub mod oracle;
 pub mod tiny;

@@ -22,6 +22,9 @@ pub fn shared(part: &str) -> Option<PathBuf> {
     Some(path)
 }
 
+/// How far logits may be from those of transformers: `‖a − b‖ / ‖b‖` at every position.
+pub const TOLERANCE: f64 = 2e-4;
+
 /// One prompt and what follows from it.
 #[derive(Debug)]
 pub struct Case {
@@ -107,6 +110,34 @@ pub fn greedy(model: &mut dyn Model, prompt: &[u32], n: usize) -> Vec<u32> {
     }
     model.free(sequence).expect("the sequence");
     out
+}
+
+/// Prefill, greedy continuation, and one token at a time.
+pub fn check_cases(model: &mut dyn Model, cases: &[Case], name: &str, tolerance: f64) {
+    assert!(!cases.is_empty(), "{name}: no cases");
+    let width = model.spec().vocab_size;
+    let (mut prefill, mut single) = (0f64, 0f64);
+    for case in cases {
+        let planned = case.prompt.len() + case.greedy.len();
+        let whole = logits_in_chunks(model, &case.prompt, case.prompt.len(), planned);
+        prefill = prefill.max(worst_relative_error(&whole, &case.logits, width));
+        assert_eq!(
+            greedy(model, &case.prompt, case.greedy.len()),
+            case.greedy,
+            "{name}: greedy ids"
+        );
+        let stepwise = logits_in_chunks(model, &case.prompt, 1, planned);
+        single = single.max(worst_relative_error(&stepwise, &whole, width));
+    }
+    println!("{name}: prefill {prefill:.1e}, one at a time {single:.1e}");
+    assert!(
+        prefill <= tolerance,
+        "{name}: relative error {prefill:.2e} of prefill"
+    );
+    assert!(
+        single <= tolerance,
+        "{name}: relative error {single:.2e} of single steps against prefill"
+    );
 }
 
 /// The largest relative error of a row, `‖a − b‖ / ‖b‖`.

@@ -2,10 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use ponder_runtime::{decoder::Model, spec::ArchSpec, weights::Checkpoint};
-use ponder_tests::oracle::{
-    Case, cases, greedy, load, logits_in_chunks, shared, worst_relative_error,
-};
+use ponder_runtime::{spec::ArchSpec, weights::Checkpoint};
+use ponder_tests::oracle::{TOLERANCE, cases, check_cases, load, shared};
 
 /// Folders of golden models whose family this build has.
 const FOLDERS: &[&str] = &[
@@ -24,9 +22,6 @@ const FOLDERS: &[&str] = &[
     "seed_oss",
     "smollm3",
 ];
-
-/// `‖a − b‖ / ‖b‖` at every position.
-const TOLERANCE: f64 = 2e-4;
 
 #[test]
 fn safetensors_match_transformers() {
@@ -93,32 +88,4 @@ fn gguf_matches_transformers_on_dequantized_weights() {
         }
     }
     assert!(checked >= 27, "only {checked} GGUF goldens were found");
-}
-
-/// Prefill, greedy continuation, and one token at a time.
-fn check_cases(model: &mut dyn Model, cases: &[Case], name: &str, tolerance: f64) {
-    assert!(!cases.is_empty(), "{name}: no cases");
-    let width = model.spec().vocab_size;
-    let (mut prefill, mut single) = (0f64, 0f64);
-    for case in cases {
-        let planned = case.prompt.len() + case.greedy.len();
-        let whole = logits_in_chunks(model, &case.prompt, case.prompt.len(), planned);
-        prefill = prefill.max(worst_relative_error(&whole, &case.logits, width));
-        assert_eq!(
-            greedy(model, &case.prompt, case.greedy.len()),
-            case.greedy,
-            "{name}: greedy ids"
-        );
-        let stepwise = logits_in_chunks(model, &case.prompt, 1, planned);
-        single = single.max(worst_relative_error(&stepwise, &whole, width));
-    }
-    println!("{name}: prefill {prefill:.1e}, one at a time {single:.1e}");
-    assert!(
-        prefill <= tolerance,
-        "{name}: relative error {prefill:.2e} of prefill"
-    );
-    assert!(
-        single <= tolerance,
-        "{name}: relative error {single:.2e} of single steps against prefill"
-    );
 }
