@@ -19,7 +19,7 @@ use safetensors::Dtype;
 use serde_json::json;
 
 /// Between two ways through the same arithmetic, of which only the order of sums may differ.
-const SAME: f64 = 1e-5;
+const SAME: f64 = 5e-5;
 
 /// Families whose golden model has windows.
 const WINDOWED: &[&str] = &["gemma3_text", "mistral", "olmo3", "phi3", "qwen2"];
@@ -73,17 +73,33 @@ fn golden_models_depend_on_every_mechanism() {
     for (family, pointer, other) in [
         ("gemma3_text", "/sliding_window", json!(13)),
         ("gemma3_text", "/query_pre_attn_scalar", json!(16)),
-        ("gemma3_text", "/rope_parameters/full_attention/factor", json!(4.0)),
-        ("gemma3_text", "/rope_parameters/sliding_attention/rope_theta", json!(1e6)),
+        (
+            "gemma3_text",
+            "/rope_parameters/full_attention/factor",
+            json!(4.0),
+        ),
+        (
+            "gemma3_text",
+            "/rope_parameters/sliding_attention/rope_theta",
+            json!(1e6),
+        ),
         ("llama", "/rope_parameters/rope_type", json!("default")),
         ("llama", "/rope_parameters/high_freq_factor", json!(8.0)),
         ("ministral3", "/rope_parameters/rope_type", json!("default")),
         ("ministral3", "/rope_parameters/mscale", json!(0.5)),
-        ("ministral3", "/rope_parameters/llama_4_scaling_beta", json!(0.2)),
+        (
+            "ministral3",
+            "/rope_parameters/llama_4_scaling_beta",
+            json!(0.2),
+        ),
         ("mistral", "/sliding_window", json!(13)),
         ("olmo3", "/sliding_window", json!(13)),
         ("olmo3", "/layer_types/3", json!("sliding_attention")),
-        ("olmo3", "/rope_parameters/full_attention/rope_type", json!("default")),
+        (
+            "olmo3",
+            "/rope_parameters/full_attention/rope_type",
+            json!("default"),
+        ),
         ("phi3", "/sliding_window", json!(37)),
         ("phi3", "/rope_parameters/short_factor/1", json!(1.2)),
         ("phi3", "/rope_parameters/long_factor/1", json!(1.7)),
