@@ -34,13 +34,9 @@ pub enum EngineError {
     #[error("{}: {message}", path.display())]
     File { path: PathBuf, message: String },
     #[error(
-        "the prompt has {prompt} tokens, the context holds {context} with at least one for the answer (hint: shorten the prompt, or raise --context up to the model's {model})"
+        "the prompt has {prompt} tokens, the context holds {context} with at least one for the answer (hint: shorten the prompt, or raise --context if `ponder show` says that the model was trained for more)"
     )]
-    PromptTooLong {
-        prompt: usize,
-        context: usize,
-        model: usize,
-    },
+    PromptTooLong { prompt: usize, context: usize },
     #[error("the request has no messages")]
     NoMessages,
     #[error("the request cannot be read: {0}")]

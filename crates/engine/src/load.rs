@@ -146,7 +146,8 @@ pub(crate) fn store(options: &LoadOptions) -> Store {
 /// Facts about a model of which perhaps only the metadata are there.
 pub(crate) fn describe(name: &str, options: &LoadOptions) -> Result<ModelInfo, EngineError> {
     let path = resolve(name, options, &mut |_| {})?;
-    let checkpoint = Checkpoint::open_metadata(&path)?;
+    // A folder without weights can be described too.
+    let checkpoint = Checkpoint::open(&path).or_else(|_| Checkpoint::open_metadata(&path))?;
     let spec = ArchSpec::of(&checkpoint)?;
     let tokenizer = tokenizer(&checkpoint)?;
     let format = chat_format(&tokenizer);

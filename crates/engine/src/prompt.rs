@@ -47,7 +47,6 @@ impl TextParts {
             return Err(EngineError::PromptTooLong {
                 prompt: prompt.len(),
                 context,
-                model: context,
             });
         }
         let params = SamplingParams::merge(&self.sampling, &request.sampling)?;
