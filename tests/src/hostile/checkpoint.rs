@@ -3,11 +3,13 @@
 use std::fs;
 use std::path::Path;
 
+use ponder_engine::gguf_vocab;
 use ponder_runtime::spec::ArchSpec;
 use ponder_runtime::weights::{Checkpoint, MappedTensor};
+use ponder_tokenizer::Tokenizer;
 use tempfile::TempDir;
 
-use super::parts;
+use super::{parts, text};
 
 /// The longest row that is read, so that reading costs no more than a constant.
 const LONGEST_ROW: usize = 1 << 16;
@@ -66,6 +68,9 @@ fn visit(checkpoint: &Checkpoint) {
             if let Ok(Some(strings)) = metadata.opt_strings(key) {
                 let _ = strings.count();
             }
+        }
+        if let Ok(Ok(tokenizer)) = gguf_vocab(metadata).map(Tokenizer::from_gguf) {
+            text::round_trip(&tokenizer);
         }
     }
     for tensor in checkpoint.tensors() {

@@ -76,7 +76,7 @@ fn gguf_vocab(input: &[u8]) -> GgufVocab {
 }
 
 /// Encodes, decodes at once and as a stream, and looks at all ids.
-fn round_trip(tokenizer: &Tokenizer) {
+pub(super) fn round_trip(tokenizer: &Tokenizer) {
     let n = u32::try_from(tokenizer.vocab_size()).unwrap_or(u32::MAX);
     for id in (0..n.min(1000)).chain([n, u32::MAX]) {
         let _ = (tokenizer.piece(id), tokenizer.token_bytes(id));
