@@ -3,13 +3,11 @@
 use std::fs;
 use std::path::Path;
 
-use ponder_engine::gguf_vocab;
 use ponder_runtime::spec::ArchSpec;
 use ponder_runtime::weights::{Checkpoint, MappedTensor};
-use ponder_tokenizer::Tokenizer;
 use tempfile::TempDir;
 
-use super::{parts, text};
+use super::parts;
 
 /// The longest row that is read, so that reading costs no more than a constant.
 const LONGEST_ROW: usize = 1 << 16;
@@ -68,9 +66,6 @@ fn visit(checkpoint: &Checkpoint) {
             if let Ok(Some(strings)) = metadata.opt_strings(key) {
                 let _ = strings.count();
             }
-        }
-        if let Ok(Ok(tokenizer)) = gguf_vocab(metadata).map(Tokenizer::from_gguf) {
-            text::round_trip(&tokenizer);
         }
     }
     for tensor in checkpoint.tensors() {

@@ -1,5 +1,6 @@
 //! Vocabularies and chat templates.
 
+use ponder_runtime::weights::Checkpoint;
 use ponder_tokenizer::chat::{ChatTemplate, LocalTime};
 use ponder_tokenizer::{GgufVocab, Tokenizer};
 use serde_json::json;
@@ -11,10 +12,10 @@ use super::parts;
 const SAMPLE: &str =
     "Hello  world!\n\t12345 d\u{e9}j\u{e0} \u{4f60}\u{597d} \u{1f389}<|im_end|> <0x0A> \u{2581}";
 
-/// A vocabulary. The first byte `{` begins the parts `tokenizer.json`, `tokenizer_config.json`
-/// and `generation_config.json` of a folder; anything else is the metadata of a GGUF file: model,
-/// pre-tokenizer, pieces and merges (one a line), scores and types (a byte each), special ids and
-/// flags (a byte each), character map, and template.
+/// A vocabulary. `{` begins the parts `tokenizer.json`, `tokenizer_config.json` and
+/// `generation_config.json` of a folder, `GGUF` a GGUF file. Anything else is its metadata in a
+/// form that mutates better: model, pre-tokenizer, pieces and merges (one a line), scores and types
+/// (a byte each), special ids and flags (a byte each), character map, and template.
 pub fn tokenizer(input: &[u8]) {
     let tokenizer = if input.starts_with(b"{") {
         let [tokenizer, config, generation_config] = parts(input);
@@ -23,12 +24,22 @@ pub fn tokenizer(input: &[u8]) {
         write(&folder, "tokenizer_config.json", config);
         write(&folder, "generation_config.json", generation_config);
         Tokenizer::from_folder(folder.path())
+    } else if input.starts_with(b"GGUF") {
+        let Some(vocab) = embedded_vocab(input) else {
+            return;
+        };
+        Tokenizer::from_gguf(vocab)
     } else {
         Tokenizer::from_gguf(gguf_vocab(input))
     };
     if let Ok(tokenizer) = tokenizer {
         round_trip(&tokenizer);
     }
+}
+
+fn embedded_vocab(input: &[u8]) -> Option<GgufVocab> {
+    let checkpoint = Checkpoint::from_bytes(input.to_vec()).ok()?;
+    ponder_engine::gguf_vocab(checkpoint.gguf()?).ok()
 }
 
 fn gguf_vocab(input: &[u8]) -> GgufVocab {
@@ -76,7 +87,7 @@ fn gguf_vocab(input: &[u8]) -> GgufVocab {
 }
 
 /// Encodes, decodes at once and as a stream, and looks at all ids.
-pub(super) fn round_trip(tokenizer: &Tokenizer) {
+fn round_trip(tokenizer: &Tokenizer) {
     let n = u32::try_from(tokenizer.vocab_size()).unwrap_or(u32::MAX);
     for id in (0..n.min(1000)).chain([n, u32::MAX]) {
         let _ = (tokenizer.piece(id), tokenizer.token_bytes(id));
