@@ -1,4 +1,6 @@
 //! Fuzzes [`ponder_tests::hostile::config`].
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| ponder_tests::hostile::config(data));
+use ponder_tests::hostile::{check, config};
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| check(config, data));

@@ -1,4 +1,6 @@
 //! Fuzzes [`ponder_tests::hostile::gguf`].
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| ponder_tests::hostile::gguf(data));
+use ponder_tests::hostile::{check, gguf};
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| check(gguf, data));

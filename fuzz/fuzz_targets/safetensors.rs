@@ -1,4 +1,6 @@
 //! Fuzzes [`ponder_tests::hostile::safetensors`].
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| ponder_tests::hostile::safetensors(data));
+use ponder_tests::hostile::{check, safetensors};
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| check(safetensors, data));

@@ -1,4 +1,6 @@
 //! Fuzzes [`ponder_tests::hostile::template`].
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| ponder_tests::hostile::template(data));
+use ponder_tests::hostile::{check, template};
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| check(template, data));

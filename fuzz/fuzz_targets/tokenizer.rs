@@ -1,4 +1,6 @@
 //! Fuzzes [`ponder_tests::hostile::tokenizer`].
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| ponder_tests::hostile::tokenizer(data));
+use ponder_tests::hostile::{check, tokenizer};
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| check(tokenizer, data));

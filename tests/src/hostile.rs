@@ -24,6 +24,23 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("tokenizer", tokenizer),
 ];
 
+/// What an entry point may have allocated at one time beyond its input's size.
+pub const ALLOWANCE: u64 = 64 << 20;
+
+/// Calls `target` and checks what it allocates on this thread.
+///
+/// # Panics
+/// If it does, or takes more memory than it may.
+pub fn check(target: Target, input: &[u8]) {
+    let peak = allocation_counter::measure(|| target(input)).bytes_max;
+    let limit = input.len() as u64 + ALLOWANCE;
+    assert!(
+        peak <= limit,
+        "{peak} bytes allocated for an input of {}",
+        input.len()
+    );
+}
+
 /// Stands between the parts of an input: ASCII's record separator, which valid text hardly has.
 pub const SEPARATOR: u8 = 0x1e;
 

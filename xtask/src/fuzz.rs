@@ -19,12 +19,9 @@ const RUSTFLAGS: &str = "--cfg fuzzing -Cdebug-assertions -Coverflow-checks \
     -Cllvm-args=-sanitizer-coverage-pc-table \
     -Cllvm-args=-sanitizer-coverage-trace-compares";
 
-/// The largest input in bytes.
+/// The largest input in bytes. How much may be allocated for one is checked by
+/// `ponder_tests::hostile`, since libFuzzer only could with a sanitizer.
 const MAX_LEN: u32 = 64 * 1024;
-
-/// The largest single allocation in MiB. Inputs are below [`MAX_LEN`], so this
-/// is the "constant" of "no more than the file's size and a constant".
-const MALLOC_LIMIT_MB: u32 = 64;
 
 /// The largest resident memory in MiB, the fuzzer's own tables included.
 const RSS_LIMIT_MB: u32 = 1024;
@@ -77,7 +74,6 @@ pub(crate) fn run(sh: &Shell, target: &str, seconds: u32) -> Result<()> {
     let options = [
         format!("-max_total_time={seconds}"),
         format!("-max_len={MAX_LEN}"),
-        format!("-malloc_limit_mb={MALLOC_LIMIT_MB}"),
         format!("-rss_limit_mb={RSS_LIMIT_MB}"),
         format!("-timeout={TIMEOUT_S}"),
         format!("-artifact_prefix={artifacts}"),
