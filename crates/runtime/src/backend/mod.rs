@@ -1,7 +1,7 @@
 //! What a device must be able to do: the operations of a forward pass, fused as far as every
 //! device can profit, on buffers that are planned at load.
 //!
-//! The decoder is written once against [`Backend`]. [`reference`] composes candle operations in
+//! The decoder is written once against [`Backend`]. [`reference`](mod@reference) composes candle operations in
 //! float32; every other backend is compared with it.
 
 pub mod reference;

@@ -1,6 +1,6 @@
 //! The one forward pass.
 //!
-//! 1. [`Decoder::load`] turns an [`ArchSpec`](crate::spec::ArchSpec) and a checkpoint into layers of
+//! 1. [`Decoder::load`] turns an [`ArchSpec`] and a checkpoint into layers of
 //!    a backend's weights; each tensor that is expected must be there with its shape, and each one
 //!    that is there must be expected.
 //! 2. [`Model::start`] opens a sequence.
