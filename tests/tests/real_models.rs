@@ -62,6 +62,19 @@ const SMOLLM2: &[(usize, f64)] = &[
     (39832, 0.02182),
 ];
 
+const GEMMA3: &[(usize, f64)] = &[
+    (506, 0.19128),
+    (496, 0.11104),
+    (9079, 0.08401),
+    (886, 0.07190),
+    (3224, 0.05174),
+    (3187, 0.02247),
+    (711, 0.01951),
+    (7001, 0.01894),
+    (5628, 0.01646),
+    (614, 0.01562),
+];
+
 /// The likeliest tokens and their probabilities as transformers 5.23 computes them in float32 on the
 /// dequantized weights.
 fn check(name: &str, ids: &[u32], expected: &[(usize, f64)]) {
@@ -86,4 +99,14 @@ fn smollm2_predicts_what_transformers_predicts() {
         520, 9531, 198,
     ];
     check("SmolLM2-135M-Instruct.Q4_1.gguf", &ids, SMOLLM2);
+}
+
+#[test]
+fn gemma3_predicts_what_transformers_predicts() {
+    // BOS and "The capital of France is".
+    check(
+        "gemma-3-270m-q4_k_m.gguf",
+        &[2, 818, 5279, 529, 7001, 563],
+        GEMMA3,
+    );
 }
