@@ -6,12 +6,18 @@
 //! 2. [`dequantize`] turns whole blocks of it into `f32`, bit for bit as the format defines.
 //! 3. [`f16_to_f32`], [`bf16_to_f32`] and their relatives convert plain little-endian values.
 //!
-//! Everything in `scalar` is portable safe Rust, written so that the compiler can
-//! vectorize it; faster twins for an instruction set are compared with it.
-#![forbid(unsafe_code)]
+//! 4. [`Isa`] is the instruction set that this machine is used with, chosen once at run time.
+//! 5. [`Threads`] runs the parts of an operation on several cores.
+//!
+//! Everything in `scalar` is portable Rust, written so that the compiler can vectorize it; the
+//! twins for an instruction set are compared with it.
 
 mod format;
+mod isa;
 mod scalar;
+mod threads;
 
 pub use format::BlockFormat;
+pub use isa::Isa;
 pub use scalar::{bf16_to_f32, dequantize, f16_to_f32, f32_from_le_bytes};
+pub use threads::Threads;

@@ -1,0 +1,74 @@
+//! Instruction sets: which there are, which this machine has, which one is used.
+
+use std::sync::OnceLock;
+
+/// Overrides the choice of the instruction set, for tests and comparisons: the name of an [`Isa`].
+const OVERRIDE: &str = "PONDER_ISA";
+
+/// A set of instructions that kernels are written for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Isa {
+    /// Portable Rust.
+    Scalar,
+    /// x86-64 with AVX2, FMA and F16C: every processor since Haswell and Zen.
+    Avx2,
+}
+
+impl Isa {
+    /// All of them, the plainest first.
+    pub const ALL: [Self; 2] = [Self::Scalar, Self::Avx2];
+
+    /// The best one that this machine has, or what the environment variable `PONDER_ISA` names.
+    ///
+    /// A name that is unknown, or a set that this machine lacks, is ignored. The choice is made
+    /// once, at the first call.
+    #[must_use]
+    pub fn best() -> Self {
+        static BEST: OnceLock<Isa> = OnceLock::new();
+        *BEST.get_or_init(|| {
+            let wanted = std::env::var(OVERRIDE).ok();
+            let named = |isa: &Self| wanted.as_deref() == Some(isa.name());
+            let mut available = Self::available();
+            let chosen = available.clone().find(named);
+            chosen
+                .or_else(|| available.next_back())
+                .unwrap_or(Self::Scalar)
+        })
+    }
+
+    /// Those that this machine has.
+    #[must_use]
+    pub fn available() -> impl DoubleEndedIterator<Item = Self> + Clone {
+        Self::ALL.into_iter().filter(|isa| isa.is_available())
+    }
+
+    /// Whether this machine has it.
+    #[must_use]
+    pub fn is_available(self) -> bool {
+        match self {
+            Self::Scalar => true,
+            Self::Avx2 => has_avx2(),
+        }
+    }
+
+    /// Its name, in lower case.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Scalar => "scalar",
+            Self::Avx2 => "avx2",
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn has_avx2() -> bool {
+    is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("fma")
+        && is_x86_feature_detected!("f16c")
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn has_avx2() -> bool {
+    false
+}
