@@ -5,19 +5,21 @@
 //! 1. [`BlockFormat`] names a block-quantized layout and its sizes.
 //! 2. [`dequantize`] turns whole blocks of it into `f32`, bit for bit as the format defines.
 //! 3. [`f16_to_f32`], [`bf16_to_f32`] and their relatives convert plain little-endian values.
-//!
 //! 4. [`Isa`] is the instruction set that this machine is used with, chosen once at run time.
 //! 5. [`Threads`] runs the parts of an operation on several cores.
+//! 6. [`HugeBytes`] is memory for weights and caches.
 //!
 //! Everything in `scalar` is portable Rust, written so that the compiler can vectorize it; the
 //! twins for an instruction set are compared with it.
 
 mod format;
 mod isa;
+mod memory;
 mod scalar;
 mod threads;
 
 pub use format::BlockFormat;
 pub use isa::Isa;
+pub use memory::HugeBytes;
 pub use scalar::{bf16_to_f32, dequantize, f16_to_f32, f32_from_le_bytes};
 pub use threads::Threads;
