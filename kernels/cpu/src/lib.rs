@@ -8,14 +8,18 @@
 //! 4. [`Isa`] is the instruction set that this machine is used with, chosen once at run time.
 //! 5. [`Threads`] runs the parts of an operation on several cores.
 //! 6. [`HugeBytes`] is memory for weights and caches.
+//! 7. [`elementwise`] is what happens between matrices: norms, rotations, gates, sums.
 //!
 //! Everything in `scalar` is portable Rust, written so that the compiler can vectorize it; the
 //! twins for an instruction set are compared with it.
 
+pub mod elementwise;
 mod format;
 mod isa;
 mod memory;
 mod scalar;
+#[allow(dead_code)] // Rows of 32 are for matrices and attention.
+mod simd;
 mod threads;
 
 pub use format::BlockFormat;

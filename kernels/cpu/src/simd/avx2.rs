@@ -1,0 +1,172 @@
+//! x86-64 with AVX2, FMA and F16C: 8 lanes.
+
+use std::arch::x86_64::*;
+
+use super::{Kernel, Simd};
+
+/// Proof that the machine has AVX2, FMA and F16C.
+#[derive(Clone, Copy)]
+pub(crate) struct Avx2(());
+
+/// Runs a kernel, compiled for the set.
+///
+/// # Safety
+/// The machine has AVX2, FMA and F16C.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) unsafe fn run<K: Kernel>(kernel: K) -> K::Output {
+    kernel.simd(Avx2(()))
+}
+
+/// Operations on registers, safe for who holds an [`Avx2`].
+macro_rules! on_registers {
+    ($(fn $name:ident($($arg:ident: $type:ty),*) -> $output:ty { $body:expr })*) => {$(
+        #[inline(always)]
+        fn $name(self, $($arg: $type),*) -> $output {
+            // SAFETY: a value of `Avx2` proves that the machine has the instructions.
+            unsafe { $body }
+        }
+    )*};
+}
+
+/// Operations on memory; the trait says what must be readable or writable.
+macro_rules! on_memory {
+    ($(fn $name:ident($($arg:ident: $type:ty),*) $(-> $output:ty)? { $body:expr })*) => {$(
+        #[inline(always)]
+        unsafe fn $name(self, $($arg: $type),*) $(-> $output)? {
+            // SAFETY: a value of `Avx2` proves that the machine has the instructions; the memory
+            // is valid by the function's own condition, and no access needs alignment.
+            unsafe { $body }
+        }
+    )*};
+}
+
+impl Simd for Avx2 {
+    const LANES: usize = 8;
+    type F32 = __m256;
+    type X32 = [__m256; 4];
+
+    on_registers! {
+        fn splat(value: f32) -> __m256 { _mm256_set1_ps(value) }
+        fn add(a: __m256, b: __m256) -> __m256 { _mm256_add_ps(a, b) }
+        fn sub(a: __m256, b: __m256) -> __m256 { _mm256_sub_ps(a, b) }
+        fn mul(a: __m256, b: __m256) -> __m256 { _mm256_mul_ps(a, b) }
+        fn div(a: __m256, b: __m256) -> __m256 { _mm256_div_ps(a, b) }
+        fn max(a: __m256, b: __m256) -> __m256 { _mm256_max_ps(a, b) }
+        fn min(a: __m256, b: __m256) -> __m256 { _mm256_min_ps(a, b) }
+        fn mul_add(a: __m256, b: __m256, c: __m256) -> __m256 { _mm256_fmadd_ps(a, b, c) }
+        fn abs(a: __m256) -> __m256 { _mm256_andnot_ps(_mm256_set1_ps(-0.0), a) }
+        fn with_sign(magnitude: __m256, sign: __m256) -> __m256 {
+            _mm256_or_ps(magnitude, _mm256_and_ps(_mm256_set1_ps(-0.0), sign))
+        }
+        fn round(a: __m256) -> __m256 {
+            _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a)
+        }
+        fn power_of_two(n: __m256) -> __m256 {{
+            let exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
+            _mm256_castsi256_ps(_mm256_slli_epi32::<23>(exponent))
+        }}
+        fn select_less(a: __m256, b: __m256, yes: __m256, no: __m256) -> __m256 {
+            _mm256_blendv_ps(no, yes, _mm256_cmp_ps::<_CMP_LT_OQ>(a, b))
+        }
+        fn sum(a: __m256) -> f32 {{
+            let four = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a));
+            let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+        }}
+        fn largest(a: __m256) -> f32 {{
+            let four = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a));
+            let two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)))
+        }}
+        fn splat_32(value: f32) -> Self::X32 { [_mm256_set1_ps(value); 4] }
+        fn scale_32(a: f32, b: Self::X32) -> Self::X32 {{
+            let a = _mm256_set1_ps(a);
+            [
+                _mm256_mul_ps(a, b[0]),
+                _mm256_mul_ps(a, b[1]),
+                _mm256_mul_ps(a, b[2]),
+                _mm256_mul_ps(a, b[3]),
+            ]
+        }}
+        fn mul_add_32(a: Self::X32, b: Self::X32, c: Self::X32) -> Self::X32 {[
+            _mm256_fmadd_ps(a[0], b[0], c[0]),
+            _mm256_fmadd_ps(a[1], b[1], c[1]),
+            _mm256_fmadd_ps(a[2], b[2], c[2]),
+            _mm256_fmadd_ps(a[3], b[3], c[3]),
+        ]}
+        fn scale_add_32(a: __m256, b: Self::X32, c: Self::X32) -> Self::X32 {[
+            _mm256_fmadd_ps(a, b[0], c[0]),
+            _mm256_fmadd_ps(a, b[1], c[1]),
+            _mm256_fmadd_ps(a, b[2], c[2]),
+            _mm256_fmadd_ps(a, b[3], c[3]),
+        ]}
+    }
+
+    on_memory! {
+        fn load(from: *const f32) -> __m256 { _mm256_loadu_ps(from) }
+        fn store(to: *mut f32, a: __m256) { _mm256_storeu_ps(to, a) }
+        fn load_32(from: *const f32) -> Self::X32 {[
+            _mm256_loadu_ps(from),
+            _mm256_loadu_ps(from.add(8)),
+            _mm256_loadu_ps(from.add(16)),
+            _mm256_loadu_ps(from.add(24)),
+        ]}
+        fn store_32(to: *mut f32, a: Self::X32) {{
+            _mm256_storeu_ps(to, a[0]);
+            _mm256_storeu_ps(to.add(8), a[1]);
+            _mm256_storeu_ps(to.add(16), a[2]);
+            _mm256_storeu_ps(to.add(24), a[3]);
+        }}
+        fn load_32_f16(from: *const u8) -> Self::X32 {{
+            let from: *const __m128i = from.cast();
+            [
+                _mm256_cvtph_ps(_mm_loadu_si128(from)),
+                _mm256_cvtph_ps(_mm_loadu_si128(from.add(1))),
+                _mm256_cvtph_ps(_mm_loadu_si128(from.add(2))),
+                _mm256_cvtph_ps(_mm_loadu_si128(from.add(3))),
+            ]
+        }}
+        fn load_32_bf16(from: *const u8) -> Self::X32 {{
+            let from: *const __m256i = from.cast();
+            let (a, b) = (_mm256_loadu_si256(from), _mm256_loadu_si256(from.add(1)));
+            let high = _mm256_set1_epi32(0xffff_0000_u32 as i32);
+            [
+                _mm256_castsi256_ps(_mm256_slli_epi32::<16>(a)),
+                _mm256_castsi256_ps(_mm256_slli_epi32::<16>(b)),
+                _mm256_castsi256_ps(_mm256_and_si256(a, high)),
+                _mm256_castsi256_ps(_mm256_and_si256(b, high)),
+            ]
+        }}
+        fn load_32_i8(from: *const u8) -> Self::X32 {[
+            eight_i8(from),
+            eight_i8(from.add(8)),
+            eight_i8(from.add(16)),
+            eight_i8(from.add(24)),
+        ]}
+        fn load_32_u4(from: *const u8) -> Self::X32 {{
+            let a = _mm256_cvtepu8_epi32(_mm_loadl_epi64(from.cast()));
+            let b = _mm256_cvtepu8_epi32(_mm_loadl_epi64(from.add(8).cast()));
+            let low = _mm256_set1_epi32(15);
+            [
+                _mm256_cvtepi32_ps(_mm256_and_si256(a, low)),
+                _mm256_cvtepi32_ps(_mm256_and_si256(b, low)),
+                _mm256_cvtepi32_ps(_mm256_srli_epi32::<4>(a)),
+                _mm256_cvtepi32_ps(_mm256_srli_epi32::<4>(b)),
+            ]
+        }}
+    }
+
+    #[inline(always)]
+    fn prefetch(self, address: *const u8) {
+        // SAFETY: a prefetch never faults.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
+    }
+}
+
+/// # Safety
+/// The machine has AVX2; `from` is valid for reading 8 bytes.
+#[inline(always)]
+unsafe fn eight_i8(from: *const u8) -> __m256 {
+    // SAFETY: this function's own condition.
+    unsafe { _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(from.cast()))) }
+}
