@@ -6,19 +6,31 @@
 //!
 //! 1. [`CachePlan::new`] groups the layers of a model: layers with the same window share one block
 //!    table, because they always keep the same positions; recurrent layers share one slot.
-//! 2. [`Cache::start`] opens a sequence, [`Cache::fork`] copies one without copying its blocks.
+//! 2. [`Cache::open`] opens a sequence for a prompt, of which earlier sequences may have left a
+//!    beginning; [`Cache::start`] opens one that keeps to itself; [`Cache::fork`] copies one without
+//!    copying its blocks.
 //! 3. [`Cache::append`] makes room for tokens and returns the copies that must happen first.
-//! 4. [`Cache::truncate`] rolls back, [`Cache::free`] gives everything back.
+//!    Whether there is room for what several sequences want is asked of [`Cache::fits`].
+//! 4. [`Cache::commit`] says that the tokens were computed: whole blocks can be found from now on.
+//! 5. [`Cache::truncate`] rolls back. [`Cache::free`] gives everything back, but leaves blocks whose
+//!    tokens are known for later prompts, until the room is needed.
 
 mod plan;
 mod pool;
+mod prefix;
+mod sequence;
+mod store;
 mod table;
+mod tree;
 
 pub use plan::{CachePlan, KvGroup, LayerSlot, RecurrentState};
+pub use sequence::{Opened, Room, Sequence};
 pub use table::BlockTable;
 
-use pool::Pool;
+use sequence::Past;
+use store::NONE;
 use thiserror::Error;
+use tree::{Found, Tree};
 
 /// Tokens per block. Small enough that a fork wastes little, large enough that tables stay short.
 pub const BLOCK_LEN: usize = 32;
@@ -84,64 +96,25 @@ pub enum CacheError {
     },
 }
 
-/// The state of one sequence.
-#[derive(Debug, Clone)]
-pub struct Sequence {
-    len: usize,
-    planned_len: usize,
-    tables: Vec<BlockTable>,
-    slot: Option<u32>,
-}
-
-impl Sequence {
-    /// Tokens in the sequence.
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Whether nothing was appended yet.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// The length that was announced when the sequence was started; position encodings that depend
-    /// on the length of the whole text choose by it once, so that cached keys stay comparable.
-    pub fn planned_len(&self) -> usize {
-        self.planned_len
-    }
-
-    /// The block table of a group.
-    pub fn table(&self, group: usize) -> &BlockTable {
-        &self.tables[group]
-    }
-
-    /// The slot of the recurrent state, where the model has any.
-    pub fn slot(&self) -> Option<u32> {
-        self.slot
-    }
-}
-
 /// Sequences, blocks and slots of one model.
 #[derive(Debug)]
 pub struct Cache {
     plan: CachePlan,
-    blocks: Vec<Pool>,
-    slots: Pool,
+    tree: Tree,
     sequences: Vec<Option<Sequence>>,
 }
 
 impl Cache {
-    /// A cache for `max_tokens` tokens in all sequences together and `max_sequences` sequences.
+    /// A cache for `max_tokens` tokens in all sequences together and `max_sequences` sequences:
+    /// a bound that nothing exceeds. Recurrent layers have room for as many snapshots again.
     pub fn new(plan: CachePlan, max_tokens: usize, max_sequences: usize) -> Self {
-        let n_blocks = max_tokens.div_ceil(BLOCK_LEN) + max_sequences;
-        let slots = if plan.recurrent.is_empty() {
-            0
-        } else {
-            max_sequences
+        let n_blocks = max_tokens.div_ceil(BLOCK_LEN).saturating_add(max_sequences);
+        let n_slots = match plan.recurrent.len() {
+            0 => 0,
+            _ => 2 * max_sequences,
         };
         Self {
-            blocks: plan.groups.iter().map(|_| Pool::new(n_blocks)).collect(),
-            slots: Pool::new(slots),
+            tree: Tree::new(&plan.groups, n_blocks, n_slots, max_sequences),
             sequences: Vec::new(),
             plan,
         }
@@ -160,7 +133,8 @@ impl Cache {
             .ok_or(CacheError::Unknown(id))
     }
 
-    /// Opens an empty sequence that is expected to grow to `planned_len` tokens.
+    /// Opens an empty sequence that is expected to grow to `planned_len` tokens. It neither finds
+    /// what others have left nor leaves anything.
     ///
     /// Returns the copies (here: clearing a slot) that the backend must do before the next forward.
     pub fn start(
@@ -175,7 +149,48 @@ impl Cache {
             planned_len,
             tables: vec![BlockTable::default(); self.plan.groups.len()],
             slot,
+            past: None,
         }))
+    }
+
+    /// Opens a sequence for a prompt, with as much of its beginning as the cache has: whole blocks
+    /// and the first tokens of one more, but never the last token, whose logits will be wanted.
+    pub fn open(
+        &mut self,
+        prompt: &[u32],
+        planned_len: usize,
+        copies: &mut Vec<CacheCopy>,
+    ) -> Result<Opened, CacheError> {
+        let max_len = prompt.len().saturating_sub(1);
+        let Found { len, node, part } = self.tree.find(prompt, max_len, planned_len);
+        let end = if part == NONE { node } else { part };
+        // The slot may have to come from a snapshot, which must not take this path away.
+        self.tree.pin(end);
+        self.tree.pin(node);
+        let snapshot = match end {
+            NONE => None,
+            end => self.tree.snapshot(end),
+        };
+        let slot = self.take_slot();
+        let tables = slot.is_ok().then(|| self.shared_tables(end, len));
+        self.tree.unpin(end);
+        let slot = slot.inspect_err(|_| self.tree.unpin(node))?;
+        copies.extend(slot.and_then(|to| match snapshot {
+            // The snapshot itself became the sequence's state.
+            Some(from) if from == to => None,
+            Some(from) => Some(CacheCopy::Slot { from, to }),
+            None => Some(CacheCopy::ClearSlot { slot: to }),
+        }));
+        let tail = prompt[self.tree.len_at(node)..len].to_vec();
+        let sequence = self.insert(Sequence {
+            len,
+            planned_len,
+            tables: tables.unwrap_or_default(),
+            slot,
+            past: Some(Past { node, tail }),
+        });
+        let cached = len;
+        Ok(Opened { sequence, cached })
     }
 
     /// A second sequence with the same past. Blocks are shared until one of the two writes into one.
@@ -186,10 +201,31 @@ impl Cache {
             copies.push(CacheCopy::Slot { from, to });
         }
         twin.slot = slot;
-        for (pool, table) in self.blocks.iter_mut().zip(&twin.tables) {
-            table.blocks().iter().for_each(|&block| pool.share(block));
+        for (group, table) in twin.tables.iter().enumerate() {
+            for &block in table.blocks() {
+                self.tree.share(group, block);
+            }
+        }
+        if let Some(past) = &twin.past {
+            self.tree.pin(past.node);
         }
         Ok(self.insert(twin))
+    }
+
+    /// Whether `n` more tokens of a sequence fit beside what `room` has been promised already; if
+    /// so they are promised too. [`Cache::append`] then finds the blocks, in whatever order.
+    pub fn fits(&self, room: &mut Room, id: SeqId, n: usize) -> Result<bool, CacheError> {
+        let sequence = self.sequence(id)?;
+        room.taken.resize(self.tree.n_groups(), 0);
+        let needed = |group: usize| self.blocks_needed(sequence, group, n);
+        let fits = |group: usize| room.taken[group] + needed(group) <= self.tree.available(group);
+        if !(0..self.tree.n_groups()).all(fits) {
+            return Ok(false);
+        }
+        for group in 0..self.tree.n_groups() {
+            room.taken[group] += needed(group);
+        }
+        Ok(true)
     }
 
     /// Makes room for `n` more tokens: takes blocks, lets go of blocks that no window reaches any
@@ -200,27 +236,37 @@ impl Cache {
         n: usize,
         copies: &mut Vec<CacheCopy>,
     ) -> Result<(), CacheError> {
-        let mut sequence = self
-            .sequences
-            .get_mut(id.0 as usize)
-            .and_then(Option::take)
-            .ok_or(CacheError::Unknown(id))?;
+        let mut sequence = self.take(id)?;
         let fits = self.check_room(&sequence, n);
         if fits.is_ok() && n > 0 {
-            for (group, pool) in self.blocks.iter_mut().enumerate() {
-                sequence.tables[group].append(
-                    group,
-                    sequence.len,
-                    n,
-                    self.plan.groups[group].window,
-                    pool,
-                    copies,
-                );
+            for (group, table) in sequence.tables.iter_mut().enumerate() {
+                table.append(group, sequence.len, n, &mut self.tree, copies);
             }
             sequence.len += n;
         }
         self.sequences[id.0 as usize] = Some(sequence);
         fits
+    }
+
+    /// Says that the tokens appended last are computed. Whole blocks can be found from now on; one
+    /// that another sequence has computed too is given back for that one's. Where a prompt ends
+    /// with a block, the recurrent state is kept as a snapshot, for which a copy is listed.
+    pub fn commit(
+        &mut self,
+        id: SeqId,
+        tokens: &[u32],
+        copies: &mut Vec<CacheCopy>,
+    ) -> Result<(), CacheError> {
+        let mut sequence = self.take(id)?;
+        if let Some(past) = &mut sequence.past {
+            past.tail.extend_from_slice(tokens);
+        }
+        self.enter_whole_blocks(&mut sequence);
+        if tokens.len() >= BLOCK_LEN {
+            self.snapshot(&sequence, copies);
+        }
+        self.sequences[id.0 as usize] = Some(sequence);
+        Ok(())
     }
 
     /// Forgets all tokens from `len` on.
@@ -229,66 +275,76 @@ impl Cache {
     /// [`CacheError::Forgotten`] where a window has already let go of what position `len` attends
     /// to, or where the model has recurrent state (fork before the part that may be undone).
     pub fn truncate(&mut self, id: SeqId, len: usize) -> Result<(), CacheError> {
-        let sequence = self
-            .sequences
-            .get_mut(id.0 as usize)
-            .and_then(Option::as_mut)
-            .ok_or(CacheError::Unknown(id))?;
-        if len >= sequence.len {
-            return Ok(());
-        }
+        let mut sequence = self.take(id)?;
         let held = sequence
             .tables
             .iter()
             .zip(&self.plan.groups)
             .all(|(table, group)| table.holds(len, group.window));
-        if !held || sequence.slot.is_some() {
-            return Err(CacheError::Forgotten {
+        let result = if len >= sequence.len {
+            Ok(())
+        } else if !held || sequence.slot.is_some() {
+            Err(CacheError::Forgotten {
                 len: sequence.len,
                 to: len,
-            });
-        }
-        for (table, pool) in sequence.tables.iter_mut().zip(&mut self.blocks) {
-            table.truncate(len, pool);
-        }
-        sequence.len = len;
-        Ok(())
+            })
+        } else {
+            if let Some(past) = &mut sequence.past {
+                self.roll_back(past, len);
+            }
+            for (group, table) in sequence.tables.iter_mut().enumerate() {
+                table.truncate(group, len, &mut self.tree);
+            }
+            sequence.len = len;
+            Ok(())
+        };
+        self.sequences[id.0 as usize] = Some(sequence);
+        result
     }
 
-    /// Gives back everything that the sequence held.
+    /// Ends a sequence. What it alone held can be had again; of a sequence that was
+    /// [opened](Cache::open) for a prompt, the computed tokens can be found until then.
     pub fn free(&mut self, id: SeqId) -> Result<(), CacheError> {
-        let mut sequence = self
-            .sequences
-            .get_mut(id.0 as usize)
-            .and_then(Option::take)
-            .ok_or(CacheError::Unknown(id))?;
-        for (table, pool) in sequence.tables.iter_mut().zip(&mut self.blocks) {
-            table.truncate(0, pool);
+        let mut sequence = self.take(id)?;
+        self.leave_behind(&mut sequence);
+        for (group, table) in sequence.tables.iter_mut().enumerate() {
+            table.truncate(group, 0, &mut self.tree);
         }
         if let Some(slot) = sequence.slot {
-            self.slots.release(slot);
+            self.tree.release_slot(slot);
+        }
+        if let Some(past) = sequence.past {
+            self.tree.unpin(past.node);
         }
         Ok(())
     }
 
-    /// Tokens that still fit into the fullest group.
+    /// Tokens that still fit into the fullest group, with everything evicted that can be.
     pub fn free_tokens(&self) -> usize {
-        self.blocks
-            .iter()
-            .map(Pool::free)
+        (0..self.tree.n_groups())
+            .map(|group| self.tree.available(group))
             .min()
             .unwrap_or(usize::MAX / BLOCK_LEN)
             * BLOCK_LEN
     }
 
+    fn take(&mut self, id: SeqId) -> Result<Sequence, CacheError> {
+        self.sequences
+            .get_mut(id.0 as usize)
+            .and_then(Option::take)
+            .ok_or(CacheError::Unknown(id))
+    }
+
+    fn blocks_needed(&self, sequence: &Sequence, group: usize, n: usize) -> usize {
+        sequence.tables[group].blocks_needed(group, sequence.len, n, &self.tree)
+    }
+
     fn check_room(&self, sequence: &Sequence, n: usize) -> Result<(), CacheError> {
-        for (group, pool) in self.blocks.iter().enumerate() {
-            let needed = sequence.tables[group].blocks_needed(sequence.len, n, pool);
-            if needed > pool.free() {
-                return Err(CacheError::Full {
-                    needed,
-                    free: pool.free(),
-                });
+        for group in 0..self.tree.n_groups() {
+            let needed = self.blocks_needed(sequence, group, n);
+            let free = self.tree.available(group);
+            if needed > free {
+                return Err(CacheError::Full { needed, free });
             }
         }
         Ok(())
@@ -298,10 +354,9 @@ impl Cache {
         if self.plan.recurrent.is_empty() {
             return Ok(None);
         }
-        self.slots
-            .take()
-            .map(Some)
-            .ok_or(CacheError::NoSlot(self.slots.capacity()))
+        let slot = self.tree.take_slot();
+        slot.map(Some)
+            .ok_or(CacheError::NoSlot(self.tree.n_slots()))
     }
 
     fn insert(&mut self, sequence: Sequence) -> SeqId {

@@ -40,19 +40,25 @@ impl Pool {
         Some(index)
     }
 
-    pub(super) fn share(&mut self, index: u32) {
-        self.owners[index as usize] += 1;
+    /// Adds an owner; returns how many there are now.
+    pub(super) fn share(&mut self, index: u32) -> u32 {
+        let owners = &mut self.owners[index as usize];
+        *owners += 1;
+        *owners
     }
 
-    pub(super) fn is_shared(&self, index: u32) -> bool {
-        self.owners[index as usize] > 1
+    /// Owners of an index; 0: it is free.
+    pub(super) fn owners(&self, index: u32) -> u32 {
+        self.owners[index as usize]
     }
 
-    pub(super) fn release(&mut self, index: u32) {
+    /// Takes an owner away; returns how many are left.
+    pub(super) fn release(&mut self, index: u32) -> u32 {
         let owners = &mut self.owners[index as usize];
         *owners -= 1;
         if *owners == 0 {
             self.free.push(index);
         }
+        *owners
     }
 }

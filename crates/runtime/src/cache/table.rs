@@ -1,6 +1,6 @@
 //! The blocks of one sequence in one group of layers.
 
-use super::{BLOCK_LEN, CacheCopy, pool::Pool};
+use super::{BLOCK_LEN, CacheCopy, tree::Tree};
 
 /// Which block holds which positions. Blocks before the window have been let go.
 #[derive(Debug, Clone, Default)]
@@ -11,6 +11,11 @@ pub struct BlockTable {
 }
 
 impl BlockTable {
+    /// A table that holds nothing before block `dropped`, and these blocks from there on.
+    pub(super) fn with_blocks(dropped: usize, blocks: Vec<u32>) -> Self {
+        Self { dropped, blocks }
+    }
+
     /// The blocks still held, in order of position.
     pub fn blocks(&self) -> &[u32] {
         &self.blocks
@@ -29,40 +34,48 @@ impl BlockTable {
         )
     }
 
-    /// Free blocks that appending `n` tokens to a sequence of `len` takes, copies included.
-    pub(super) fn blocks_needed(&self, len: usize, n: usize, pool: &Pool) -> usize {
-        let wanted = (len + n).div_ceil(BLOCK_LEN) - self.dropped;
-        wanted - self.blocks.len() + usize::from(n > 0 && self.shared_tail(len, pool).is_some())
+    /// The block with this place in the sequence, if it is still held.
+    pub(super) fn get(&self, index: usize) -> Option<u32> {
+        self.blocks.get(index.checked_sub(self.dropped)?).copied()
     }
 
-    /// Grows the table by `n` tokens. The caller has checked that the pool has room.
+    /// Puts another block of the same content into a place that is held.
+    pub(super) fn set(&mut self, index: usize, block: u32) {
+        self.blocks[index - self.dropped] = block;
+    }
+
+    /// Blocks that appending `n` tokens to a sequence of `len` takes, copies included.
+    pub(super) fn blocks_needed(&self, group: usize, len: usize, n: usize, tree: &Tree) -> usize {
+        let wanted = (len + n).div_ceil(BLOCK_LEN) - self.dropped;
+        wanted - self.blocks.len()
+            + usize::from(n > 0 && self.shared_tail(group, len, tree).is_some())
+    }
+
+    /// Grows the table by `n` tokens. The caller has checked that there is room.
     pub(super) fn append(
         &mut self,
         group: usize,
         len: usize,
         n: usize,
-        window: Option<usize>,
-        pool: &mut Pool,
+        tree: &mut Tree,
         copies: &mut Vec<CacheCopy>,
     ) {
-        if let Some(tail) = self.shared_tail(len, pool) {
-            let to = pool.take().expect("room was checked");
+        if let Some(tail) = self.shared_tail(group, len, tree) {
+            let to = tree.take(group).expect("room was checked");
             let from = std::mem::replace(&mut self.blocks[tail], to);
-            pool.release(from);
+            tree.release(group, from);
             copies.push(CacheCopy::Block { group, from, to });
         }
         while (self.dropped + self.blocks.len()) * BLOCK_LEN < len + n {
-            self.blocks.push(pool.take().expect("room was checked"));
-        }
-        if let Some(window) = window {
-            // The first of the new tokens, at position `len`, still sees `window - 1` before it.
-            let keep_from = (len + 1).saturating_sub(window) / BLOCK_LEN;
-            let drop = keep_from.saturating_sub(self.dropped);
             self.blocks
-                .drain(..drop)
-                .for_each(|block| pool.release(block));
-            self.dropped += drop;
+                .push(tree.take(group).expect("room was checked"));
         }
+        let keep_from = first_block(tree.window(group), len);
+        let drop = keep_from.saturating_sub(self.dropped);
+        self.blocks
+            .drain(..drop)
+            .for_each(|block| tree.release(group, block));
+        self.dropped += drop;
     }
 
     /// Whether every position that a token at `len` attends to is still held.
@@ -71,19 +84,25 @@ impl BlockTable {
         first_seen >= self.first_position()
     }
 
-    pub(super) fn truncate(&mut self, len: usize, pool: &mut Pool) {
+    pub(super) fn truncate(&mut self, group: usize, len: usize, tree: &mut Tree) {
         let keep = len.div_ceil(BLOCK_LEN).saturating_sub(self.dropped);
         self.blocks
             .drain(keep.min(self.blocks.len())..)
-            .for_each(|block| pool.release(block));
+            .for_each(|block| tree.release(group, block));
         if self.blocks.is_empty() {
             self.dropped = len / BLOCK_LEN;
         }
     }
 
     /// The last block, if it is partly filled and somebody else holds it too.
-    fn shared_tail(&self, len: usize, pool: &Pool) -> Option<usize> {
+    fn shared_tail(&self, group: usize, len: usize, tree: &Tree) -> Option<usize> {
         let tail = (len / BLOCK_LEN).checked_sub(self.dropped)?;
-        (!len.is_multiple_of(BLOCK_LEN) && pool.is_shared(self.blocks[tail])).then_some(tail)
+        (!len.is_multiple_of(BLOCK_LEN) && tree.is_shared(group, self.blocks[tail])).then_some(tail)
     }
+}
+
+/// The first block that a sequence of `len` tokens still needs: its next token, at position `len`,
+/// sees `window - 1` before itself.
+pub(super) fn first_block(window: Option<usize>, len: usize) -> usize {
+    window.map_or(0, |window| (len + 1).saturating_sub(window) / BLOCK_LEN)
 }

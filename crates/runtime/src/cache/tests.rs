@@ -4,6 +4,8 @@ use std::collections::HashMap;
 
 use super::*;
 
+mod prefix;
+
 /// Two groups, one with a window, and a recurrent layer or none.
 fn plan(window: usize, recurrent: bool) -> CachePlan {
     let group = |window| KvGroup {
@@ -21,11 +23,11 @@ fn plan(window: usize, recurrent: bool) -> CachePlan {
     }
 }
 
-/// What a backend would hold: a token per position in each block, a sum of tokens in each slot.
+/// What a backend would hold: a token per position in each block, a digest of all tokens in each slot.
 #[derive(Default)]
 struct Storage {
     blocks: HashMap<(usize, u32), [u32; BLOCK_LEN]>,
-    slots: HashMap<u32, u32>,
+    slots: HashMap<u32, u64>,
 }
 
 impl Storage {
@@ -53,7 +55,8 @@ impl Storage {
                 self.blocks.entry((group, block)).or_insert([0; BLOCK_LEN])[row] = token;
             }
             if let Some(slot) = sequence.slot() {
-                *self.slots.get_mut(&slot).expect("a cleared slot") += token;
+                let state = self.slots.get_mut(&slot).expect("a cleared slot");
+                *state = digest(*state, token);
             }
         }
     }
@@ -74,7 +77,8 @@ impl Storage {
             }
         }
         if let Some(slot) = sequence.slot() {
-            assert_eq!(self.slots[&slot], whole.iter().sum::<u32>());
+            let state = whole.iter().fold(0, |state, &token| digest(state, token));
+            assert_eq!(self.slots[&slot], state);
         }
     }
 }
@@ -92,68 +96,174 @@ impl Random {
     }
 }
 
-fn random_walk(seed: u64, window: usize, recurrent: bool) {
-    let mut random = Random(seed);
-    let mut cache = Cache::new(plan(window, recurrent), 600, 6);
-    let mut storage = Storage::default();
-    let mut whole: Vec<(SeqId, Vec<u32>)> = Vec::new();
-    let mut copies = Vec::new();
-    for step in 0..400u32 {
-        let pick = random.below(whole.len().max(1));
-        match random.below(8) {
-            0 if whole.len() < 6 => whole.push((
-                cache.start(100, &mut copies).expect("a free slot"),
-                Vec::new(),
-            )),
-            1 if whole.len() < 6 && !whole.is_empty() => {
-                let twin = cache.fork(whole[pick].0, &mut copies).expect("a free slot");
-                whole.push((twin, whole[pick].1.clone()));
+/// A state that depends on every token and on their order.
+fn digest(state: u64, token: u32) -> u64 {
+    (state ^ u64::from(token)).wrapping_mul(0x0100_0000_01b3) + 1
+}
+
+/// A cache, what a backend would hold for it, and the sequences kept whole.
+struct Walk {
+    random: Random,
+    window: usize,
+    cache: Cache,
+    storage: Storage,
+    whole: Vec<(SeqId, Vec<u32>)>,
+    /// Texts of sequences that have ended, from which new prompts begin.
+    texts: Vec<Vec<u32>>,
+    copies: Vec<CacheCopy>,
+    found: usize,
+}
+
+impl Walk {
+    fn new(seed: u64, window: usize, recurrent: bool) -> Self {
+        Self {
+            random: Random(seed),
+            window,
+            cache: Cache::new(plan(window, recurrent), 600, 6),
+            storage: Storage::default(),
+            whole: Vec::new(),
+            texts: Vec::new(),
+            copies: Vec::new(),
+            found: 0,
+        }
+    }
+
+    fn tokens(&mut self, n: usize) -> Vec<u32> {
+        (0..n).map(|_| self.random.below(3) as u32).collect()
+    }
+
+    /// Opens a sequence: half of the prompts begin as an earlier text does.
+    fn open(&mut self) {
+        let known = self.texts.len() + self.whole.len();
+        let mut prompt = Vec::new();
+        if known > 0 && self.random.below(2) == 0 {
+            let pick = self.random.below(known);
+            let text = match self.texts.get(pick) {
+                Some(text) => text,
+                None => &self.whole[pick - self.texts.len()].1,
+            };
+            let len = match self.random.below(2) {
+                0 => text.len(),
+                _ => self.random.below(text.len() + 1),
+            };
+            prompt = text[..len].to_vec();
+        }
+        let n = 1 + self.random.below(60);
+        prompt.extend(self.tokens(n));
+        let opened = self.cache.open(&prompt, 100, &mut self.copies);
+        let Opened { sequence, cached } = opened.expect("a free slot");
+        assert!(cached < prompt.len());
+        self.found += cached;
+        let rest = prompt.split_off(cached);
+        self.whole.push((sequence, prompt));
+        let pick = self.whole.len() - 1;
+        self.append(pick, &rest);
+    }
+
+    fn append(&mut self, pick: usize, new: &[u32]) {
+        let (id, tokens) = &mut self.whole[pick];
+        let mut room = Room::default();
+        let fits = self.cache.fits(&mut room, *id, new.len());
+        match self.cache.append(*id, new.len(), &mut self.copies) {
+            Ok(()) => {
+                assert_eq!(fits, Ok(true));
+                self.storage.copy(&mut self.copies);
+                let sequence = self.cache.sequence(*id).expect("a sequence");
+                self.storage.write(sequence, tokens.len(), new);
+                let committed = self.cache.commit(*id, new, &mut self.copies);
+                committed.expect("a sequence");
+                tokens.extend(new);
             }
-            2 if !whole.is_empty() => {
-                let (id, tokens) = &mut whole[pick];
-                let len = random.below(tokens.len() + 1);
-                match cache.truncate(*id, len) {
+            Err(error) => {
+                assert!(matches!(error, CacheError::Full { .. }), "{error}");
+                assert_eq!(fits, Ok(false));
+            }
+        }
+    }
+
+    fn end(&mut self, pick: usize) {
+        let (id, tokens) = self.whole.swap_remove(pick);
+        self.cache.free(id).expect("a sequence");
+        self.texts.push(tokens);
+        if self.texts.len() > 8 {
+            self.texts.remove(0);
+        }
+    }
+
+    fn step(&mut self) {
+        let pick = self.random.below(self.whole.len().max(1));
+        let has_room = self.whole.len() < 6;
+        match self.random.below(9) {
+            0 if has_room => {
+                let id = self.cache.start(100, &mut self.copies);
+                self.whole.push((id.expect("a free slot"), Vec::new()));
+            }
+            1 | 2 if has_room => self.open(),
+            3 if has_room && !self.whole.is_empty() => {
+                let (id, tokens) = self.whole[pick].clone();
+                let twin = self.cache.fork(id, &mut self.copies).expect("a free slot");
+                self.whole.push((twin, tokens));
+            }
+            4 if !self.whole.is_empty() => {
+                let len = self.random.below(self.whole[pick].1.len() + 1);
+                let (id, tokens) = &mut self.whole[pick];
+                match self.cache.truncate(*id, len) {
                     Ok(()) => tokens.truncate(len),
                     Err(error) => assert!(matches!(error, CacheError::Forgotten { .. }), "{error}"),
                 }
             }
-            3 if !whole.is_empty() => cache.free(whole.swap_remove(pick).0).expect("a sequence"),
-            _ if !whole.is_empty() => {
-                let (id, tokens) = &mut whole[pick];
-                let new: Vec<u32> = (0..1 + random.below(50) as u32)
-                    .map(|i| step * 100 + i)
-                    .collect();
-                match cache.append(*id, new.len(), &mut copies) {
-                    Ok(()) => {
-                        storage.copy(&mut copies);
-                        storage.write(cache.sequence(*id).expect("a sequence"), tokens.len(), &new);
-                        tokens.extend(new);
-                    }
-                    Err(error) => assert!(matches!(error, CacheError::Full { .. }), "{error}"),
-                }
+            5 if !self.whole.is_empty() => self.end(pick),
+            _ if !self.whole.is_empty() => {
+                let n = 1 + self.random.below(50);
+                let new = self.tokens(n);
+                self.append(pick, &new);
             }
             _ => {}
         }
-        storage.copy(&mut copies);
-        whole
-            .iter()
-            .for_each(|(id, tokens)| storage.check(&cache, *id, tokens, window));
+        self.storage.copy(&mut self.copies);
+        self.check();
     }
-    for (id, _) in whole {
-        cache.free(id).expect("a sequence");
+
+    fn check(&self) {
+        let mut held = Vec::new();
+        let mut slots = 0;
+        for (id, tokens) in &self.whole {
+            self.storage.check(&self.cache, *id, tokens, self.window);
+            let sequence = self.cache.sequence(*id).expect("a sequence");
+            slots += usize::from(sequence.slot().is_some());
+            for group in 0..2 {
+                let blocks = sequence.table(group).blocks().iter();
+                held.extend(blocks.map(|&block| (group, block)));
+            }
+        }
+        self.cache.tree.check(&held, slots);
     }
+}
+
+/// Random calls; what a sequence sees is always what it was told, whatever it shares.
+fn random_walk(seed: u64, window: usize, recurrent: bool) -> usize {
+    let mut walk = Walk::new(seed, window, recurrent);
+    (0..400).for_each(|_| walk.step());
+    while !walk.whole.is_empty() {
+        walk.end(0);
+    }
+    walk.check();
     assert_eq!(
-        cache.free_tokens(),
+        walk.cache.free_tokens(),
         (600usize.div_ceil(BLOCK_LEN) + 6) * BLOCK_LEN,
-        "every block came back"
+        "every block can be had again"
     );
+    walk.found
 }
 
 #[test]
 fn random_walks_keep_every_sequence_apart() {
-    for seed in 0..60 {
-        for window in [1, 31, 32, 33, 100] {
-            random_walk(seed, window, seed % 2 == 0);
+    for window in [1, 31, 32, 33, 100] {
+        for recurrent in [false, true] {
+            let found: usize = (0..15)
+                .map(|seed| random_walk(seed, window, recurrent))
+                .sum();
+            assert!(found > 1000, "{found} tokens were found again");
         }
     }
 }

@@ -3,7 +3,7 @@
 //! 1. [`Decoder::load`] turns an [`ArchSpec`] and a checkpoint into layers of
 //!    a backend's weights; each tensor that is expected must be there with its shape, and each one
 //!    that is there must be expected.
-//! 2. [`Model::start`] opens a sequence.
+//! 2. [`Model::open`] opens a sequence for a prompt, [`Model::start`] one that keeps to itself.
 //! 3. [`Model::forward`] runs a list of [`Step`]s, any mix of prefill and decode, and returns the
 //!    logits of the rows that asked for them.
 
@@ -14,7 +14,7 @@ use thiserror::Error;
 
 use crate::{
     backend::{Backend, BackendError, Batch, Span},
-    cache::{Cache, CacheCopy, CacheError, SeqId},
+    cache::{Cache, CacheCopy, CacheError, Opened, SeqId},
     spec::{ArchSpec, RopeTable},
     weights::{Checkpoint, WeightsError},
 };
@@ -112,7 +112,10 @@ pub trait Model: Send {
     fn spec(&self) -> &ArchSpec;
     /// Sequences and blocks.
     fn cache(&self) -> &Cache;
-    /// Opens a sequence that is expected to grow to `planned_len` tokens.
+    /// Opens a sequence for a prompt, of which the cache may have a beginning already, that is
+    /// expected to grow to `planned_len` tokens. What the cache has not is to be appended.
+    fn open(&mut self, prompt: &[u32], planned_len: usize) -> Result<Opened, DecoderError>;
+    /// Opens an empty sequence that neither uses what others have computed nor leaves anything.
     fn start(&mut self, planned_len: usize) -> Result<SeqId, DecoderError>;
     /// A second sequence with the same past, at the cost of no copy.
     fn fork(&mut self, sequence: SeqId) -> Result<SeqId, DecoderError>;
@@ -122,9 +125,10 @@ pub trait Model: Send {
     fn free(&mut self, sequence: SeqId) -> Result<(), DecoderError>;
     /// Appends tokens and returns logits, `[rows, vocab_size]` in the order of the steps.
     ///
-    /// On an error of the device the sequences of the failed steps are in no defined state: free
-    /// them. All other errors are found before anything has changed.
-    fn forward(&mut self, steps: &[Step<'_>]) -> Result<&[f32], DecoderError>;
+    /// The caller may change the logits in place. On an error of the device the sequences of the
+    /// failed steps are in no defined state: free them. All other errors are found before anything
+    /// has changed.
+    fn forward(&mut self, steps: &[Step<'_>]) -> Result<&mut [f32], DecoderError>;
 }
 
 /// A model on the backend `B`.
@@ -272,6 +276,10 @@ where
         &self.cache
     }
 
+    fn open(&mut self, prompt: &[u32], planned_len: usize) -> Result<Opened, DecoderError> {
+        Ok(self.cache.open(prompt, planned_len, &mut self.copies)?)
+    }
+
     fn start(&mut self, planned_len: usize) -> Result<SeqId, DecoderError> {
         Ok(self.cache.start(planned_len, &mut self.copies)?)
     }
@@ -288,12 +296,16 @@ where
         Ok(self.cache.free(sequence)?)
     }
 
-    fn forward(&mut self, steps: &[Step<'_>]) -> Result<&[f32], DecoderError> {
+    fn forward(&mut self, steps: &[Step<'_>]) -> Result<&mut [f32], DecoderError> {
         self.logits.clear();
         self.plan(steps)?;
         if !self.plan.spans.is_empty() {
             self.run()?;
         }
-        Ok(&self.logits)
+        for span in &self.plan.spans {
+            let tokens = &self.plan.tokens[span.first_row..][..span.len];
+            self.cache.commit(span.sequence, tokens, &mut self.copies)?;
+        }
+        Ok(&mut self.logits)
     }
 }
