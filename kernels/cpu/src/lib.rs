@@ -9,16 +9,17 @@
 //! 5. [`Threads`] runs the parts of an operation on several cores.
 //! 6. [`HugeBytes`] is memory for weights and caches.
 //! 7. [`elementwise`] is what happens between matrices: norms, rotations, gates, sums.
+//! 8. [`attention`] is softmax attention over a paged cache.
 //!
 //! Everything in `scalar` is portable Rust, written so that the compiler can vectorize it; the
 //! twins for an instruction set are compared with it.
 
+pub mod attention;
 pub mod elementwise;
 mod format;
 mod isa;
 mod memory;
 mod scalar;
-#[allow(dead_code)] // Rows of 32 are for matrices and attention.
 mod simd;
 mod threads;
 

@@ -39,6 +39,44 @@ impl DerefMut for HugeBytes {
     }
 }
 
+/// `f32` scratch memory that begins on a cache line and only ever grows.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct AlignedFloats(Vec<CacheLine>);
+
+#[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
+struct CacheLine(#[allow(dead_code)] [f32; FLOATS_PER_LINE]); // Read through a pointer.
+
+const FLOATS_PER_LINE: usize = 16;
+
+impl AlignedFloats {
+    /// Makes it at least `len` values long, new ones 0.
+    pub(crate) fn grow(&mut self, len: usize) {
+        let n_lines = len.div_ceil(FLOATS_PER_LINE);
+        if n_lines > self.0.len() {
+            self.0.resize(n_lines, CacheLine([0.0; FLOATS_PER_LINE]));
+        }
+    }
+}
+
+impl Deref for AlignedFloats {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        let len = self.0.len() * FLOATS_PER_LINE;
+        // SAFETY: the lines are arrays of `f32` without anything between them.
+        unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast(), len) }
+    }
+}
+
+impl DerefMut for AlignedFloats {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        let len = self.0.len() * FLOATS_PER_LINE;
+        // SAFETY: as above, and borrowed mutably.
+        unsafe { std::slice::from_raw_parts_mut(self.0.as_mut_ptr().cast(), len) }
+    }
+}
+
 /// A wish: where it is not granted, pages are small and everything else is the same.
 #[cfg(target_os = "linux")]
 fn advise_huge_pages(map: &MmapMut) {

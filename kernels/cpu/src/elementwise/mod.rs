@@ -14,3 +14,5 @@ pub use activation::{Activation, gated};
 pub use norm::rms_norm;
 pub use rope::{RopePairs, rope};
 pub use simple::{add, scale_add, softcap};
+
+pub(crate) use simple::softcapped;

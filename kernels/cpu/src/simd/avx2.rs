@@ -43,6 +43,7 @@ macro_rules! on_memory {
 impl Simd for Avx2 {
     const LANES: usize = 8;
     type F32 = __m256;
+    type X16 = [__m256; 2];
     type X32 = [__m256; 4];
 
     on_registers! {
@@ -78,6 +79,14 @@ impl Simd for Avx2 {
             let two = _mm_max_ps(four, _mm_movehl_ps(four, four));
             _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)))
         }}
+        fn splat_16(value: f32) -> Self::X16 { [_mm256_set1_ps(value); 2] }
+        fn scale_16(a: f32, b: Self::X16) -> Self::X16 {{
+            let a = _mm256_set1_ps(a);
+            [_mm256_mul_ps(a, b[0]), _mm256_mul_ps(a, b[1])]
+        }}
+        fn scale_add_16(a: __m256, b: Self::X16, c: Self::X16) -> Self::X16 {
+            [_mm256_fmadd_ps(a, b[0], c[0]), _mm256_fmadd_ps(a, b[1], c[1])]
+        }
         fn splat_32(value: f32) -> Self::X32 { [_mm256_set1_ps(value); 4] }
         fn scale_32(a: f32, b: Self::X32) -> Self::X32 {{
             let a = _mm256_set1_ps(a);
@@ -105,6 +114,13 @@ impl Simd for Avx2 {
     on_memory! {
         fn load(from: *const f32) -> __m256 { _mm256_loadu_ps(from) }
         fn store(to: *mut f32, a: __m256) { _mm256_storeu_ps(to, a) }
+        fn load_16(from: *const f32) -> Self::X16 {
+            [_mm256_loadu_ps(from), _mm256_loadu_ps(from.add(8))]
+        }
+        fn store_16(to: *mut f32, a: Self::X16) {{
+            _mm256_storeu_ps(to, a[0]);
+            _mm256_storeu_ps(to.add(8), a[1]);
+        }}
         fn load_32(from: *const f32) -> Self::X32 {[
             _mm256_loadu_ps(from),
             _mm256_loadu_ps(from.add(8)),
@@ -138,20 +154,21 @@ impl Simd for Avx2 {
             ]
         }}
         fn load_32_i8(from: *const u8) -> Self::X32 {[
-            eight_i8(from),
-            eight_i8(from.add(8)),
-            eight_i8(from.add(16)),
-            eight_i8(from.add(24)),
+            widen_i8(_mm_loadl_epi64(from.cast())),
+            widen_i8(_mm_loadl_epi64(from.add(8).cast())),
+            widen_i8(_mm_loadl_epi64(from.add(16).cast())),
+            widen_i8(_mm_loadl_epi64(from.add(24).cast())),
         ]}
-        fn load_32_u4(from: *const u8) -> Self::X32 {{
-            let a = _mm256_cvtepu8_epi32(_mm_loadl_epi64(from.cast()));
-            let b = _mm256_cvtepu8_epi32(_mm_loadl_epi64(from.add(8).cast()));
-            let low = _mm256_set1_epi32(15);
+        fn load_32_i4(from: *const u8) -> Self::X32 {{
+            let both = _mm_loadu_si128(from.cast());
+            let (low, eight) = (_mm_set1_epi8(15), _mm_set1_epi8(8));
+            let below = _mm_sub_epi8(_mm_and_si128(both, low), eight);
+            let above = _mm_sub_epi8(_mm_and_si128(_mm_srli_epi16::<4>(both), low), eight);
             [
-                _mm256_cvtepi32_ps(_mm256_and_si256(a, low)),
-                _mm256_cvtepi32_ps(_mm256_and_si256(b, low)),
-                _mm256_cvtepi32_ps(_mm256_srli_epi32::<4>(a)),
-                _mm256_cvtepi32_ps(_mm256_srli_epi32::<4>(b)),
+                widen_i8(below),
+                widen_i8(_mm_unpackhi_epi64(below, below)),
+                widen_i8(above),
+                widen_i8(_mm_unpackhi_epi64(above, above)),
             ]
         }}
     }
@@ -163,10 +180,12 @@ impl Simd for Avx2 {
     }
 }
 
+/// The lower eight bytes.
+///
 /// # Safety
-/// The machine has AVX2; `from` is valid for reading 8 bytes.
+/// The machine has AVX2.
 #[inline(always)]
-unsafe fn eight_i8(from: *const u8) -> __m256 {
+unsafe fn widen_i8(bytes: __m128i) -> __m256 {
     // SAFETY: this function's own condition.
-    unsafe { _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(from.cast()))) }
+    unsafe { _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes)) }
 }

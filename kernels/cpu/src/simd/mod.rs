@@ -50,12 +50,15 @@ pub(crate) fn run<K: Kernel>(isa: Isa, kernel: K) -> K::Output {
 /// Vectors of an instruction set. A value of the type proves that the machine has the set, so
 /// that operations on registers are safe.
 ///
-/// `F32` is one register, `X32` as many as hold 32 lanes: the unit of panels and cache blocks.
+/// `F32` is one register. `X32` is as many as hold 32 lanes, the unit of panels and cache blocks,
+/// and `X16` half of that.
 pub(crate) trait Simd: Copy {
     /// Lanes of `F32`; 32 is a multiple of it.
     const LANES: usize;
     /// [`Self::LANES`] values.
     type F32: Copy;
+    /// 16 values.
+    type X16: Copy;
     /// 32 values.
     type X32: Copy;
 
@@ -91,6 +94,17 @@ pub(crate) trait Simd: Copy {
     /// `to` is valid for writing [`Self::LANES`] values, aligned or not.
     unsafe fn store(self, to: *mut f32, a: Self::F32);
 
+    fn splat_16(self, value: f32) -> Self::X16;
+    fn scale_16(self, a: f32, b: Self::X16) -> Self::X16;
+    /// `a * b + c`, rounded once.
+    fn scale_add_16(self, a: Self::F32, b: Self::X16, c: Self::X16) -> Self::X16;
+    /// # Safety
+    /// `from` is valid for reading 64 bytes.
+    unsafe fn load_16(self, from: *const f32) -> Self::X16;
+    /// # Safety
+    /// `to` is valid for writing 64 bytes.
+    unsafe fn store_16(self, to: *mut f32, a: Self::X16);
+
     fn splat_32(self, value: f32) -> Self::X32;
     fn scale_32(self, a: f32, b: Self::X32) -> Self::X32;
     /// `a * b + c`, rounded once.
@@ -118,11 +132,11 @@ pub(crate) trait Simd: Copy {
     /// # Safety
     /// `from` is valid for reading 32 bytes.
     unsafe fn load_32_i8(self, from: *const u8) -> Self::X32;
-    /// 32 values from 0 to 15, as [`rows::U4`] orders them.
+    /// 32 values from -8 to 7, as [`rows::I4`] stores them.
     ///
     /// # Safety
     /// `from` is valid for reading 16 bytes.
-    unsafe fn load_32_u4(self, from: *const u8) -> Self::X32;
+    unsafe fn load_32_i4(self, from: *const u8) -> Self::X32;
     /// Asks for a cache line that will be read soon. Any address is allowed.
     fn prefetch(self, address: *const u8);
 

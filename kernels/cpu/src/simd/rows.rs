@@ -63,8 +63,9 @@ rows! {
     };
     /// Signed bytes.
     I8: 32 bytes, load_32_i8, |row, lane| f32::from(row[lane].cast_signed());
-    /// Values from 0 to 15. Lane i and lane i + 16 share a byte, the former below.
-    U4: 16 bytes, load_32_u4, |row, lane| f32::from(row[lane % 16] >> (lane / 16 * 4) & 15);
+    /// Values from -8 to 7, stored with 8 added. Lane i and lane i + 16 share a byte, the former
+    /// below.
+    I4: 16 bytes, load_32_i4, |row, lane| f32::from(row[lane % 16] >> (lane / 16 * 4) & 15) - 8.0;
 }
 
 /// Where among the 32 places of 2 bytes a lane of [`Bf16`] lies.
@@ -77,8 +78,41 @@ pub(crate) fn bf16_place(lane: usize) -> usize {
     }
 }
 
-/// Rows of factors that one pass over the rows serves: as many as leave all sums in registers.
-pub(crate) const GROUP: usize = 3;
+/// Rows of factors that one pass over rows of any type serves: with two, all sums, a row and a
+/// factor are in registers where there are 16 of them.
+pub(crate) const DIRECT_GROUP: usize = 2;
+
+/// Rows of factors that one pass over rows of `f32` serves, a half row at a time: with six, loads
+/// are fewer than multiplications, and 16 registers are enough.
+pub(crate) const WIDE_GROUP: usize = 6;
+
+/// Runs a block of code for groups of `n` things, at most `max` (up to 6) in a group and as equal
+/// as can be: `$m` is a constant with the size of the group, `$first` the index of its first.
+macro_rules! in_groups {
+    ($n:expr, $max:ident: $($size:literal)*, |$m:ident, $first:ident| $body:block) => {{
+        let n: usize = $n;
+        let n_groups = n.div_ceil($crate::simd::rows::$max);
+        let mut $first = 0;
+        for group in 0..n_groups {
+            let size = n / n_groups + usize::from(group < n % n_groups);
+            match size {
+                $($size => {
+                    const $m: usize = $size;
+                    $body
+                })*
+                _ => unreachable!("the groups are as equal as can be"),
+            }
+            $first += size;
+        }
+    }};
+    ($n:expr, DIRECT_GROUP, |$m:ident, $first:ident| $body:block) => {
+        in_groups!($n, DIRECT_GROUP: 1 2, |$m, $first| $body)
+    };
+    ($n:expr, WIDE_GROUP, |$m:ident, $first:ident| $body:block) => {
+        in_groups!($n, WIDE_GROUP: 1 2 3 4 5 6, |$m, $first| $body)
+    };
+}
+pub(crate) use in_groups;
 
 /// `sums[m] += Σ factors[m][i] * row[i]` for `n` rows that follow each other, in their order.
 ///
@@ -102,7 +136,9 @@ pub(crate) unsafe fn add_rows<S: Simd, R: Row, const M: usize>(
         unsafe {
             let at = rows.add(i * R::BYTES);
             if ahead != 0 {
-                s.prefetch(at.wrapping_offset(ahead));
+                for line in (0..R::BYTES).step_by(64) {
+                    s.prefetch(at.wrapping_offset(ahead).wrapping_add(line));
+                }
             }
             let row = R::load(s, at);
             for (m, sum) in local.iter_mut().enumerate() {
@@ -112,4 +148,44 @@ pub(crate) unsafe fn add_rows<S: Simd, R: Row, const M: usize>(
         }
     }
     *sums = local;
+}
+
+/// The same for rows of `f32` and for sums in memory, at each multiple of their own stride; what
+/// is there is multiplied by `scales` first, where given.
+///
+/// # Safety
+/// As above; `sums` is valid for reading and writing `M` rows of 32 values at their stride, and
+/// `scales`, where given, for reading `M` values.
+#[inline(always)]
+pub(crate) unsafe fn add_wide_rows<S: Simd, const M: usize>(
+    s: S,
+    (sums, sums_stride): (*mut f32, usize),
+    scales: Option<*const f32>,
+    (factors, stride): (*const f32, usize),
+    rows: *const f32,
+    n: usize,
+) {
+    for half in [0, WIDTH / 2] {
+        // SAFETY: halves of rows inside what this function's condition names.
+        unsafe {
+            let (sums, rows) = (sums.add(half), rows.add(half));
+            let mut local = [s.splat_16(0.0); M];
+            for (m, local) in local.iter_mut().enumerate() {
+                *local = s.load_16(sums.add(m * sums_stride));
+                if let Some(scales) = scales {
+                    *local = s.scale_16(*scales.add(m), *local);
+                }
+            }
+            for i in 0..n {
+                let row = s.load_16(rows.add(i * WIDTH));
+                for (m, sum) in local.iter_mut().enumerate() {
+                    let factor = s.splat(*factors.add(m * stride + i));
+                    *sum = s.scale_add_16(factor, row, *sum);
+                }
+            }
+            for (m, local) in local.into_iter().enumerate() {
+                s.store_16(sums.add(m * sums_stride), local);
+            }
+        }
+    }
 }

@@ -1,0 +1,95 @@
+//! Memory that attention works in, kept from call to call.
+
+use super::segment::WIDENED_ROWS;
+use super::softmax::RowState;
+use super::work::{Task, Unit};
+use super::{Attention, BLOCK_LEN};
+use crate::memory::AlignedFloats;
+use crate::simd::rows::WIDTH;
+
+/// Scratch memory for [`Attention::run`]. It grows to what the largest call so far needed.
+#[derive(Debug, Default)]
+pub struct AttentionScratch {
+    pub(super) units: Vec<Unit>,
+    pub(super) tasks: Vec<Task>,
+    /// Of segments that are merged after all are done, a row each.
+    pub(super) part_states: Vec<RowState>,
+    pub(super) part_sums: AlignedFloats,
+    pub(super) threads: Vec<ThreadScratch>,
+}
+
+impl AttentionScratch {
+    /// Empty.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes the memory now that a call with `n_sequences` decoding sequences of up to `n_tokens`
+    /// tokens will need with `n_threads` threads, or a prefill with `n_rows` rows in all.
+    pub fn reserve(
+        &mut self,
+        attention: &Attention<'_>,
+        n_threads: usize,
+        n_sequences: usize,
+        n_rows: usize,
+        n_tokens: usize,
+    ) {
+        let n_kv_heads = attention.layout.n_kv_heads;
+        let n_units = (n_sequences + n_rows) * n_kv_heads;
+        let n_segments = super::work::n_segments(n_tokens);
+        let n_parts = super::work::max_split_units(n_threads).min(n_units) * n_segments;
+        self.units.reserve(n_units);
+        self.tasks.reserve(n_units + n_parts);
+        let n_part_rows = n_parts * super::work::tile_tokens(attention) * attention.group();
+        self.grow(attention, n_threads, n_part_rows);
+    }
+
+    /// Makes room for tiles of an attention layer on some threads, and for rows of parts.
+    pub(super) fn grow(&mut self, attention: &Attention<'_>, n_threads: usize, n_part_rows: usize) {
+        let width = attention.layout.n_chunks() * WIDTH;
+        if self.threads.len() < n_threads {
+            self.threads.resize_with(n_threads, ThreadScratch::default);
+        }
+        let rows = super::work::tile_tokens(attention) * attention.group();
+        for thread in &mut self.threads {
+            thread.grow(rows, width);
+        }
+        if self.part_states.len() < n_part_rows {
+            self.part_states.resize(n_part_rows, RowState::EMPTY);
+        }
+        self.part_sums.grow(n_part_rows * width);
+    }
+}
+
+/// What one thread needs for a tile.
+#[derive(Debug, Default)]
+pub(super) struct ThreadScratch {
+    /// `[rows, head_dim]`
+    pub(super) queries: AlignedFloats,
+    /// `[rows, n_chunks * 32]`
+    pub(super) sums: AlignedFloats,
+    /// `[rows, n_chunks * 32]`
+    pub(super) total_sums: AlignedFloats,
+    /// `[rows, 32]`
+    pub(super) scores: AlignedFloats,
+    pub(super) factors: AlignedFloats,
+    pub(super) widened: AlignedFloats,
+    pub(super) states: Vec<RowState>,
+    pub(super) total_states: Vec<RowState>,
+}
+
+impl ThreadScratch {
+    fn grow(&mut self, rows: usize, width: usize) {
+        self.queries.grow(rows * width);
+        self.sums.grow(rows * width);
+        self.total_sums.grow(rows * width);
+        self.scores.grow(rows * BLOCK_LEN);
+        self.factors.grow(rows);
+        self.widened.grow(WIDENED_ROWS * WIDTH);
+        if self.states.len() < rows {
+            self.states.resize(rows, RowState::EMPTY);
+            self.total_states.resize(rows, RowState::EMPTY);
+        }
+    }
+}
