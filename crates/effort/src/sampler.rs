@@ -90,6 +90,12 @@ impl Sampler {
         self.stream.seed()
     }
 
+    /// Goes on with other random numbers, from the first of this seed's: a fork that is to find its
+    /// own way.
+    pub fn reseed(&mut self, seed: u64) {
+        self.stream = Stream::new(seed);
+    }
+
     /// Samples the next token without a grammar; see [`Sampler::sample_masked`].
     ///
     /// # Errors

@@ -60,7 +60,7 @@ impl HeaderFormat {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum State {
     /// Between messages.
     Between,
@@ -75,7 +75,7 @@ enum State {
 }
 
 /// Splits messages with headers.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct HeaderScanner {
     headers: HeaderFormat,
     format: ChatFormat,

@@ -44,7 +44,7 @@ impl Piece {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum State {
     /// `fresh`: nothing but white space since the thought began.
     Reasoning { fresh: bool },
@@ -68,7 +68,7 @@ enum Poll {
 }
 
 /// Splits text with markers.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Scanner {
     format: ChatFormat,
     schemas: Schemas,

@@ -22,14 +22,14 @@ pub enum Part {
     ToolCall(ToolCall),
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Pieces {
     Markers(Scanner),
     Headers(HeaderScanner),
 }
 
 /// Splits one turn as it arrives; the rules stand in the [module's documentation](super).
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Splitter {
     pieces: Pieces,
     /// The thought has not shown anything but white space yet.
