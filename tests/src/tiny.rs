@@ -6,8 +6,6 @@ use crate::gguf_writer::GgufWriter;
 const TEMPLATE: &str = "{%- for m in messages %}{{ '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' }}{%- endfor %}\
 {%- if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{%- endif %}{# <think> </think> #}";
 
-const F32: u32 = 0;
-
 /// A GGUF file of a model that answers every prompt of its template with `script`, one token per
 /// entry, and then ends its turn. Entries must differ, as the next token depends on the last alone.
 ///
@@ -42,19 +40,49 @@ pub fn scripted(script: &[&str]) -> Vec<u8> {
         next[last] = id;
         last = id;
     }
-    write(&tokens, &types, &next)
-}
-
-fn write(tokens: &[String], types: &[i32], next: &[usize]) -> Vec<u8> {
     let n = tokens.len();
     let mut head = vec![0.0; n * n];
     next.iter()
         .enumerate()
         .for_each(|(token, next)| head[next * n + token] = 1.0);
+    write(&tokens, &types, &head, &mut |len| vec![0.0; len])
+}
+
+/// A GGUF file of a model with weights by chance: what it says makes no sense, depends on every token
+/// before, and goes on until the limit.
+pub fn babbling() -> Vec<u8> {
+    let mut tokens: Vec<String> = (0..=255u8).map(byte_piece).collect();
+    tokens.extend(["<|im_start|>", "<|im_end|>", "<think>", "</think>"].map(str::to_owned));
+    let mut types = vec![1; 256];
+    types.extend([3, 3, 4, 4]);
+    // Knuth's MMIX constants; numbers in [-1, 1).
+    let mut state = 1u64;
+    let mut random = |len: usize| -> Vec<f32> {
+        let next = || {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+        };
+        std::iter::repeat_with(next).take(len).collect()
+    };
+    let n = tokens.len();
+    let mut head = random(n * n);
+    // The end of the turn is never likely.
+    head[257 * n..258 * n].fill(0.0);
+    write(&tokens, &types, &head, &mut random)
+}
+
+fn write(
+    tokens: &[String],
+    types: &[i32],
+    head: &[f32],
+    layer: &mut dyn FnMut(usize) -> Vec<f32>,
+) -> Vec<u8> {
+    let n = tokens.len();
     let identity: Vec<f32> = (0..n * n)
         .map(|i| if i % (n + 1) == 0 { 1.0 } else { 0.0 })
         .collect();
-    let zeros = |shape: &[usize]| vec![0u8; 4 * shape.iter().product::<usize>()];
     let ones = vec![1.0; n];
     let mut file = GgufWriter::new()
         .str("general.architecture", "llama")
@@ -75,7 +103,7 @@ fn write(tokens: &[String], types: &[i32], next: &[usize]) -> Vec<u8> {
         .u32("tokenizer.ggml.eos_token_id", 257)
         .str("tokenizer.chat_template", TEMPLATE)
         .tensor_f32("token_embd.weight", &[n, n], &identity)
-        .tensor_f32("output.weight", &[n, n], &head)
+        .tensor_f32("output.weight", &[n, n], head)
         .tensor_f32("output_norm.weight", &[n], &ones)
         .tensor_f32("blk.0.attn_norm.weight", &[n], &ones)
         .tensor_f32("blk.0.ffn_norm.weight", &[n], &ones);
@@ -88,7 +116,8 @@ fn write(tokens: &[String], types: &[i32], next: &[usize]) -> Vec<u8> {
         ("ffn_up", [8, n]),
         ("ffn_down", [n, 8]),
     ] {
-        file = file.tensor(&format!("blk.0.{name}.weight"), &shape, F32, &zeros(&shape));
+        let values = layer(shape.iter().product());
+        file = file.tensor_f32(&format!("blk.0.{name}.weight"), &shape, &values);
     }
     file.finish()
 }

@@ -1,27 +1,24 @@
 //! [`Engine`] and [`Generation`]: the handles that an edge holds.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicBool, Ordering},
-    mpsc,
-};
+use std::sync::{Arc, Mutex, mpsc::Sender};
 use std::time::Instant;
 
 use crate::{
-    EngineError, Event, LoadOptions, LoadProgress, ModelInfo, Request,
+    Canceller, EngineError, Event, LoadOptions, LoadProgress, ModelInfo, Request,
+    answer::{Answer, other_seed},
     load::{self, Loaded},
-    worker::{self, Job},
+    outlet::{self, Inlet},
+    schedule::Limits,
+    worker::{self, Message},
 };
-
-/// Events that may wait for a reader; the model pauses when there are more.
-const EVENTS_IN_FLIGHT: usize = 64;
 
 /// A loaded model. Cheap to share: all methods take `&self`.
 #[derive(Debug)]
 pub struct Engine {
     info: ModelInfo,
     text: Arc<load::TextParts>,
-    jobs: Mutex<mpsc::Sender<Job>>,
+    worker: Mutex<Sender<Message>>,
+    prompt_lookup: bool,
 }
 
 impl Engine {
@@ -38,12 +35,12 @@ impl Engine {
         progress: &mut dyn FnMut(LoadProgress<'_>),
     ) -> Result<Self, EngineError> {
         let Loaded { info, text, model } = load::load(model, options, progress)?;
-        let text = Arc::new(text);
-        let jobs = worker::spawn(model, Arc::clone(&text), info.context, info.load_s);
+        let limits = Limits::new(options.n_sequences(), info.context);
         Ok(Self {
+            worker: Mutex::new(worker::spawn(model, text.vocab_size, limits)),
             info,
-            text,
-            jobs: Mutex::new(jobs),
+            text: Arc::new(text),
+            prompt_lookup: options.prompt_lookup,
         })
     }
 
@@ -53,28 +50,45 @@ impl Engine {
     }
 
     /// Starts to answer. The answer is read from the [`Generation`]; dropping it ends the work.
+    /// Several requests are answered side by side, up to [`LoadOptions::max_sequences`]; more wait
+    /// in the order they came. An answer whose events nobody reads rests; the others go on.
     ///
     /// # Errors
     /// What is wrong with the request itself: a prompt that is too long, sampling values out of
     /// range, a template that refuses the conversation.
     pub fn generate(&self, request: Request) -> Result<Generation, EngineError> {
+        let mut one = self.generate_many(request, 1)?;
+        one.pop().ok_or(EngineError::WorkerGone)
+    }
+
+    /// Starts `n` answers to one request. The prompt is computed once. The first answer is the one
+    /// that [`Engine::generate`] gives; the others draw with seeds that follow from its seed.
+    ///
+    /// # Errors
+    /// As [`Engine::generate`].
+    pub fn generate_many(
+        &self,
+        request: Request,
+        n: usize,
+    ) -> Result<Vec<Generation>, EngineError> {
         let asked = Instant::now();
-        let prepared = self.text.prepare(request, self.info.context)?;
-        let (events, receiver) = mpsc::sync_channel(EVENTS_IN_FLIGHT);
-        let canceller = Canceller(Arc::default());
-        let job = Job {
-            prepared,
-            events,
-            canceller: canceller.clone(),
-            asked,
-        };
-        let jobs = self.jobs.lock().map_err(|_| EngineError::WorkerGone)?;
-        jobs.send(job).map_err(|_| EngineError::WorkerGone)?;
-        Ok(Generation {
-            receiver,
-            canceller,
-            ended: false,
-        })
+        let mut prepared = self.text.prepare(request, self.info.context)?;
+        prepared.with_drafts &= self.prompt_lookup;
+        let worker = self.worker.lock().map_err(|_| EngineError::WorkerGone)?;
+        let (mut answers, mut generations) = (Vec::new(), Vec::new());
+        for i in 0..n as u64 {
+            let (outlet, inlet) = outlet::channel(&worker);
+            let mut answer = Answer::new(&self.text, &prepared, outlet, asked, self.info.load_s);
+            if i > 0 {
+                answer.reseed(other_seed(answer.seed(), i));
+            }
+            answers.push(answer);
+            generations.push(Generation::new(inlet));
+        }
+        let prompt = prepared.prompt;
+        let ask = Message::Ask { prompt, answers };
+        worker.send(ask).map_err(|_| EngineError::WorkerGone)?;
+        Ok(generations)
     }
 }
 
@@ -82,15 +96,42 @@ impl Engine {
 /// error.
 #[derive(Debug)]
 pub struct Generation {
-    receiver: mpsc::Receiver<Result<Event, EngineError>>,
-    canceller: Canceller,
+    inlet: Inlet,
     ended: bool,
 }
 
 impl Generation {
+    fn new(inlet: Inlet) -> Self {
+        Self {
+            inlet,
+            ended: false,
+        }
+    }
+
     /// A handle that ends the answer from another thread.
     pub fn canceller(&self) -> Canceller {
-        self.canceller.clone()
+        self.inlet.canceller()
+    }
+
+    /// A second answer from where this one is now: it has said and counted the same so far, its
+    /// events begin with what comes next, and it draws with `seed`, or one that follows from this
+    /// answer's seed. Nothing is computed again, and what both have in common is stored once.
+    ///
+    /// "Now" is what the model has said, which may be ahead of the events that were read. An answer
+    /// that has ended cannot be forked: the first and only event is then [`EngineError::Ended`].
+    ///
+    /// # Errors
+    /// When the thread that runs the model is gone.
+    pub fn fork(&self, seed: Option<u64>) -> Result<Self, EngineError> {
+        let (outlet, inlet) = outlet::channel(self.inlet.worker());
+        let fork = Message::Fork {
+            of: self.inlet.address(),
+            outlet,
+            seed,
+        };
+        let sent = self.inlet.worker().send(fork);
+        sent.map_err(|_| EngineError::WorkerGone)?;
+        Ok(Self::new(inlet))
     }
 }
 
@@ -101,7 +142,7 @@ impl Iterator for Generation {
         if self.ended {
             return None;
         }
-        let event = self.receiver.recv().unwrap_or(Err(EngineError::WorkerGone));
+        let event = self.inlet.recv().unwrap_or(Err(EngineError::WorkerGone));
         self.ended = matches!(event, Ok(Event::Done(_)) | Err(_));
         Some(event)
     }
@@ -109,21 +150,8 @@ impl Iterator for Generation {
 
 impl Drop for Generation {
     fn drop(&mut self) {
-        self.canceller.cancel();
-    }
-}
-
-/// Ends an answer: what was generated stays, and [`Event::Done`] follows.
-#[derive(Clone, Debug)]
-pub struct Canceller(Arc<AtomicBool>);
-
-impl Canceller {
-    /// Ends the answer within one step of the model.
-    pub fn cancel(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    pub(crate) fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        if !self.ended {
+            self.canceller().cancel();
+        }
     }
 }

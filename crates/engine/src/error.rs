@@ -43,6 +43,14 @@ pub enum EngineError {
     Request(String),
     #[error("--context {wanted} is more than the {model} positions that the model was trained for")]
     ContextTooLarge { wanted: usize, model: usize },
+    #[error("the answer has ended already, so there is nothing to fork")]
+    Ended,
+    #[error("the model failed in a step that this answer shared with others: {0}")]
+    Step(String),
+    #[error(
+        "the cache holds {cache} tokens, too few for a context of {context} (hint: load with more cache tokens or a shorter context)"
+    )]
+    CacheTooSmall { cache: usize, context: usize },
     #[error(
         "the thread that runs the model has ended (hint: this is a bug; start again with -v and report what it prints)"
     )]

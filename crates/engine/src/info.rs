@@ -52,11 +52,11 @@ pub struct ModelInfo {
     /// Seconds that loading took.
     pub load_s: f64,
     #[serde(skip)]
-    plan: CachePlan,
+    pub(crate) plan: CachePlan,
 }
 
 /// Bytes of a cached number: the cache is float32.
-const CACHE_BYTES: usize = 4;
+pub(crate) const CACHE_BYTES: usize = 4;
 
 impl ModelInfo {
     pub(crate) fn new(

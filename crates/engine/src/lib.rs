@@ -18,20 +18,29 @@
 //! # }
 //! ```
 //!
-//! An [`Engine`] owns one model and one thread that runs it. Requests are answered in the order
-//! they came; what a new prompt shares with the one before is not computed again.
+//! An [`Engine`] owns one model and one thread that runs it. Requests are answered side by side, each
+//! step of the model serving all of them; what a prompt shares with anything that was computed
+//! before, and is still in memory, is not computed again. [`Engine::generate_many`] gives several
+//! answers to one prompt, [`Generation::fork`] a second one from any point.
 
 #![forbid(unsafe_code)]
 
+mod answer;
+mod draft;
+mod driver;
 mod engine;
 mod error;
 mod event;
-mod generate;
+#[cfg(test)]
+mod fake;
 mod info;
 mod load;
+mod memory;
+mod outlet;
 mod prompt;
 mod request;
 mod sampling;
+mod schedule;
 mod stream;
 mod vocab;
 mod worker;
@@ -39,11 +48,12 @@ mod worker;
 pub mod inspect;
 pub mod store;
 
-pub use engine::{Canceller, Engine, Generation};
+pub use engine::{Engine, Generation};
 pub use error::EngineError;
 pub use event::{Event, FinishReason, ReasoningEnd, Summary, Timings, Usage};
 pub use info::ModelInfo;
 pub use load::LoadProgress;
+pub use outlet::Canceller;
 pub use ponder_effort::SamplingOverrides;
 pub use ponder_tokenizer::chat::{Content, FunctionCall, Message, ToolCall};
 pub use request::{Device, Effort, LoadOptions, Request};

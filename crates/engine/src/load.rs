@@ -6,6 +6,7 @@ use std::time::Instant;
 use ponder_effort::SamplingParams;
 use ponder_runtime::{
     backend::reference::Reference,
+    cache::CachePlan,
     decoder::{Decoder, DecoderError, Model},
     hub::{self, ModelRef, Store, StoreOptions},
     spec::ArchSpec,
@@ -13,7 +14,10 @@ use ponder_runtime::{
 };
 use ponder_tokenizer::{Tokenizer, chat::ChatTemplate, split::ChatFormat};
 
-use crate::{Device, EngineError, LoadOptions, ModelInfo, sampling, vocab::gguf_vocab};
+use crate::{
+    Device, EngineError, LoadOptions, ModelInfo, info::CACHE_BYTES, memory, sampling,
+    vocab::gguf_vocab,
+};
 
 /// What loading reports.
 #[derive(Clone, Copy, Debug)]
@@ -74,9 +78,6 @@ impl TextParts {
     }
 }
 
-/// Sequences that the cache has room for at a time.
-const MAX_SEQUENCES: usize = 4;
-
 pub(crate) fn load(
     name: &str,
     options: &LoadOptions,
@@ -89,11 +90,11 @@ pub(crate) fn load(
     progress(LoadProgress::Weights { path: &path });
     let checkpoint = Checkpoint::open(&path)?;
     let spec = ArchSpec::of(&checkpoint)?;
-    let context = context(options, &spec)?;
+    let (context, cache_tokens) = room(options, &spec, &checkpoint)?;
     // Weights are mapped in milliseconds; building the vocabulary takes longer, so both at once.
     let (model, text) = std::thread::scope(|scope| {
         let text = scope.spawn(|| text_parts(&checkpoint, spec.vocab_size));
-        let model = decoder(options, spec.clone(), &checkpoint, context);
+        let model = decoder(options, spec.clone(), &checkpoint, cache_tokens);
         (model, text.join())
     });
     progress(LoadProgress::Tokenizer);
@@ -111,6 +112,7 @@ pub(crate) fn load(
         seconds = info.load_s,
         family = info.family,
         context,
+        cache_tokens,
         "model loaded"
     );
     Ok(Loaded {
@@ -211,13 +213,37 @@ fn context(options: &LoadOptions, spec: &ArchSpec) -> Result<usize, EngineError>
     }
 }
 
+/// The context, and the tokens that the cache holds: one context at least. A context that nobody
+/// asked for is no longer than what fits.
+fn room(
+    options: &LoadOptions,
+    spec: &ArchSpec,
+    checkpoint: &Checkpoint,
+) -> Result<(usize, usize), EngineError> {
+    let context = context(options, spec)?;
+    let cache_tokens = options.cache_tokens.unwrap_or_else(|| {
+        memory::cache_tokens(
+            &CachePlan::new(spec),
+            CACHE_BYTES,
+            checkpoint.file_bytes(),
+            options.context,
+            spec.context_len,
+            options.n_sequences(),
+        )
+    });
+    if options.context.is_some() && cache_tokens < context {
+        let cache = cache_tokens;
+        return Err(EngineError::CacheTooSmall { cache, context });
+    }
+    Ok((context.min(cache_tokens), cache_tokens))
+}
+
 fn decoder(
     options: &LoadOptions,
     spec: ArchSpec,
     checkpoint: &Checkpoint,
-    context: usize,
+    cache_tokens: usize,
 ) -> Result<Box<dyn Model>, EngineError> {
-    let max_tokens = context.saturating_mul(MAX_SEQUENCES);
     match options.device {
         Device::Reference | Device::Cpu => {
             let backend = Reference::new(options.threads).map_err(DecoderError::from)?;
@@ -225,8 +251,8 @@ fn decoder(
                 backend,
                 spec,
                 checkpoint,
-                max_tokens,
-                MAX_SEQUENCES,
+                cache_tokens,
+                options.n_sequences(),
             )?))
         }
     }

@@ -16,6 +16,7 @@ pub(crate) struct Prepared {
     pub(crate) sampler: Sampler,
     pub(crate) stop: StopStrings,
     pub(crate) max_tokens: usize,
+    pub(crate) with_drafts: bool,
 }
 
 impl TextParts {
@@ -57,6 +58,7 @@ impl TextParts {
                 .max_tokens
                 .unwrap_or(usize::MAX)
                 .min(context - prompt.len()),
+            with_drafts: request.prompt_lookup.unwrap_or(true),
             prompt,
             text,
             tools: request.tools,

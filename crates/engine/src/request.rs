@@ -18,7 +18,7 @@ pub enum Device {
 }
 
 /// How a model is loaded.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct LoadOptions {
     /// Where it runs.
     pub device: Device,
@@ -30,6 +30,37 @@ pub struct LoadOptions {
     pub offline: bool,
     /// Branch, tag or commit of a hub repository.
     pub revision: Option<String>,
+    /// Answers that are made side by side, 256 at most; more wait.
+    pub max_sequences: usize,
+    /// Tokens that all answers together may have in memory, prompts included, and with them what is
+    /// kept of earlier ones: a bound that is never exceeded. `None`: as many as can be used, but no
+    /// more than half of the memory that is free beside the weights.
+    pub cache_tokens: Option<usize>,
+    /// Let a text that repeats itself say what comes next, and check it in one step. Changes the
+    /// time that an answer takes, and nothing else; used only where it is measured to save time.
+    pub prompt_lookup: bool,
+}
+
+impl LoadOptions {
+    /// [`LoadOptions::max_sequences`] within its bounds: a step has room for a row of each.
+    pub(crate) fn n_sequences(&self) -> usize {
+        self.max_sequences.clamp(1, 256)
+    }
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        Self {
+            device: Device::default(),
+            threads: None,
+            context: None,
+            offline: false,
+            revision: None,
+            max_sequences: 16,
+            cache_tokens: None,
+            prompt_lookup: true,
+        }
+    }
 }
 
 /// How much a model is to think.
@@ -110,6 +141,8 @@ pub struct Request {
     pub stop: Vec<String>,
     /// How much to think; `None`: as the model does by itself.
     pub effort: Option<Effort>,
+    /// Whether this answer may use [`LoadOptions::prompt_lookup`]; `None`: yes.
+    pub prompt_lookup: Option<bool>,
     /// Further template variables; they win over everything else.
     pub template_vars: Map<String, Value>,
 }

@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::{EngineError, Event, load::TextParts};
 
 /// The text side of one answer.
+#[derive(Clone)]
 pub(crate) struct TextStream {
     decode: DecodeStream,
     splitter: Splitter,

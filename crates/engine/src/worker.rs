@@ -1,53 +1,72 @@
 //! The thread that owns the model.
 
-use std::sync::{Arc, mpsc};
-use std::time::Instant;
+use std::sync::mpsc::{self, Receiver, Sender};
 
 use ponder_runtime::decoder::Model;
 
 use crate::{
-    Canceller, EngineError, Event,
-    generate::{Answer, History},
-    load::TextParts,
-    prompt::Prepared,
+    EngineError,
+    answer::Answer,
+    driver::Driver,
+    outlet::{Address, Outlet},
+    schedule::Limits,
 };
 
-/// One request on its way to the model.
-pub(crate) struct Job {
-    pub(crate) prepared: Prepared,
-    pub(crate) events: mpsc::SyncSender<Result<Event, EngineError>>,
-    pub(crate) canceller: Canceller,
-    pub(crate) asked: Instant,
+/// What the thread is told.
+pub(crate) enum Message {
+    /// Answers to one prompt.
+    Ask {
+        prompt: Vec<u32>,
+        answers: Vec<Answer>,
+    },
+    /// A second answer from where the first is.
+    Fork {
+        of: Address,
+        outlet: Outlet,
+        seed: Option<u64>,
+    },
+    /// Something that was waited for has happened: events were taken, an answer was cancelled.
+    Wake,
 }
 
-/// Starts the thread. It ends when the sender is dropped.
-pub(crate) fn spawn(
-    model: Box<dyn Model>,
-    text: Arc<TextParts>,
-    context: usize,
-    load_s: f64,
-) -> mpsc::Sender<Job> {
-    let (sender, jobs) = mpsc::channel::<Job>();
+/// Starts the thread. It ends when nobody can send any more.
+pub(crate) fn spawn(model: Box<dyn Model>, vocab_size: usize, limits: Limits) -> Sender<Message> {
+    let (sender, messages) = mpsc::channel();
     std::thread::Builder::new()
         .name("ponder-model".into())
-        .spawn(move || run(model, &text, context, load_s, &jobs))
+        .spawn(move || run(Driver::new(model, vocab_size, limits), &messages))
         .expect("the system can start a thread");
     sender
 }
 
-fn run(
-    mut model: Box<dyn Model>,
-    text: &TextParts,
-    context: usize,
-    load_s: f64,
-    jobs: &mpsc::Receiver<Job>,
-) {
-    let mut history = History::new(context);
-    for job in jobs {
-        let events = job.events.clone();
-        let mut answer = Answer::new(model.as_mut(), text, job);
-        let end = answer.run(&mut history, load_s);
-        // A reader that has gone away has no use for the end either.
-        let _ = events.send(end.map(Event::Done));
+fn run(mut driver: Driver<Answer>, messages: &Receiver<Message>) {
+    loop {
+        messages
+            .try_iter()
+            .for_each(|message| take(&mut driver, message));
+        let is_resting = driver.is_empty() || !driver.step();
+        if is_resting {
+            match messages.recv() {
+                Ok(message) => take(&mut driver, message),
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+fn take(driver: &mut Driver<Answer>, message: Message) {
+    match message {
+        Message::Ask { prompt, answers } => driver.push(prompt, answers),
+        Message::Fork { of, outlet, seed } => {
+            let mut unused = Some(outlet);
+            driver.fork(
+                |answer| answer.outlet().is_read_by(&of),
+                |answer| unused.take().map(|outlet| answer.fork(outlet, seed)),
+            );
+            if let Some(outlet) = unused {
+                outlet.send(Err(EngineError::Ended));
+            }
+        }
+        Message::Wake => {}
     }
 }

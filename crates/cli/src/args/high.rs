@@ -248,6 +248,7 @@ impl LoadArgs {
             context: self.context,
             offline: global.offline,
             revision: self.revision,
+            ..LoadOptions::default()
         })
     }
 }

@@ -58,7 +58,7 @@ pub struct Opened {
     pub cached: usize,
 }
 
-/// Blocks that a coming step has been promised, see [`Cache::fits`].
+/// Blocks that a coming step has been promised, see [`Cache::fits`](super::Cache::fits).
 #[derive(Debug, Default, Clone)]
 pub struct Room {
     /// By group.

@@ -1,0 +1,234 @@
+//! One answer: what is drawn from the logits, as events.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use ponder_effort::{Decision, Sampler};
+
+use crate::{
+    EngineError, Event, FinishReason, ReasoningEnd, Summary, Timings, Usage,
+    driver::{Consumer, Drawn},
+    load::TextParts,
+    outlet::Outlet,
+    prompt::Prepared,
+    stream::TextStream,
+};
+
+/// The state of an answer in the making.
+pub(crate) struct Answer {
+    text: Arc<TextParts>,
+    outlet: Outlet,
+    sampler: Sampler,
+    stream: TextStream,
+    max_tokens: usize,
+    with_drafts: bool,
+    n_forks: u64,
+    usage: Usage,
+    times: Times,
+    /// Prompt tokens that the reader was told of last.
+    told: Option<usize>,
+    events: Vec<Event>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Times {
+    load_s: f64,
+    asked: Instant,
+    prefill_began: Option<Instant>,
+    first_token: Option<Instant>,
+    first_output: Option<Instant>,
+}
+
+impl Answer {
+    /// An answer to a request that was made at `asked`.
+    pub(crate) fn new(
+        text: &Arc<TextParts>,
+        prepared: &Prepared,
+        outlet: Outlet,
+        asked: Instant,
+        load_s: f64,
+    ) -> Self {
+        Self {
+            stream: TextStream::new(text, &prepared.text, &prepared.tools, prepared.stop.clone()),
+            text: Arc::clone(text),
+            outlet,
+            sampler: prepared.sampler.clone(),
+            max_tokens: prepared.max_tokens,
+            with_drafts: prepared.with_drafts,
+            n_forks: 0,
+            usage: Usage {
+                prompt_tokens: prepared.prompt.len(),
+                ..Usage::default()
+            },
+            times: Times {
+                load_s,
+                asked,
+                prefill_began: None,
+                first_token: None,
+                first_output: None,
+            },
+            told: None,
+            events: Vec::new(),
+        }
+    }
+
+    /// Draws with other random numbers from now on.
+    pub(crate) fn reseed(&mut self, seed: u64) {
+        self.sampler.reseed(seed);
+    }
+
+    /// The seed that it draws with.
+    pub(crate) fn seed(&self) -> u64 {
+        self.sampler.seed()
+    }
+
+    /// An answer that has said the same so far and goes on by itself. Without a seed it gets one
+    /// that follows from this answer's, another one for each fork.
+    pub(crate) fn fork(&mut self, outlet: Outlet, seed: Option<u64>) -> Self {
+        self.n_forks += 1;
+        let mut twin = Self {
+            text: Arc::clone(&self.text),
+            outlet,
+            sampler: self.sampler.clone(),
+            stream: self.stream.clone(),
+            n_forks: 0,
+            events: Vec::new(),
+            ..*self
+        };
+        twin.reseed(seed.unwrap_or_else(|| other_seed(self.seed(), self.n_forks)));
+        twin
+    }
+
+    pub(crate) fn outlet(&self) -> &Outlet {
+        &self.outlet
+    }
+
+    fn send_events(&mut self) {
+        for event in self.events.drain(..) {
+            self.outlet.send(Ok(event));
+        }
+    }
+
+    fn summary(&self, end: FinishReason, was_thinking: bool) -> Summary {
+        let reasoning_ended_by = match (was_thinking, end) {
+            _ if self.usage.reasoning_tokens == 0 => None,
+            (false, _) | (true, FinishReason::Stop | FinishReason::ToolCalls) => {
+                Some(ReasoningEnd::Model)
+            }
+            (true, FinishReason::Length) => Some(ReasoningEnd::Budget),
+            (true, FinishReason::Cancelled) => Some(ReasoningEnd::User),
+        };
+        let calls_tools = end == FinishReason::Stop && self.stream.called_tools();
+        Summary {
+            finish_reason: if calls_tools {
+                FinishReason::ToolCalls
+            } else {
+                end
+            },
+            reasoning_ended_by,
+            usage: self.usage,
+            timings: self.timings(),
+        }
+    }
+
+    fn timings(&self) -> Timings {
+        let times = &self.times;
+        let since_asked = |instant: Instant| instant.duration_since(times.asked).as_secs_f64();
+        let rate = |tokens: usize, seconds: f64| match seconds > 0.0 {
+            true => tokens as f64 / seconds,
+            false => 0.0,
+        };
+        let prefill = match (times.prefill_began, times.first_token) {
+            (Some(began), Some(first)) => first.duration_since(began).as_secs_f64(),
+            _ => 0.0,
+        };
+        let decode = times
+            .first_token
+            .map_or(0.0, |first| first.elapsed().as_secs_f64());
+        Timings {
+            load_s: times.load_s,
+            ttft_s: times.first_token.map_or(0.0, since_asked),
+            ttfo_s: times.first_output.map(since_asked),
+            prefill_tps: rate(self.usage.prompt_tokens - self.usage.cached_tokens, prefill),
+            decode_tps: rate(self.usage.completion_tokens.saturating_sub(1), decode),
+        }
+    }
+}
+
+impl Consumer for Answer {
+    fn is_cancelled(&self) -> bool {
+        self.outlet.is_cancelled()
+    }
+
+    fn is_paused(&self) -> bool {
+        self.outlet.is_full()
+    }
+
+    fn prompt_progress(&mut self, done: usize, cached: usize) {
+        // A sequence that lost its place in the cache is computed anew: nobody needs to know.
+        if self.usage.completion_tokens > 0 || self.told.is_some_and(|told| told >= done) {
+            return;
+        }
+        self.times.prefill_began.get_or_insert_with(Instant::now);
+        self.usage.cached_tokens = cached;
+        self.told = Some(done);
+        self.outlet.send(Ok(Event::PromptProgress {
+            done,
+            total: self.usage.prompt_tokens,
+            cached,
+        }));
+    }
+
+    fn draw(&mut self, logits: &mut [f32]) -> Result<Drawn, EngineError> {
+        if self.max_tokens == 0 {
+            let end = Some(FinishReason::Length);
+            return Ok(Drawn { token: 0, end });
+        }
+        let token = self.sampler.sample(logits, Decision::Free)?.token;
+        self.usage.completion_tokens += 1;
+        self.times.first_token.get_or_insert_with(Instant::now);
+        if self.text.stop_tokens.contains(&token) {
+            let end = Some(FinishReason::Stop);
+            return Ok(Drawn { token, end });
+        }
+        self.stream.push(token, &mut self.events)?;
+        if self.stream.has_answered() {
+            self.times.first_output.get_or_insert_with(Instant::now);
+        }
+        self.send_events();
+        let end = if self.stream.is_stopped() {
+            Some(FinishReason::Stop)
+        } else {
+            let is_last = self.usage.completion_tokens >= self.max_tokens;
+            is_last.then_some(FinishReason::Length)
+        };
+        Ok(Drawn { token, end })
+    }
+
+    fn max_drafts(&self) -> usize {
+        // The token after the last draft counts too.
+        let left = self
+            .max_tokens
+            .saturating_sub(self.usage.completion_tokens + 1);
+        if self.with_drafts { left } else { 0 }
+    }
+
+    fn finish(mut self, end: Result<FinishReason, EngineError>) {
+        let end = match end {
+            Ok(end) => end,
+            Err(error) => return self.outlet.send(Err(error)),
+        };
+        let was_thinking = self.stream.in_reasoning();
+        self.stream.finish(&mut self.events);
+        self.usage.reasoning_tokens = self.stream.reasoning_tokens();
+        self.send_events();
+        let summary = self.summary(end, was_thinking);
+        self.outlet.send(Ok(Event::Done(summary)));
+    }
+}
+
+/// The n-th seed after another: a step of Weyl's sequence by the golden ratio, so that seeds that
+/// users count upwards stay apart.
+pub(crate) fn other_seed(seed: u64, n: u64) -> u64 {
+    seed.wrapping_add(n.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+}

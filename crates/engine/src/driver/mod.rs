@@ -1,0 +1,381 @@
+//! Steps of the model, and what its logits become.
+//!
+//! [`Driver::step`]: end what was cancelled → [plan](crate::schedule) → add [drafts](crate::draft) →
+//! one forward pass → each sequence draws its tokens → roll back what was drafted wrongly → fork
+//! answers that share a prompt → end what is finished.
+
+use std::time::{Duration, Instant};
+
+use ponder_runtime::decoder::{DecoderError, Model, Step};
+
+use crate::{
+    EngineError, FinishReason,
+    draft::{Gate, Lookup, MAX_DRAFTS, StepTimes},
+    schedule::{Entry, Limits, Scheduler},
+};
+
+/// What makes an answer of logits.
+pub(crate) trait Consumer: Sized {
+    /// Whether nobody wants the answer any more.
+    fn is_cancelled(&self) -> bool;
+    /// Whether nobody takes what was said, so that no more should be.
+    fn is_paused(&self) -> bool;
+    /// So many tokens of the prompt are computed, of which so many were there.
+    fn prompt_progress(&mut self, done: usize, cached: usize);
+    /// Draws the next token from a row of logits, which it may change.
+    fn draw(&mut self, logits: &mut [f32]) -> Result<Drawn, EngineError>;
+    /// Tokens that may still be drawn; 0: no drafts are wanted.
+    fn max_drafts(&self) -> usize;
+    /// The end, whatever it is.
+    fn finish(self, end: Result<FinishReason, EngineError>);
+}
+
+/// A token, and the reason if it was the last.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Drawn {
+    pub(crate) token: u32,
+    pub(crate) end: Option<FinishReason>,
+}
+
+/// A sequence's answers: one, or several until they differ.
+struct Branch<C> {
+    consumer: C,
+    /// Answers that have said the same so far; they go their own ways with the next token.
+    siblings: Vec<C>,
+    /// What the siblings drew of that token's logits.
+    drawn: Vec<Result<Drawn, EngineError>>,
+    end: Option<Result<FinishReason, EngineError>>,
+    lookup: Lookup,
+    gate: Gate,
+}
+
+impl<C> Branch<C> {
+    fn new(consumer: C, siblings: Vec<C>) -> Self {
+        Self {
+            consumer,
+            siblings,
+            drawn: Vec::new(),
+            end: None,
+            lookup: Lookup::default(),
+            gate: Gate::new(),
+        }
+    }
+}
+
+/// Says what time it is, since whenever.
+pub(crate) type Clock = Box<dyn Fn() -> Duration + Send>;
+
+/// A model with the sequences that it works on.
+pub(crate) struct Driver<C> {
+    model: Box<dyn Model>,
+    vocab_size: usize,
+    scheduler: Scheduler<Branch<C>>,
+    times: StepTimes,
+    clock: Clock,
+    drafts: Vec<u32>,
+    row: Vec<f32>,
+    /// Memory of the list of steps, which is empty between steps.
+    steps: Vec<Step<'static>>,
+    removed: Vec<Branch<C>>,
+}
+
+impl<C: Consumer> Driver<C> {
+    pub(crate) fn new(model: Box<dyn Model>, vocab_size: usize, limits: Limits) -> Self {
+        let began = Instant::now();
+        Self::with_clock(model, vocab_size, limits, Box::new(move || began.elapsed()))
+    }
+
+    /// As [`Driver::new`], with steps timed by `clock`.
+    pub(crate) fn with_clock(
+        model: Box<dyn Model>,
+        vocab_size: usize,
+        limits: Limits,
+        clock: Clock,
+    ) -> Self {
+        Self {
+            model,
+            vocab_size,
+            scheduler: Scheduler::new(limits),
+            times: StepTimes::new(),
+            clock,
+            drafts: Vec::new(),
+            row: Vec::new(),
+            steps: Vec::new(),
+            removed: Vec::new(),
+        }
+    }
+
+    /// Answers to one prompt, which is computed once. `prompt` holds a token at least.
+    pub(crate) fn push(&mut self, prompt: Vec<u32>, mut answers: Vec<C>) {
+        if !answers.is_empty() {
+            let siblings = answers.split_off(1);
+            let branch = Branch::new(answers.remove(0), siblings);
+            self.scheduler.push(prompt, branch);
+        }
+    }
+
+    /// Lets `twin` make a second answer from where the first is now, if `is_it` finds that one.
+    ///
+    /// The two share the sequence until the next token: only then one of them needs its own.
+    pub(crate) fn fork(
+        &mut self,
+        is_it: impl Fn(&C) -> bool,
+        mut twin: impl FnMut(&mut C) -> Option<C>,
+    ) {
+        for entry in self.scheduler.entries_mut() {
+            let branch = &mut entry.payload;
+            let mut sharing = branch.consumers_mut();
+            let new = sharing.find(|consumer| is_it(consumer)).and_then(&mut twin);
+            drop(sharing);
+            branch.siblings.extend(new);
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.scheduler.is_empty()
+    }
+
+    /// Does what can be done in one forward pass. Returns `false` where there is nothing to do until
+    /// somebody takes events, or comes.
+    pub(crate) fn step(&mut self) -> bool {
+        match self.try_step() {
+            Ok(did_something) => did_something,
+            Err(error) => {
+                self.fail(error);
+                true
+            }
+        }
+    }
+
+    fn try_step(&mut self) -> Result<bool, EngineError> {
+        self.end_cancelled()?;
+        for entry in self.scheduler.entries_mut() {
+            entry.is_paused = entry.payload.consumers().all(C::is_paused);
+        }
+        if let Some(full) = self.scheduler.plan(self.model.as_mut())? {
+            // What was said stays; there is no room for more.
+            full.finish(|| Ok(FinishReason::Length));
+            return Ok(true);
+        }
+        let running = self.scheduler.running_mut();
+        let n_rows: usize = running.iter().map(Entry::n_fed).sum();
+        if n_rows == 0 {
+            return Ok(false);
+        }
+        running.iter_mut().for_each(tell_progress);
+        let is_decoding = running
+            .iter()
+            .all(|entry| entry.n_fed() <= 1 && entry.n_fed() == entry.n_rows());
+        if is_decoding && self.model.cache().plan().recurrent.is_empty() {
+            self.add_drafts(n_rows)?;
+        }
+        self.forward(is_decoding)?;
+        self.separate_siblings()?;
+        self.end_finished()?;
+        self.scheduler.settle(self.model.as_mut())?;
+        Ok(true)
+    }
+
+    /// Adds drafts to a step of `rows` rows in which every sequence gets one token.
+    fn add_drafts(&mut self, rows: usize) -> Result<(), DecoderError> {
+        let mut total = rows;
+        for index in 0..self.scheduler.running().len() {
+            let left = MAX_DRAFTS - (total - rows);
+            let entry = &mut self.scheduler.running_mut()[index];
+            let wanted = entry.payload.consumer.max_drafts().min(left);
+            if entry.n_fed() == 0 || wanted == 0 || !entry.payload.siblings.is_empty() {
+                continue;
+            }
+            let mut lookup = std::mem::take(&mut entry.payload.lookup);
+            lookup.update(entry.known());
+            self.drafts.clear();
+            lookup.draft(entry.known(), wanted, &mut self.drafts);
+            let branch = &mut entry.payload;
+            branch.lookup = lookup;
+            let n = branch
+                .gate
+                .choose(&self.times, total, rows, self.drafts.len());
+            self.drafts.truncate(n);
+            if n > 0 {
+                let model = self.model.as_ref();
+                self.scheduler.draft(index, &self.drafts, model)?;
+                total += self.scheduler.running()[index].n_drafts();
+            }
+        }
+        Ok(())
+    }
+
+    fn forward(&mut self, is_decoding: bool) -> Result<(), EngineError> {
+        let mut steps = emptied(std::mem::take(&mut self.steps));
+        steps.extend(self.scheduler.running().iter().filter_map(Entry::step));
+        let n_rows = steps.iter().map(|step| step.tokens.len()).sum();
+        let began = (self.clock)();
+        let logits = self.model.forward(&steps);
+        self.steps = emptied(steps);
+        let logits = logits?;
+        if is_decoding {
+            let seconds = (self.clock)().saturating_sub(began).as_secs_f64();
+            self.times.observe(n_rows, seconds);
+        }
+        let mut rows = logits.chunks_exact_mut(self.vocab_size);
+        for entry in self.scheduler.running_mut() {
+            let (is_fed, n_rows, n_drafts) = (entry.n_fed() > 0, entry.n_rows(), entry.n_drafts());
+            entry.advance();
+            if is_fed {
+                tell_progress(entry);
+            }
+            let mut own = rows.by_ref().take(n_rows);
+            draw(entry, n_drafts, &mut own, &mut self.row);
+            // Rows after a draft that was wrong belong to no text.
+            own.for_each(drop);
+        }
+        Ok(())
+    }
+
+    /// Gives answers that differ from now on their own sequences.
+    fn separate_siblings(&mut self) -> Result<(), DecoderError> {
+        for index in 0..self.scheduler.running().len() {
+            let branch = &mut self.scheduler.running_mut()[index].payload;
+            if branch.drawn.is_empty() {
+                continue;
+            }
+            let siblings = std::mem::take(&mut branch.siblings);
+            let drawn = std::mem::take(&mut branch.drawn);
+            let gate = branch.gate.clone();
+            for (sibling, drawn) in siblings.into_iter().zip(drawn) {
+                match drawn {
+                    Err(error) => sibling.finish(Err(error)),
+                    Ok(Drawn { end: Some(end), .. }) => sibling.finish(Ok(end)),
+                    Ok(Drawn { token, end: None }) => {
+                        let mut branch = Branch::new(sibling, Vec::new());
+                        branch.gate = gate.clone();
+                        self.scheduler
+                            .fork(index, token, self.model.as_mut(), branch)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn end_cancelled(&mut self) -> Result<(), DecoderError> {
+        for entry in self.scheduler.entries_mut() {
+            let branch = &mut entry.payload;
+            for sibling in branch
+                .siblings
+                .extract_if(.., |sibling| sibling.is_cancelled())
+            {
+                sibling.finish(Ok(FinishReason::Cancelled));
+            }
+            if !branch.consumer.is_cancelled() {
+                continue;
+            }
+            match branch.siblings.pop() {
+                Some(heir) => std::mem::replace(&mut branch.consumer, heir)
+                    .finish(Ok(FinishReason::Cancelled)),
+                None => branch.end = Some(Ok(FinishReason::Cancelled)),
+            }
+        }
+        self.end_finished()
+    }
+
+    fn end_finished(&mut self) -> Result<(), DecoderError> {
+        let is_over = |entry: &mut Entry<Branch<C>>| entry.payload.end.is_some();
+        let removed = &mut self.removed;
+        let freed = self.scheduler.remove(is_over, self.model.as_mut(), removed);
+        for mut branch in self.removed.drain(..) {
+            if let Some(end) = branch.end.take() {
+                branch.consumer.finish(end);
+            }
+        }
+        freed
+    }
+
+    /// Ends all sequences of a step that failed; where it failed before it began, all of them.
+    fn fail(&mut self, error: EngineError) {
+        let message = error.to_string();
+        let was_planned = self
+            .scheduler
+            .running()
+            .iter()
+            .any(|entry| entry.n_fed() > 0);
+        let is_hit = |entry: &mut Entry<Branch<C>>| entry.n_fed() > 0 || !was_planned;
+        let mut first = Some(error);
+        let removed = &mut self.removed;
+        if let Err(error) = self.scheduler.remove(is_hit, self.model.as_mut(), removed) {
+            tracing::error!(%error, "a sequence could not be freed");
+        }
+        for branch in self.removed.drain(..) {
+            branch.finish(|| Err(first.take().unwrap_or(EngineError::Step(message.clone()))));
+        }
+    }
+}
+
+impl<C: Consumer> Branch<C> {
+    fn consumers(&self) -> impl Iterator<Item = &C> {
+        std::iter::once(&self.consumer).chain(&self.siblings)
+    }
+
+    fn consumers_mut(&mut self) -> impl Iterator<Item = &mut C> {
+        std::iter::once(&mut self.consumer).chain(&mut self.siblings)
+    }
+
+    fn finish(self, mut end: impl FnMut() -> Result<FinishReason, EngineError>) {
+        let all = std::iter::once(self.consumer).chain(self.siblings);
+        all.for_each(|consumer| consumer.finish(end()));
+    }
+}
+
+fn tell_progress<C: Consumer>(entry: &mut Entry<Branch<C>>) {
+    let (done, cached) = (entry.n_computed(), entry.n_cached());
+    if entry.is_running() {
+        let all = entry.payload.consumers_mut();
+        all.for_each(|consumer| consumer.prompt_progress(done, cached));
+    }
+}
+
+/// Draws tokens as long as they are what was drafted, and one more. `row` is memory for a copy.
+fn draw<'a, C: Consumer>(
+    entry: &mut Entry<Branch<C>>,
+    n_drafts: usize,
+    rows: &mut impl Iterator<Item = &'a mut [f32]>,
+    row: &mut Vec<f32>,
+) {
+    let mut n_right = 0;
+    for logits in rows {
+        let branch = &mut entry.payload;
+        for sibling in &mut branch.siblings {
+            row.clear();
+            row.extend_from_slice(logits);
+            branch.drawn.push(sibling.draw(row));
+        }
+        let Drawn { token, end } = match branch.consumer.draw(logits) {
+            Ok(drawn) => drawn,
+            Err(error) => {
+                branch.end = Some(Err(error));
+                return;
+            }
+        };
+        branch.end = end.map(Ok);
+        let as_drafted = entry.accept(token);
+        n_right += usize::from(as_drafted);
+        if !as_drafted || end.is_some() {
+            let wrong = !as_drafted && n_right < n_drafts;
+            entry.payload.gate.observe(n_right, wrong);
+            return;
+        }
+    }
+}
+
+/// An empty list with the memory of another.
+fn emptied<'a>(mut steps: Vec<Step<'_>>) -> Vec<Step<'a>> {
+    steps.clear();
+    // The standard library collects in place where the sizes are equal.
+    steps
+        .into_iter()
+        .map(|_| unreachable!("the list is empty"))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,280 @@
+//! A model without tensors, whose logits depend on every token that its cache says is there.
+//!
+//! Blocks hold the tokens themselves and slots a digest of all tokens, both carried from step to step
+//! as a real backend would: a block that is lost, doubled, evicted too early or written by two
+//! sequences changes the text.
+
+use std::collections::HashMap;
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicU64, Ordering},
+};
+
+use ponder_runtime::{
+    backend::BackendError,
+    cache::{
+        BLOCK_LEN, Cache, CacheCopy, CachePlan, KvGroup, Opened, RecurrentState, SeqId, Sequence,
+    },
+    decoder::{DecoderError, LogitsFor, Model, Step},
+    spec::ArchSpec,
+};
+
+pub(crate) const VOCAB_SIZE: usize = 24;
+
+/// What a fake model is like.
+#[derive(Debug, Clone)]
+pub(crate) struct Kind {
+    /// Windows of its groups of layers.
+    pub(crate) windows: Vec<Option<usize>>,
+    /// Whether it has recurrent layers too.
+    pub(crate) is_recurrent: bool,
+    /// Tokens that its cache holds.
+    pub(crate) cache_tokens: usize,
+    /// Sequences that its cache is planned for.
+    pub(crate) max_sequences: usize,
+    /// Its logits depend on this many last tokens only, so that its texts repeat themselves.
+    pub(crate) memory: usize,
+}
+
+impl Kind {
+    pub(crate) fn plain(cache_tokens: usize) -> Self {
+        Self {
+            windows: vec![None],
+            is_recurrent: false,
+            cache_tokens,
+            max_sequences: 8,
+            memory: usize::MAX,
+        }
+    }
+}
+
+/// What a test sees of the model from outside.
+#[derive(Debug, Default)]
+pub(crate) struct Watch {
+    /// Tokens of all steps.
+    pub(crate) n_tokens: AtomicU64,
+    /// Steps.
+    pub(crate) n_steps: AtomicU64,
+    /// Rows of the largest step.
+    pub(crate) most_rows: AtomicU64,
+    /// Nanoseconds that all steps took, by the fake's own clock.
+    pub(crate) nanos: AtomicU64,
+    /// Nanoseconds of a step, and of each of its rows.
+    pub(crate) cost: [AtomicU64; 2],
+    /// Tokens that can be had after the last call.
+    pub(crate) free_tokens: AtomicU64,
+    /// Sequences that are open.
+    pub(crate) n_open: AtomicU64,
+    /// The step at which the device fails; 0: never.
+    pub(crate) fails_at: AtomicU64,
+    /// Tokens and rows of each sequence in the last step.
+    pub(crate) last: Mutex<Vec<usize>>,
+}
+
+impl Watch {
+    pub(crate) fn get(value: &AtomicU64) -> u64 {
+        value.load(Ordering::Relaxed)
+    }
+}
+
+pub(crate) struct Fake {
+    kind: Kind,
+    cache: Cache,
+    blocks: HashMap<(usize, u32), [u32; BLOCK_LEN]>,
+    slots: HashMap<u32, u64>,
+    copies: Vec<CacheCopy>,
+    logits: Vec<f32>,
+    watch: Arc<Watch>,
+}
+
+impl Fake {
+    pub(crate) fn make(kind: Kind) -> (Box<dyn Model>, Arc<Watch>) {
+        let group = |&window: &Option<usize>| KvGroup {
+            window,
+            widths: vec![(1, 1)],
+        };
+        let plan = CachePlan {
+            layers: Vec::new(),
+            groups: kind.windows.iter().map(group).collect(),
+            recurrent: match kind.is_recurrent {
+                true => vec![RecurrentState { len: 1 }],
+                false => Vec::new(),
+            },
+        };
+        let watch = Arc::<Watch>::default();
+        let fake = Self {
+            cache: Cache::new(plan, kind.cache_tokens, kind.max_sequences),
+            kind,
+            blocks: HashMap::new(),
+            slots: HashMap::new(),
+            copies: Vec::new(),
+            logits: Vec::new(),
+            watch: Arc::clone(&watch),
+        };
+        fake.report(0);
+        (Box::new(fake), watch)
+    }
+
+    fn report(&self, opened: i64) {
+        let free = self.cache.free_tokens() as u64;
+        self.watch.free_tokens.store(free, Ordering::Relaxed);
+        self.watch
+            .n_open
+            .fetch_add(opened as u64, Ordering::Relaxed);
+    }
+
+    fn copy(&mut self) {
+        for copy in self.copies.drain(..) {
+            match copy {
+                CacheCopy::Block { group, from, to } => {
+                    let block = self.blocks[&(group, from)];
+                    self.blocks.insert((group, to), block);
+                }
+                CacheCopy::Slot { from, to } => {
+                    self.slots.insert(to, self.slots[&from]);
+                }
+                CacheCopy::ClearSlot { slot } => {
+                    self.slots.insert(slot, 0);
+                }
+            }
+        }
+    }
+
+    /// Stores a token and digests all that it may see.
+    fn compute(&mut self, id: SeqId, position: usize, token: u32) -> u64 {
+        let Self {
+            cache,
+            blocks,
+            slots,
+            kind,
+            ..
+        } = self;
+        let sequence: &Sequence = cache.sequence(id).expect("a sequence");
+        let mut state = 1;
+        for (group, window) in kind.windows.iter().enumerate() {
+            let (block, row) = sequence.table(group).locate(position);
+            blocks
+                .entry((group, block))
+                .or_insert([u32::MAX; BLOCK_LEN])[row] = token;
+            let seen = window.unwrap_or(usize::MAX).min(kind.memory);
+            for place in (position + 1).saturating_sub(seen)..=position {
+                let (block, row) = sequence.table(group).locate(place);
+                state = mix(state, blocks[&(group, block)][row]);
+            }
+        }
+        if let Some(slot) = sequence.slot() {
+            let slot = slots.get_mut(&slot).expect("a cleared slot");
+            *slot = mix(*slot, token);
+            state ^= *slot;
+        }
+        state
+    }
+}
+
+/// A digest in which order counts.
+fn mix(state: u64, token: u32) -> u64 {
+    let mixed = (state ^ u64::from(token)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed ^ (mixed >> 29)
+}
+
+/// Logits between 0 and 8 that follow from a digest.
+fn logits(state: u64) -> impl Iterator<Item = f32> {
+    (0..VOCAB_SIZE as u32).map(move |token| (mix(state, token) >> 40) as f32 / (1 << 21) as f32)
+}
+
+/// The logits after a text, worked out from the text alone.
+pub(crate) fn logits_after(kind: &Kind, text: &[u32]) -> Vec<f32> {
+    let mut state = 1;
+    for window in &kind.windows {
+        let seen = window.unwrap_or(usize::MAX).min(kind.memory);
+        let visible = &text[text.len().saturating_sub(seen)..];
+        state = visible
+            .iter()
+            .fold(state, |state, &token| mix(state, token));
+    }
+    if kind.is_recurrent {
+        state ^= text.iter().fold(0, |state, &token| mix(state, token));
+    }
+    logits(state).collect()
+}
+
+impl Model for Fake {
+    fn spec(&self) -> &ArchSpec {
+        unreachable!("sizes are known to who made the fake")
+    }
+
+    fn cache(&self) -> &Cache {
+        &self.cache
+    }
+
+    fn open(&mut self, prompt: &[u32], planned_len: usize) -> Result<Opened, DecoderError> {
+        let opened = self.cache.open(prompt, planned_len, &mut self.copies)?;
+        self.report(1);
+        Ok(opened)
+    }
+
+    fn start(&mut self, planned_len: usize) -> Result<SeqId, DecoderError> {
+        let id = self.cache.start(planned_len, &mut self.copies)?;
+        self.report(1);
+        Ok(id)
+    }
+
+    fn fork(&mut self, sequence: SeqId) -> Result<SeqId, DecoderError> {
+        let id = self.cache.fork(sequence, &mut self.copies)?;
+        self.report(1);
+        Ok(id)
+    }
+
+    fn truncate(&mut self, sequence: SeqId, len: usize) -> Result<(), DecoderError> {
+        Ok(self.cache.truncate(sequence, len)?)
+    }
+
+    fn free(&mut self, sequence: SeqId) -> Result<(), DecoderError> {
+        self.cache.free(sequence)?;
+        self.report(-1);
+        Ok(())
+    }
+
+    fn forward(&mut self, steps: &[Step<'_>]) -> Result<&mut [f32], DecoderError> {
+        self.logits.clear();
+        let step = self.watch.n_steps.fetch_add(1, Ordering::Relaxed) + 1;
+        let mut positions = Vec::new();
+        for step in steps {
+            let len = self.cache.sequence(step.sequence)?.len();
+            positions.push(len);
+            // The policy asks before it plans, so there is always room.
+            self.cache
+                .append(step.sequence, step.tokens.len(), &mut self.copies)?;
+        }
+        if step == Watch::get(&self.watch.fails_at) {
+            return Err(DecoderError::Backend(BackendError::Device {
+                device: "fake",
+                operation: "step",
+                message: "unplugged".to_owned(),
+            }));
+        }
+        self.copy();
+        for (step, first) in steps.iter().zip(positions) {
+            for (i, &token) in step.tokens.iter().enumerate() {
+                let state = self.compute(step.sequence, first + i, token);
+                let is_last = i + 1 == step.tokens.len();
+                if step.logits == LogitsFor::All || (step.logits == LogitsFor::Last && is_last) {
+                    self.logits.extend(logits(state));
+                }
+            }
+            self.cache
+                .commit(step.sequence, step.tokens, &mut self.copies)?;
+        }
+        let rows: usize = steps.iter().map(|step| step.tokens.len()).sum();
+        let watch = &self.watch;
+        watch.n_tokens.fetch_add(rows as u64, Ordering::Relaxed);
+        watch.most_rows.fetch_max(rows as u64, Ordering::Relaxed);
+        let [base, per_row] = watch.cost.each_ref().map(Watch::get);
+        watch
+            .nanos
+            .fetch_add(base + per_row * rows as u64, Ordering::Relaxed);
+        *watch.last.lock().expect("a lock") = steps.iter().map(|step| step.tokens.len()).collect();
+        self.report(0);
+        Ok(&mut self.logits)
+    }
+}

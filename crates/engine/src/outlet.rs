@@ -1,0 +1,144 @@
+//! Events on their way from the thread that runs the model to whoever reads them.
+//!
+//! The queue is bounded by pausing: a sequence whose reader has [`EVENTS_IN_FLIGHT`] events before
+//! it rests until some are taken, and the others go on. The thread is woken when it may go on, or
+//! when somebody cancels.
+
+use std::collections::VecDeque;
+use std::sync::{
+    Arc, Condvar, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicBool, Ordering},
+    mpsc::Sender,
+};
+
+use crate::{EngineError, Event, worker::Message};
+
+/// Events that may wait for a reader before the sequence rests. What one step says may come on top.
+const EVENTS_IN_FLIGHT: usize = 64;
+
+/// What goes through: events, or the error that ends the answer.
+type Item = Result<Event, EngineError>;
+
+#[derive(Debug, Default)]
+struct Shared {
+    queue: Mutex<Queue>,
+    arrived: Condvar,
+    cancelled: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    events: VecDeque<Item>,
+    is_closed: bool,
+}
+
+impl Shared {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        // A queue is whole between any two of its operations, whoever panicked.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The writing end. When it is dropped, the reader is told that nothing more comes.
+#[derive(Debug)]
+pub(crate) struct Outlet(Arc<Shared>);
+
+impl Outlet {
+    pub(crate) fn send(&self, item: Item) {
+        self.0.queue().events.push_back(item);
+        self.0.arrived.notify_one();
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.0.queue().events.len() >= EVENTS_IN_FLIGHT
+    }
+
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.0.cancelled.load(Ordering::Relaxed)
+    }
+
+    /// Whether `inlet` reads what is written here.
+    pub(crate) fn is_read_by(&self, inlet: &Address) -> bool {
+        Arc::ptr_eq(&self.0, &inlet.0)
+    }
+}
+
+impl Drop for Outlet {
+    fn drop(&mut self) {
+        self.0.queue().is_closed = true;
+        self.0.arrived.notify_one();
+    }
+}
+
+/// Which answer is meant.
+#[derive(Debug, Clone)]
+pub(crate) struct Address(Arc<Shared>);
+
+/// The reading end.
+#[derive(Debug)]
+pub(crate) struct Inlet {
+    shared: Arc<Shared>,
+    worker: Sender<Message>,
+}
+
+impl Inlet {
+    /// The next event; `None` when the writing end is gone.
+    pub(crate) fn recv(&self) -> Option<Item> {
+        let mut queue = self.shared.queue();
+        loop {
+            let was_full = queue.events.len() >= EVENTS_IN_FLIGHT;
+            if let Some(item) = queue.events.pop_front() {
+                if was_full && queue.events.len() < EVENTS_IN_FLIGHT {
+                    let _ = self.worker.send(Message::Wake);
+                }
+                return Some(item);
+            }
+            if queue.is_closed {
+                return None;
+            }
+            let waited = self.shared.arrived.wait(queue);
+            queue = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    pub(crate) fn address(&self) -> Address {
+        Address(Arc::clone(&self.shared))
+    }
+
+    pub(crate) fn worker(&self) -> &Sender<Message> {
+        &self.worker
+    }
+
+    pub(crate) fn canceller(&self) -> Canceller {
+        Canceller {
+            shared: Arc::clone(&self.shared),
+            worker: self.worker.clone(),
+        }
+    }
+}
+
+/// Both ends.
+pub(crate) fn channel(worker: &Sender<Message>) -> (Outlet, Inlet) {
+    let shared = Arc::<Shared>::default();
+    let inlet = Inlet {
+        shared: Arc::clone(&shared),
+        worker: worker.clone(),
+    };
+    (Outlet(shared), inlet)
+}
+
+/// Ends an answer: what was generated stays, and [`Event::Done`] follows.
+#[derive(Clone, Debug)]
+pub struct Canceller {
+    shared: Arc<Shared>,
+    worker: Sender<Message>,
+}
+
+impl Canceller {
+    /// Ends the answer within one step of the model.
+    pub fn cancel(&self) {
+        self.shared.cancelled.store(true, Ordering::Relaxed);
+        // Where the thread is gone, the answer has ended already.
+        let _ = self.worker.send(Message::Wake);
+    }
+}

@@ -1,0 +1,387 @@
+//! Which sequences get how many tokens in the next step.
+//!
+//! A policy that never touches a tensor: of the model it only uses the bookkeeping (open, fork,
+//! truncate, free).
+//!
+//! 1. [`Scheduler::push`]: a sequence arrives and waits.
+//! 2. [`Scheduler::plan`]: all sequences that generate get one token each. What is left of the
+//!    step's tokens goes to prompts, first come first served; the answers being generated must not
+//!    wait long for that, so it is less when there are any. Sequences that wait are let in when
+//!    their whole prompt fits. When blocks run out, the sequence that arrived last gives its own
+//!    back and waits again.
+//! 3. The steps of [`Scheduler::running`] are run; each entry is told [`Entry::advance`] and
+//!    [`Entry::accept`].
+//! 4. [`Scheduler::settle`] rolls back what was drafted wrongly.
+
+mod entry;
+
+pub(crate) use entry::Entry;
+
+use ponder_runtime::{
+    cache::{BLOCK_LEN, CacheError, Opened, Room, SeqId},
+    decoder::{DecoderError, Model},
+};
+
+/// What a step may hold.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Sequences that run at a time.
+    pub(crate) max_sequences: usize,
+    /// Tokens that prompt and answer may have; announced to the model.
+    pub(crate) context: usize,
+    /// Prompt tokens in a step in which no answer is generated.
+    pub(crate) chunk_alone: usize,
+    /// Prompt tokens in a step in which answers are generated too.
+    pub(crate) chunk_beside: usize,
+}
+
+impl Limits {
+    /// Enough tokens to use matrix products well, few enough to report progress and to be cancelled
+    /// soon, and not to make answers stutter.
+    pub(crate) fn new(max_sequences: usize, context: usize) -> Self {
+        Self {
+            max_sequences,
+            context,
+            chunk_alone: 256,
+            chunk_beside: 64,
+        }
+    }
+}
+
+/// All sequences, in order of arrival.
+pub(crate) struct Scheduler<T> {
+    limits: Limits,
+    running: Vec<Entry<T>>,
+    waiting: Vec<Entry<T>>,
+    room: Room,
+    arrived: u64,
+}
+
+impl<T> Scheduler<T> {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            running: Vec::new(),
+            waiting: Vec::new(),
+            room: Room::default(),
+            arrived: 0,
+        }
+    }
+
+    /// A sequence arrives. `tokens` holds one at least.
+    pub(crate) fn push(&mut self, tokens: Vec<u32>, payload: T) {
+        let entry = Entry::new(self.next_key(), tokens, payload);
+        self.waiting.push(entry);
+    }
+
+    /// A sequence with the same past as the running one at `index`, but with another last token,
+    /// which is not computed yet. Where another may run, nothing is computed again; else it waits.
+    pub(crate) fn fork(
+        &mut self,
+        index: usize,
+        token: u32,
+        model: &mut dyn Model,
+        payload: T,
+    ) -> Result<(), DecoderError> {
+        let first = &self.running[index];
+        let mut tokens = first.tokens[..first.n_known].to_vec();
+        if let Some(last) = tokens.last_mut() {
+            *last = token;
+        }
+        let (n_computed, cached, sequence) = (first.n_computed, first.cached, first.sequence);
+        let mut twin = Entry::new(self.next_key(), tokens, payload);
+        twin.cached = cached;
+        match sequence.filter(|_| self.running.len() < self.limits.max_sequences) {
+            Some(sequence) => {
+                twin.sequence = Some(model.fork(sequence)?);
+                twin.n_computed = n_computed;
+                self.running.push(twin);
+            }
+            None => self.waiting.push(twin),
+        }
+        Ok(())
+    }
+
+    /// Sequences with a place in the cache.
+    pub(crate) fn running(&self) -> &[Entry<T>] {
+        &self.running
+    }
+
+    /// Sequences with a place in the cache.
+    pub(crate) fn running_mut(&mut self) -> &mut [Entry<T>] {
+        &mut self.running
+    }
+
+    /// All sequences.
+    pub(crate) fn entries_mut(&mut self) -> impl Iterator<Item = &mut Entry<T>> {
+        self.running.iter_mut().chain(&mut self.waiting)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.running.is_empty() && self.waiting.is_empty()
+    }
+
+    /// Decides on the next step. Returns a sequence that must end because it fills the whole cache.
+    pub(crate) fn plan(&mut self, model: &mut dyn Model) -> Result<Option<T>, DecoderError> {
+        self.running.iter_mut().for_each(|entry| entry.n_fed = 0);
+        self.room.clear();
+        if let Some(full) = self.feed_answers(model)? {
+            return Ok(Some(full));
+        }
+        let is_answering = self.running.iter().any(|entry| entry.n_fed > 0);
+        let mut budget = match is_answering {
+            true => self.limits.chunk_beside,
+            false => self.limits.chunk_alone,
+        };
+        if let Some(full) = self.feed_prompts(model, &mut budget)? {
+            return Ok(Some(full));
+        }
+        self.admit(model, &mut budget)
+    }
+
+    /// Adds drafts to a sequence that is about to get one token. Nobody has to make room for them.
+    pub(crate) fn draft(
+        &mut self,
+        index: usize,
+        drafts: &[u32],
+        model: &dyn Model,
+    ) -> Result<(), DecoderError> {
+        let entry = &mut self.running[index];
+        let Some(sequence) = entry.sequence.filter(|_| entry.n_fed == 1) else {
+            return Ok(());
+        };
+        let cache = model.cache();
+        if cache.fits(&mut self.room, sequence, 1 + drafts.len())? {
+            entry.tokens.extend_from_slice(drafts);
+            entry.n_fed += drafts.len();
+        }
+        Ok(())
+    }
+
+    /// After a step: takes back what was computed of drafts that were not drawn.
+    pub(crate) fn settle(&mut self, model: &mut dyn Model) -> Result<(), DecoderError> {
+        for entry in &mut self.running {
+            if let (Some(len), Some(sequence)) = (entry.settle(), entry.sequence) {
+                model.truncate(sequence, len)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes sequences out whose time has come; what they computed stays for later prompts.
+    pub(crate) fn remove(
+        &mut self,
+        mut is_over: impl FnMut(&mut Entry<T>) -> bool,
+        model: &mut dyn Model,
+        removed: &mut Vec<T>,
+    ) -> Result<(), DecoderError> {
+        for entry in self.running.extract_if(.., &mut is_over) {
+            if let Some(sequence) = entry.sequence {
+                model.free(sequence)?;
+            }
+            removed.push(entry.payload);
+        }
+        let waiting = self.waiting.extract_if(.., &mut is_over);
+        removed.extend(waiting.map(|entry| entry.payload));
+        Ok(())
+    }
+
+    fn next_key(&mut self) -> u64 {
+        self.arrived += 1;
+        self.arrived
+    }
+
+    /// One token for each sequence that generates.
+    fn feed_answers(&mut self, model: &mut dyn Model) -> Result<Option<T>, DecoderError> {
+        let mut index = 0;
+        while index < self.running.len() {
+            let entry = &self.running[index];
+            if !entry.is_decoding() || entry.is_paused {
+                index += 1;
+                continue;
+            }
+            let key = entry.key;
+            while !self.fits(model, index, 1)? {
+                if self.preempt(index, model)? {
+                    // A sequence that rested may have stood before this one.
+                    index = self.index_of(key);
+                } else if index == 0 {
+                    return self.give_up(model).map(Some);
+                } else {
+                    self.preempt_at(index, model)?;
+                    return Ok(None);
+                }
+            }
+            self.running[index].n_fed = 1;
+            index += 1;
+        }
+        Ok(None)
+    }
+
+    /// Chunks of prompts that are under way.
+    fn feed_prompts(
+        &mut self,
+        model: &mut dyn Model,
+        budget: &mut usize,
+    ) -> Result<Option<T>, DecoderError> {
+        let mut index = 0;
+        while index < self.running.len() && *budget > 0 {
+            let entry = &self.running[index];
+            if entry.n_fed > 0 || entry.is_paused || entry.is_decoding() {
+                index += 1;
+                continue;
+            }
+            let key = entry.key;
+            let mut n = chunk(entry.n_computed, entry.n_pending(), *budget, model);
+            while !self.fits(model, index, n)? {
+                if self.preempt(index, model)? {
+                    index = self.index_of(key);
+                } else if n > 1 {
+                    n /= 2;
+                } else if index == 0 && self.running.len() == 1 {
+                    return self.give_up(model).map(Some);
+                } else {
+                    // Those who came before will end some time.
+                    return Ok(None);
+                }
+            }
+            self.running[index].n_fed = n;
+            *budget -= n;
+            index += 1;
+        }
+        Ok(None)
+    }
+
+    /// Lets sequences in that wait, as long as there is room for all that is known of everybody.
+    fn admit(
+        &mut self,
+        model: &mut dyn Model,
+        budget: &mut usize,
+    ) -> Result<Option<T>, DecoderError> {
+        while *budget > 0
+            && self.running.len() < self.limits.max_sequences
+            && let Some(first) = self.waiting.first()
+        {
+            let opened = model.open(first.known(), self.limits.context);
+            let Opened { sequence, cached } = match opened {
+                // A slot of a recurrent state comes free when somebody ends.
+                Err(DecoderError::Cache(CacheError::NoSlot(_))) if !self.running.is_empty() => {
+                    return Ok(None);
+                }
+                opened => opened?,
+            };
+            let n_pending = first.n_known - cached;
+            if !self.running.is_empty() && !self.has_room_for(sequence, n_pending, model)? {
+                model.free(sequence)?;
+                return Ok(None);
+            }
+            let mut entry = self.waiting.remove(0);
+            entry.sequence = Some(sequence);
+            entry.n_computed = cached;
+            entry.cached.get_or_insert(cached);
+            let place = self.index_of(entry.key);
+            self.running.insert(place, entry);
+            let mut n = chunk(cached, n_pending, *budget, model);
+            while n > 0 && !self.fits(model, place, n)? {
+                n /= 2;
+            }
+            self.running[place].n_fed = n;
+            *budget -= n;
+            if n == 0 {
+                let is_alone = self.running.len() == 1;
+                return is_alone.then(|| self.give_up(model)).transpose();
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether everything that is known of everybody fits, with a block for each to go on with, so
+    /// that the first tokens of an answer do not end it at once.
+    fn has_room_for(
+        &self,
+        sequence: SeqId,
+        n_pending: usize,
+        model: &dyn Model,
+    ) -> Result<bool, DecoderError> {
+        let mut room = Room::default();
+        for entry in &self.running {
+            let n_pending = entry.n_pending().max(entry.n_fed);
+            if let Some(sequence) = entry.sequence
+                && !model.cache().fits(&mut room, sequence, n_pending)?
+            {
+                return Ok(false);
+            }
+        }
+        let spare = BLOCK_LEN * (self.running.len() + 1);
+        Ok(model.cache().fits(&mut room, sequence, n_pending + spare)?)
+    }
+
+    /// Whether the blocks for `n` tokens can be had beside all that was planned before; if so they
+    /// are planned.
+    fn fits(&mut self, model: &dyn Model, index: usize, n: usize) -> Result<bool, DecoderError> {
+        match self.running[index].sequence {
+            Some(sequence) => Ok(model.cache().fits(&mut self.room, sequence, n)?),
+            None => Ok(false),
+        }
+    }
+
+    /// Takes the place of the sequence that arrived last, if that is after the one at `index`, or of
+    /// one that rests. Returns whether there was any.
+    fn preempt(&mut self, index: usize, model: &mut dyn Model) -> Result<bool, DecoderError> {
+        let resting = |&other: &usize| other != index && self.running[other].is_paused;
+        let last = self.running.len() - 1;
+        let victim = match last > index {
+            true => Some(last),
+            false => (0..self.running.len()).rev().find(resting),
+        };
+        if let Some(victim) = victim {
+            self.preempt_at(victim, model)?;
+        }
+        Ok(victim.is_some())
+    }
+
+    fn preempt_at(&mut self, index: usize, model: &mut dyn Model) -> Result<(), DecoderError> {
+        let mut entry = self.running.remove(index);
+        if let Some(sequence) = entry.sequence.take() {
+            model.free(sequence)?;
+        }
+        entry.n_computed = 0;
+        entry.n_fed = 0;
+        let place = self.waiting.partition_point(|other| other.key < entry.key);
+        self.waiting.insert(place, entry);
+        // What was planned for it is free again.
+        self.room.clear();
+        for entry in &self.running {
+            if let (Some(sequence), 1..) = (entry.sequence, entry.n_fed) {
+                model.cache().fits(&mut self.room, sequence, entry.n_fed)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the only sequence that is left, for which the cache is too small.
+    fn give_up(&mut self, model: &mut dyn Model) -> Result<T, DecoderError> {
+        let entry = self.running.remove(0);
+        if let Some(sequence) = entry.sequence {
+            model.free(sequence)?;
+        }
+        Ok(entry.payload)
+    }
+
+    fn index_of(&self, key: u64) -> usize {
+        self.running.partition_point(|entry| entry.key < key)
+    }
+}
+
+/// How much of a prompt comes next. Recurrent states can be kept where a chunk ends with a block,
+/// so there the last block of a prompt ends a chunk.
+fn chunk(n_computed: usize, n_pending: usize, budget: usize, model: &dyn Model) -> usize {
+    let n = n_pending.min(budget);
+    let end = n_computed + n;
+    let last_block = end / BLOCK_LEN * BLOCK_LEN;
+    let is_recurrent = !model.cache().plan().recurrent.is_empty();
+    if is_recurrent && last_block > n_computed {
+        return last_block - n_computed;
+    }
+    n
+}
