@@ -10,12 +10,14 @@
 //! 6. [`HugeBytes`] is memory for weights and caches.
 //! 7. [`elementwise`] is what happens between matrices: norms, rotations, gates, sums.
 //! 8. [`attention`] is softmax attention over a paged cache.
+//! 9. [`FloatMatrix`] multiplies with weights that are plain numbers.
 //!
 //! Everything in `scalar` is portable Rust, written so that the compiler can vectorize it; the
 //! twins for an instruction set are compared with it.
 
 pub mod attention;
 pub mod elementwise;
+mod float;
 mod format;
 mod isa;
 mod memory;
@@ -23,6 +25,7 @@ mod scalar;
 mod simd;
 mod threads;
 
+pub use float::{FloatFormat, FloatMatrix};
 pub use format::BlockFormat;
 pub use isa::Isa;
 pub use memory::HugeBytes;

@@ -9,7 +9,7 @@ use std::ops::Range;
 use super::layout::Cell;
 use super::softmax::{RowState, weigh};
 use super::{Attention, BLOCK_LEN, Span};
-use crate::simd::rows::{self, Row, WIDTH, add_rows, add_wide_rows, in_groups};
+use crate::simd::rows::{self, Ahead, Row, WIDTH, add_rows, add_wide_rows, in_groups};
 use crate::simd::{Kernel, Simd};
 
 /// Rows of 32 that are widened at a time: 16 kB.
@@ -55,6 +55,15 @@ struct View {
     tokens: Range<usize>,
     /// From this block to the one that is read next, in bytes; 0 if there is none.
     ahead: isize,
+}
+
+impl View {
+    /// What to ask for while a part of this block is used: the same part of the next one.
+    #[inline(always)]
+    fn ahead<C: Cell>(&self, part: *const u8) -> Ahead {
+        let next = part.wrapping_offset(self.ahead);
+        Ahead::rows::<C::Row>(next).only_if(self.ahead != 0)
+    }
 }
 
 impl<C: Cell> Segment<'_, C> {
@@ -314,7 +323,7 @@ impl<C: Cell> Segment<'_, C> {
                 // SAFETY: the chunk has its scales and `n` rows.
                 unsafe {
                     let chunk = view.keys.add((begin + d) / WIDTH * C::CHUNK_BYTES);
-                    widen_keys::<S, C>(s, chunk, n, view.ahead, to);
+                    widen_keys::<S, C>(s, chunk, n, to);
                 }
             }
             let scores = &mut self.scores[view.rows.clone()];
@@ -322,12 +331,21 @@ impl<C: Cell> Segment<'_, C> {
                 scores.fill([0.0; BLOCK_LEN]);
             }
             let (scores, keys) = (scores.as_mut_ptr(), self.widened.as_ptr());
+            let ahead = view.ahead::<C>(view.keys.wrapping_add(begin / WIDTH * C::CHUNK_BYTES));
             in_groups!(view.rows.len(), WIDE_GROUP, |M, first| {
                 // SAFETY: `M` rows of queries follow, and `n` rows of keys were widened.
                 unsafe {
                     let scores = (scores.add(first).cast(), BLOCK_LEN);
                     let factors = (queries.add(first * dim + begin), dim);
-                    add_wide_rows::<S, M>(s, scores, None, factors, keys, n);
+                    add_wide_rows::<S, M>(
+                        s,
+                        scores,
+                        None,
+                        factors,
+                        keys,
+                        n,
+                        ahead.only_if(first == 0),
+                    );
                 }
             });
         }
@@ -344,9 +362,10 @@ impl<C: Cell> Segment<'_, C> {
             unsafe {
                 let values = view.values.add(chunk * C::CHUNK_BYTES);
                 let to = &mut self.widened[..BLOCK_LEN * WIDTH];
-                widen_values::<S, C>(s, values, view.tokens.clone(), view.ahead, to);
+                widen_values::<S, C>(s, values, view.tokens.clone(), to);
             }
             let (sums, stride) = self.chunk_sums(view, chunk);
+            let ahead = view.ahead::<C>(view.values.wrapping_add(chunk * C::CHUNK_BYTES));
             let weights = self.scores[view.rows.clone()].as_ptr();
             let scales = self.factors[view.rows.clone()].as_ptr();
             let tokens = view.tokens.clone();
@@ -358,7 +377,16 @@ impl<C: Cell> Segment<'_, C> {
                     let weights = weights.add(first).cast::<f32>().add(tokens.start);
                     let values = self.widened.as_ptr().add(tokens.start * WIDTH);
                     let (scales, n) = (Some(scales.add(first)), tokens.len());
-                    add_wide_rows::<S, M>(s, sums, scales, (weights, BLOCK_LEN), values, n);
+                    let weights = (weights, BLOCK_LEN);
+                    add_wide_rows::<S, M>(
+                        s,
+                        sums,
+                        scales,
+                        weights,
+                        values,
+                        n,
+                        ahead.only_if(first == 0),
+                    );
                 }
             });
         }
@@ -370,13 +398,7 @@ impl<C: Cell> Segment<'_, C> {
 /// # Safety
 /// `chunk` has its scales and `n` rows.
 #[inline(always)]
-unsafe fn widen_keys<S: Simd, C: Cell>(
-    s: S,
-    chunk: *const u8,
-    n: usize,
-    ahead: isize,
-    to: &mut [f32],
-) {
+unsafe fn widen_keys<S: Simd, C: Cell>(s: S, chunk: *const u8, n: usize, to: &mut [f32]) {
     // SAFETY: this function's own condition; `to` is cut into whole rows.
     unsafe {
         let rows = chunk.add(C::SCALE_BYTES);
@@ -388,7 +410,6 @@ unsafe fn widen_keys<S: Simd, C: Cell>(
         };
         for (i, to) in to.chunks_exact_mut(WIDTH).take(n).enumerate() {
             let from = rows.add(i * C::Row::BYTES);
-            s.prefetch(from.wrapping_offset(ahead));
             let mut row = C::Row::load(s, from);
             if C::SCALED {
                 row = s.mul_add_32(row, scales, zero);
@@ -407,7 +428,6 @@ unsafe fn widen_values<S: Simd, C: Cell>(
     s: S,
     chunk: *const u8,
     tokens: Range<usize>,
-    ahead: isize,
     to: &mut [f32],
 ) {
     // SAFETY: this function's own condition; `to` is cut into whole rows.
@@ -419,7 +439,6 @@ unsafe fn widen_values<S: Simd, C: Cell>(
         }
         for token in tokens {
             let from = rows.add(token * C::Row::BYTES);
-            s.prefetch(from.wrapping_offset(ahead));
             let mut row = C::Row::load(s, from);
             if C::SCALED {
                 row = s.scale_32(scales[token], row);

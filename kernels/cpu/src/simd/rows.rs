@@ -150,6 +150,44 @@ pub(crate) unsafe fn add_rows<S: Simd, R: Row, const M: usize>(
     *sums = local;
 }
 
+/// Memory to ask for on the way, since it is read after the loop.
+#[derive(Clone, Copy)]
+pub(crate) struct Ahead {
+    address: *const u8,
+    step: usize,
+}
+
+impl Ahead {
+    /// Nothing.
+    pub(crate) const NONE: Self = Self {
+        address: std::ptr::null(),
+        step: 0,
+    };
+
+    /// As many rows of a type as the loop has; any address is allowed.
+    pub(crate) fn rows<R: Row>(address: *const u8) -> Self {
+        Self {
+            address,
+            step: R::BYTES / 2,
+        }
+    }
+
+    /// Nothing unless a condition holds: one of many passes over the same rows is enough.
+    #[inline(always)]
+    pub(crate) fn only_if(self, condition: bool) -> Self {
+        if condition { self } else { Self::NONE }
+    }
+
+    /// Called for each half row.
+    #[inline(always)]
+    fn next<S: Simd>(&mut self, s: S) {
+        if self.step > 0 {
+            s.prefetch(self.address);
+            self.address = self.address.wrapping_add(self.step);
+        }
+    }
+}
+
 /// The same for rows of `f32` and for sums in memory, at each multiple of their own stride; what
 /// is there is multiplied by `scales` first, where given.
 ///
@@ -164,7 +202,9 @@ pub(crate) unsafe fn add_wide_rows<S: Simd, const M: usize>(
     (factors, stride): (*const f32, usize),
     rows: *const f32,
     n: usize,
+    ahead: Ahead,
 ) {
+    let mut ahead = ahead;
     for half in [0, WIDTH / 2] {
         // SAFETY: halves of rows inside what this function's condition names.
         unsafe {
@@ -177,6 +217,7 @@ pub(crate) unsafe fn add_wide_rows<S: Simd, const M: usize>(
                 }
             }
             for i in 0..n {
+                ahead.next(s);
                 let row = s.load_16(rows.add(i * WIDTH));
                 for (m, sum) in local.iter_mut().enumerate() {
                     let factor = s.splat(*factors.add(m * stride + i));

@@ -1,0 +1,186 @@
+//! Products with matrices whose weights are plain numbers.
+//!
+//! 1. [`FloatMatrix::pack`] lays a matrix out in panels of [`FloatMatrix::PANEL`] rows: for each
+//!    input, the weights of all rows of the panel follow each other.
+//! 2. [`FloatMatrix::panel`] multiplies one panel with all rows of activations, in `f32`.
+//!
+//! The lanes of a register are rows of the matrix, so a result is one sum in the order of its
+//! inputs: it is the same bit for bit however many rows of activations are computed together.
+
+mod multiply;
+mod pack;
+#[cfg(test)]
+mod tests;
+
+use crate::memory::HugeBytes;
+use crate::simd::rows::{Row, WIDTH};
+use crate::{Isa, Threads, simd};
+
+/// How a weight is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FloatFormat {
+    /// 32 bits.
+    F32,
+    /// Half precision.
+    F16,
+    /// bfloat16.
+    BF16,
+}
+
+impl FloatFormat {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::F32, Self::F16, Self::BF16];
+
+    /// Bytes of a weight.
+    #[must_use]
+    pub const fn n_bytes(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::F16 | Self::BF16 => 2,
+        }
+    }
+}
+
+/// Runs code with the type that stands for a format.
+macro_rules! for_format {
+    ($format:expr, |$row:ident| $body:expr) => {{
+        use $crate::simd::rows;
+        match $format {
+            FloatFormat::F32 => {
+                type $row = rows::F32;
+                $body
+            }
+            FloatFormat::F16 => {
+                type $row = rows::F16;
+                $body
+            }
+            FloatFormat::BF16 => {
+                type $row = rows::Bf16;
+                $body
+            }
+        }
+    }};
+}
+
+/// `[n_rows, k]` weights.
+#[derive(Debug)]
+pub struct FloatMatrix {
+    format: FloatFormat,
+    n_rows: usize,
+    k: usize,
+    /// `[n_panels, k, PANEL]`
+    bytes: HugeBytes,
+}
+
+impl FloatMatrix {
+    /// Rows of a panel.
+    pub const PANEL: usize = WIDTH;
+
+    /// Packs the rows of a file, `[n_rows, k]` little-endian numbers. Rows past the end of the
+    /// last panel are zeros.
+    ///
+    /// # Errors
+    /// When the system has no memory left.
+    ///
+    /// # Panics
+    /// If `bytes` are not exactly the rows.
+    pub fn pack(
+        threads: &Threads,
+        format: FloatFormat,
+        bytes: &[u8],
+        [n_rows, k]: [usize; 2],
+    ) -> std::io::Result<Self> {
+        let n_bytes = n_rows
+            .checked_mul(k)
+            .and_then(|n| n.checked_mul(format.n_bytes()));
+        assert!(
+            n_bytes == Some(bytes.len()),
+            "{format:?}: {} bytes are not [{n_rows}, {k}]",
+            bytes.len()
+        );
+        let n_panels = n_rows.div_ceil(Self::PANEL);
+        let panel_bytes = k * Self::PANEL * format.n_bytes();
+        let mut packed = HugeBytes::zeroed(n_panels * panel_bytes)?;
+        for_format!(format, |Format| pack::pack::<Format>(
+            threads,
+            bytes,
+            k,
+            &mut packed
+        ));
+        Ok(Self {
+            format,
+            n_rows,
+            k,
+            bytes: packed,
+        })
+    }
+
+    /// How many rows there are.
+    #[must_use]
+    pub fn n_rows(&self) -> usize {
+        self.n_rows
+    }
+
+    /// Values of a row.
+    #[must_use]
+    pub fn k(&self) -> usize {
+        self.k
+    }
+
+    /// How many panels there are; the last may be partly empty.
+    #[must_use]
+    pub fn n_panels(&self) -> usize {
+        self.n_rows.div_ceil(Self::PANEL)
+    }
+
+    /// Bytes of the packed matrix: what a product with one row of activations reads.
+    #[must_use]
+    pub fn n_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// `tile[n][row] = Σ x[n] × weights[panel × PANEL + row]`, for all rows of `x`, `[n, k]`.
+    ///
+    /// # Panics
+    /// If there is no such panel, or the sizes of `x` and `tile` are not `[n, k]` and `[n, PANEL]`.
+    pub fn panel(&self, isa: Isa, panel: usize, x: &[f32], tile: &mut [f32]) {
+        let n = tile.len() / Self::PANEL;
+        assert!(
+            tile.len().is_multiple_of(Self::PANEL) && x.len() == n * self.k,
+            "{} values and a tile of {} for inputs of {}",
+            x.len(),
+            tile.len(),
+            self.k
+        );
+        let weights = self.panel_bytes(panel);
+        for_format!(self.format, |Format| {
+            let k = self.k;
+            let kernel = multiply::Panel::<Format>::new(weights, k, x, tile);
+            simd::run(isa, kernel);
+        });
+    }
+
+    /// The weights of one row as `f32`: a row of an embedding.
+    ///
+    /// # Panics
+    /// If there is no such row, or `out` is not [`k`](Self::k) long.
+    pub fn row(&self, row: usize, out: &mut [f32]) {
+        assert!(
+            row < self.n_rows && out.len() == self.k,
+            "row {row} of {}",
+            self.n_rows
+        );
+        let panel = self.panel_bytes(row / Self::PANEL);
+        for_format!(self.format, |Format| {
+            let rows = panel.chunks_exact(Format::BYTES);
+            for (out, weights) in out.iter_mut().zip(rows) {
+                *out = Format::get(weights, row % Self::PANEL);
+            }
+        });
+    }
+
+    fn panel_bytes(&self, panel: usize) -> &[u8] {
+        let len = self.k * Self::PANEL * self.format.n_bytes();
+        &self.bytes[panel * len..(panel + 1) * len]
+    }
+}
