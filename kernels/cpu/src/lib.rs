@@ -11,6 +11,7 @@
 //! 7. [`elementwise`] is what happens between matrices: norms, rotations, gates, sums.
 //! 8. [`attention`] is softmax attention over a paged cache.
 //! 9. [`FloatMatrix`] multiplies with weights that are plain numbers.
+//! 10. [`Encoder`] writes blocks of the formats that models are quantized to.
 //!
 //! Everything in `scalar` is portable Rust, written so that the compiler can vectorize it; the
 //! twins for an instruction set are compared with it.
@@ -21,6 +22,7 @@ mod float;
 mod format;
 mod isa;
 mod memory;
+mod quantize;
 mod scalar;
 mod simd;
 mod threads;
@@ -29,5 +31,6 @@ pub use float::{FloatFormat, FloatMatrix};
 pub use format::BlockFormat;
 pub use isa::Isa;
 pub use memory::HugeBytes;
+pub use quantize::{Encoder, f32_to_bf16, f32_to_f16};
 pub use scalar::{bf16_to_f32, dequantize, f16_to_f32, f32_from_le_bytes};
 pub use threads::Threads;
