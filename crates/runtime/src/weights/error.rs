@@ -20,6 +20,22 @@ pub enum WeightsError {
         /// What the system said.
         source: io::Error,
     },
+    /// The operating system refused to write a file.
+    #[error("cannot write {}: {source}; hint: {hint}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+        /// What to do next.
+        hint: &'static str,
+    },
+    /// There is a file where one is to be written.
+    #[error("{} exists already; hint: name another file, or allow to overwrite it (--force)", path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
     /// The path holds nothing that is a model, or more than one.
     #[error("{0}")]
     NotAModel(Box<Fault>),

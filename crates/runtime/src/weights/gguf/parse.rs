@@ -18,17 +18,17 @@ use crate::weights::tensor::{MappedTensor, TensorType};
 pub(in crate::weights) const MAGIC: &[u8; 4] = b"GGUF";
 
 /// Far more keys than any converter writes (about 50).
-const MOST_KEYS: u64 = 1 << 16;
+pub(super) const MOST_KEYS: u64 = 1 << 16;
 /// Far more tensors than any model has in one file (a few thousand).
-const MOST_TENSORS: u64 = 1 << 16;
+pub(super) const MOST_TENSORS: u64 = 1 << 16;
 /// The format's limit for keys.
-const LONGEST_KEY: usize = 65_535;
+pub(super) const LONGEST_KEY: usize = 65_535;
 /// Longer than any tensor's name; the format says 64, and files with longer ones exist.
-const LONGEST_NAME: usize = 256;
+pub(super) const LONGEST_NAME: usize = 256;
 /// The format's limit.
-const MOST_DIMS: u32 = 4;
+pub(super) const MOST_DIMS: u32 = 4;
 /// What tensors are aligned to where `general.alignment` does not say.
-const DEFAULT_ALIGNMENT: u64 = 32;
+pub(super) const DEFAULT_ALIGNMENT: u64 = 32;
 
 /// Reads the metadata alone; the tensors may be missing.
 pub(super) fn parse_metadata(source: &Arc<Source>) -> Result<Metadata> {

@@ -46,3 +46,9 @@ pub(super) fn tensor_type(number: u32) -> Result<TensorType, &'static str> {
     };
     Ok(TensorType::Block(block))
 }
+
+/// The number of a type; `None` for types that the format lacks.
+pub(super) fn type_number(ty: TensorType) -> Option<u32> {
+    const LARGEST: u32 = 40;
+    (0..=LARGEST).find(|&number| tensor_type(number) == Ok(ty))
+}

@@ -41,6 +41,12 @@ impl ValueKind {
         KINDS.get(usize::try_from(number).ok()?).copied()
     }
 
+    /// The number that files use; the inverse of [`from_number`](Self::from_number).
+    pub(super) const fn number(self) -> u32 {
+        // The kinds are declared in the order of their numbers.
+        self as u32
+    }
+
     /// The bytes of one value; `None` where that depends on the value.
     pub(super) const fn size(self) -> Option<usize> {
         match self {
