@@ -9,21 +9,14 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::template::ChatTemplates;
-use super::tokenizer_json;
+use super::tokenizer_json::{self, TokenizerJson};
 use crate::TokenizerError;
 use crate::stop::stop_tokens;
 use crate::tokenizer::Parts;
 
 /// Builds a tokenizer's parts from the files in `folder`.
 pub(crate) fn load(folder: &Path) -> Result<Parts, TokenizerError> {
-    let path = folder.join("tokenizer.json");
-    let text = std::fs::read(&path).map_err(|source| TokenizerError::Read {
-        path: path.clone(),
-        source,
-    })?;
-    let file =
-        serde_json::from_slice(&text).map_err(|source| TokenizerError::Json { path, source })?;
-    drop(text);
+    let file = read_tokenizer_json(folder)?;
     let configs = Configs::read(folder)?;
     let built = tokenizer_json::build(file)?;
 
@@ -47,6 +40,16 @@ pub(crate) fn load(folder: &Path) -> Result<Parts, TokenizerError> {
         encoder: built.encoder,
         pieces: Arc::new(built.pieces),
     })
+}
+
+/// Reads `tokenizer.json`, without a look at what it says.
+pub(super) fn read_tokenizer_json(folder: &Path) -> Result<TokenizerJson, TokenizerError> {
+    let path = folder.join("tokenizer.json");
+    let text = std::fs::read(&path).map_err(|source| TokenizerError::Read {
+        path: path.clone(),
+        source,
+    })?;
+    serde_json::from_slice(&text).map_err(|source| TokenizerError::Json { path, source })
 }
 
 /// The small JSON files beside `tokenizer.json`.

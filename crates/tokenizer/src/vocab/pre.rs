@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use serde::Deserialize;
+use serde_json::Value;
 use tokenizers::SplitDelimiterBehavior;
 use tokenizers::pre_tokenizers::PreTokenizerWrapper;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
@@ -56,6 +57,38 @@ pub(super) struct StripRight {
     model_names: Vec<String>,
     /// Control tokens that do not.
     except: Vec<String>,
+}
+
+/// The patterns that a byte-level pre-tokenizer isolates one after the other; `None` for any
+/// other pre-tokenizer.
+fn byte_level_patterns(pre_tokenizer: &Value) -> Option<Vec<String>> {
+    let kind = |part: &Value| part.get("type").and_then(Value::as_str).map(str::to_owned);
+    let parts = match kind(pre_tokenizer)?.as_str() {
+        "Sequence" => pre_tokenizer.get("pretokenizers")?.as_array()?.as_slice(),
+        _ => std::slice::from_ref(pre_tokenizer),
+    };
+    let (last, splits) = parts.split_last()?;
+    let flag = |part: &Value, key| part.get(key).and_then(Value::as_bool);
+    if kind(last)? != "ByteLevel" || flag(last, "add_prefix_space").unwrap_or(true) {
+        return None;
+    }
+    let mut patterns = Vec::new();
+    for part in splits {
+        patterns.push(match kind(part)?.as_str() {
+            "Digits" if flag(part, "individual_digits") == Some(true) => r"\p{N}".to_owned(),
+            "Split" if flag(part, "invert") != Some(true) => {
+                let isolated = part.get("behavior")?.as_str()? == "Isolated";
+                let pattern = part.get("pattern")?.get("Regex")?.as_str()?;
+                isolated.then(|| pattern.to_owned())?
+            }
+            _ => return None,
+        });
+    }
+    // By itself the byte-level part splits as GPT-2 does.
+    if flag(last, "use_regex").unwrap_or(true) {
+        patterns.extend(table().ok()?.patterns.get("gpt2")?.iter().cloned());
+    }
+    Some(patterns)
 }
 
 impl StripRight {
@@ -107,6 +140,28 @@ impl PreTokenizer {
         known
             .find(|pre| pre.names.iter().any(|known| known == name))
             .ok_or_else(|| refuse(name, hint))
+    }
+
+    /// The name of the table's entry for the `pre_tokenizer` of a `tokenizer.json`, if that is
+    /// byte-level and splits like one. Of several entries those come first that treat merges and
+    /// normalization alike.
+    pub(super) fn named_like(
+        pre_tokenizer: &Value,
+        ignore_merges: bool,
+        nfc: bool,
+    ) -> Result<Option<&'static str>, TokenizerError> {
+        let Some(patterns) = byte_level_patterns(pre_tokenizer) else {
+            return Ok(None);
+        };
+        let table = table()?;
+        let alike =
+            |pre: &&Self| pre.byte_level && table.patterns.get(&pre.patterns) == Some(&patterns);
+        let differences = |pre: &&Self| {
+            u8::from(pre.ignore_merges != ignore_merges) + 2 * u8::from(pre.nfc != nfc)
+        };
+        let found = table.pre_tokenizer.iter().filter(alike);
+        let found = found.min_by_key(differences);
+        Ok(found.and_then(|pre| pre.names.first().map(String::as_str)))
     }
 
     /// The splits as the library's pre-tokenizer.

@@ -62,6 +62,16 @@ impl ChatTemplates {
         self.get(DEFAULT).or(only)
     }
 
+    /// All but the main one, by name.
+    pub(crate) fn named(&self) -> Vec<(String, String)> {
+        let main = self.main();
+        let others = self
+            .0
+            .iter()
+            .filter(|(_, source)| Some(source.as_str()) != main);
+        others.cloned().collect()
+    }
+
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.0
             .iter()

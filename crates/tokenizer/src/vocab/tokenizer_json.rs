@@ -27,14 +27,14 @@ pub(crate) struct TokenizerJson {
     #[serde(default)]
     added_tokens: Vec<AddedEntry>,
     #[serde(default)]
-    normalizer: Value,
+    pub(super) normalizer: Value,
     #[serde(default)]
-    pre_tokenizer: Value,
+    pub(super) pre_tokenizer: Value,
     #[serde(default)]
     post_processor: Value,
     #[serde(default)]
     decoder: Value,
-    model: Model,
+    pub(super) model: Model,
 }
 
 #[derive(Debug, Deserialize)]
@@ -53,12 +53,12 @@ struct AddedEntry {
 }
 
 #[derive(Debug, Deserialize)]
-struct Model {
+pub(super) struct Model {
     #[serde(rename = "type")]
-    kind: Option<String>,
+    pub(super) kind: Option<String>,
     vocab: Vocab,
     #[serde(default)]
-    merges: Merges,
+    pub(super) merges: Merges,
     unk_token: Option<String>,
     unk_id: Option<usize>,
     continuing_subword_prefix: Option<String>,
@@ -66,9 +66,9 @@ struct Model {
     #[serde(default)]
     fuse_unk: bool,
     #[serde(default)]
-    byte_fallback: bool,
+    pub(super) byte_fallback: bool,
     #[serde(default)]
-    ignore_merges: bool,
+    pub(super) ignore_merges: bool,
 }
 
 /// What [`build`] makes of the file.

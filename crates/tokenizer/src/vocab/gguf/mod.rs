@@ -1,13 +1,15 @@
 //! A tokenizer from GGUF metadata (`tokenizer.ggml.*`).
 //!
 //! [`GgufVocab`] is the metadata as plain data. [`build`] checks it and hands it to the
-//! module of its model: byte-level BPE, SentencePiece BPE or unigram.
+//! module of its model: byte-level BPE, SentencePiece BPE or unigram. [`export`] is the way back.
 
 mod bpe;
 mod check;
+mod export;
 mod sentencepiece;
 mod unigram;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use tokenizers::AddedToken;
@@ -143,6 +145,17 @@ pub(crate) fn build(mut vocab: GgufVocab) -> Result<Parts, TokenizerError> {
 }
 
 impl GgufVocab {
+    /// The metadata for the tokenizer of a folder in Hugging Face layout: what
+    /// [`Tokenizer::from_folder`](crate::Tokenizer::from_folder) reads. `name` is the model's name,
+    /// replaced where it promises rules that the tokenizer does not have. `n_rows` is the height of
+    /// its embedding, which pieces that no text holds are filled up to.
+    ///
+    /// # Errors
+    /// When the folder's tokenizer cannot be read, or has rules that GGUF files cannot say.
+    pub fn from_folder(folder: &Path, name: &str, n_rows: usize) -> Result<Self, TokenizerError> {
+        export::from_folder(folder, name, n_rows)
+    }
+
     /// Tokens without a type are normal.
     fn token_type(&self, id: usize) -> i32 {
         self.types.get(id).copied().unwrap_or(1)
