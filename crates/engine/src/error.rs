@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use ponder_effort::EffortError;
 use ponder_runtime::{
-    decoder::DecoderError, hub::HubError, spec::SpecError, weights::WeightsError,
+    decoder::DecoderError, hub::HubError, quantize::QuantizeError, spec::SpecError,
+    weights::WeightsError,
 };
 use ponder_tokenizer::{TokenizerError, chat::TemplateError};
 use thiserror::Error;
@@ -21,6 +22,8 @@ pub enum EngineError {
     Spec(#[from] SpecError),
     #[error(transparent)]
     Decoder(#[from] DecoderError),
+    #[error(transparent)]
+    Quantize(#[from] QuantizeError),
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
     #[error("chat template: {0}")]

@@ -46,6 +46,7 @@ mod vocab;
 mod worker;
 
 pub mod inspect;
+pub mod quantize;
 pub mod store;
 
 pub use engine::{Engine, Generation};

@@ -1,7 +1,7 @@
-//! The vocabulary of a GGUF file, from its metadata to what the tokenizer is built from.
+//! The vocabulary of a GGUF file, from its metadata to what the tokenizer is built from, and back.
 
 use ponder_runtime::weights::WeightsError;
-use ponder_runtime::weights::gguf::Metadata;
+use ponder_runtime::weights::gguf::{Metadata, Value};
 use ponder_tokenizer::GgufVocab;
 
 /// Reads all `tokenizer.*` metadata. Whether it makes sense as a vocabulary is for
@@ -58,6 +58,59 @@ pub fn gguf_vocab(metadata: &Metadata) -> Result<GgufVocab, WeightsError> {
             .map(str::to_owned),
         named_chat_templates: named_chat_templates(metadata),
     })
+}
+
+/// The metadata that [`gguf_vocab`] reads: the inverse, but for `general.name`.
+pub(crate) fn vocab_metadata(vocab: &GgufVocab) -> Vec<(String, Value)> {
+    let mut out = Vec::new();
+    let mut put = |name: &str, value: Value| out.push((Reader::key(name), value));
+    put("model", vocab.model.as_str().into());
+    if let Some(pre) = &vocab.pre {
+        put("pre", pre.as_str().into());
+    }
+    put("tokens", vocab.tokens.as_slice().into());
+    if !vocab.scores.is_empty() {
+        put("scores", vocab.scores.as_slice().into());
+    }
+    put("token_type", vocab.types.as_slice().into());
+    if !vocab.merges.is_empty() {
+        put("merges", vocab.merges.as_slice().into());
+    }
+    let ids = [
+        ("bos", vocab.bos),
+        ("eos", vocab.eos),
+        ("eot", vocab.eot),
+        ("eom", vocab.eom),
+        ("unknown", vocab.unk),
+        ("padding", vocab.pad),
+    ];
+    for (name, id) in ids.into_iter().filter_map(|(name, id)| Some((name, id?))) {
+        put(&format!("{name}_token_id"), id.into());
+    }
+    if !vocab.stop.is_empty() {
+        let stop: Vec<i32> = vocab.stop.iter().map(|id| *id as i32).collect();
+        put("eos_token_ids", stop.as_slice().into());
+    }
+    let flags = [
+        ("add_bos_token", vocab.add_bos),
+        ("add_eos_token", vocab.add_eos),
+        ("add_space_prefix", vocab.add_space_prefix),
+        ("remove_extra_whitespaces", vocab.remove_extra_whitespaces),
+    ];
+    for (name, flag) in flags
+        .into_iter()
+        .filter_map(|(name, flag)| Some((name, flag?)))
+    {
+        put(name, flag.into());
+    }
+    let template = |name: String, source: &str| (name, Value::from(source));
+    if let Some(source) = &vocab.chat_template {
+        out.push(template("tokenizer.chat_template".into(), source));
+    }
+    for (name, source) in &vocab.named_chat_templates {
+        out.push(template(format!("tokenizer.chat_template.{name}"), source));
+    }
+    out
 }
 
 /// Getters for keys below `tokenizer.ggml.`.

@@ -20,6 +20,9 @@ pub struct Family {
     /// Values of `general.architecture` in GGUF.
     #[serde(default)]
     pub gguf_archs: Vec<String>,
+    /// The `general.architecture` that GGUF files of the family are written with, where that is
+    /// another family's.
+    pub gguf_as: Option<String>,
     /// Where norms stand.
     #[serde(default)]
     pub block: BlockStyle,
@@ -247,6 +250,15 @@ impl Family {
     /// The family of a GGUF architecture.
     pub fn by_gguf_arch(arch: &str) -> Result<&'static Self, SpecError> {
         Self::find(arch, |family| &family.gguf_archs)
+    }
+
+    /// The `general.architecture` that files of the family are written with, if there is a
+    /// convention.
+    pub fn gguf_written_as(&self) -> Option<&str> {
+        self.gguf_as
+            .as_ref()
+            .or(self.gguf_archs.first())
+            .map(String::as_str)
     }
 
     fn find(

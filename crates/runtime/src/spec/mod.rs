@@ -20,6 +20,9 @@ pub use hyper::Hyper;
 pub use names::{Role, TensorNames};
 pub use rope::{RopeScaling, RopeSpec, RopeTable};
 
+pub(crate) use hyper::HyperRope;
+pub(crate) use rope::yarn_mscale;
+
 use thiserror::Error;
 
 use crate::weights::WeightsError;

@@ -215,7 +215,8 @@ pub struct TensorNames {
 }
 
 impl TensorNames {
-    pub(super) fn new(gguf: bool, overrides: &BTreeMap<String, NameOverride>) -> Self {
+    /// The names of a file format, with a family's own.
+    pub(crate) fn new(gguf: bool, overrides: &BTreeMap<String, NameOverride>) -> Self {
         let templates = TABLE.iter().map(|&(role, key, safetensors, in_gguf)| {
             let own = overrides.get(key);
             let name = if gguf {

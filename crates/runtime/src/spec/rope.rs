@@ -148,7 +148,7 @@ impl RopeTable {
 }
 
 /// YaRN's factor on cosine and sine, `0.1 * weight * ln(factor) + 1`.
-pub(super) fn yarn_mscale(factor: f64, weight: f64) -> f64 {
+pub(crate) fn yarn_mscale(factor: f64, weight: f64) -> f64 {
     if factor <= 1.0 {
         1.0
     } else {
