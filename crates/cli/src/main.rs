@@ -2,7 +2,7 @@
 //!
 //! 1. [`args`] parses what the user typed and resolves it into a [`args::Job`].
 //! 2. Each command has a module: [`run`], [`chat`], [`inspect`], [`show`], [`store`],
-//!    [`docs`]. All of them talk to the engine only.
+//!    [`mod@quantize`], [`docs`]. All of them talk to the engine only.
 //! 3. [`render`] turns the engine's events into text for a terminal, a pipe or JSON.
 //! 4. [`error`] prints what went wrong and decides the exit code.
 
@@ -18,6 +18,7 @@ mod interrupt;
 mod logging;
 mod panic;
 mod prompt;
+mod quantize;
 mod render;
 mod run;
 mod show;
@@ -60,6 +61,7 @@ fn execute(typed: LowArgs, terminal: Terminal) -> Result<Outcome, CliError> {
         Job::List => store::list(json, terminal)?,
         Job::Show { model, context } => show::show(&model, context, json, terminal)?,
         Job::Remove { model, yes } => store::remove(&model, yes, json, terminal)?,
+        Job::Quantize(job) => quantize::quantize(&job, json, terminal)?,
         Job::Inspect(job) => inspect::inspect(&job, json, terminal)?,
         Job::Completions(shell) => docs::completions(shell)?,
         Job::Man(dir) => docs::man(&dir)?,

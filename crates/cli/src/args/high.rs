@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use clap_complete::Shell;
+use ponder_engine::quantize::{QuantizeOptions, TargetType};
 use ponder_engine::{Device, Effort, LoadOptions, SamplingOverrides};
 
 use super::low::{
-    AnswerArgs, ChatArgs, Command, GlobalArgs, Inspect, LoadArgs, LowArgs, ModelArgs, RunArgs,
-    SamplingArgs, TemplateArgs,
+    AnswerArgs, ChatArgs, Command, GlobalArgs, Inspect, LoadArgs, LowArgs, ModelArgs, QuantizeArgs,
+    RunArgs, SamplingArgs, TemplateArgs,
 };
 use super::values::{DeviceName, EffortLevel, ShowThinking};
 use crate::error::CliError;
@@ -37,6 +38,7 @@ pub(crate) enum Job {
         model: String,
         yes: bool,
     },
+    Quantize(QuantizeJob),
     Inspect(InspectJob),
     Completions(Shell),
     Man(PathBuf),
@@ -80,6 +82,14 @@ pub(crate) struct ChatJob {
     pub(crate) model: ModelChoice,
     pub(crate) answer: AnswerOptions,
     pub(crate) history: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct QuantizeJob {
+    pub(crate) input: String,
+    pub(crate) output: PathBuf,
+    pub(crate) target: TargetType,
+    pub(crate) options: QuantizeOptions,
 }
 
 #[derive(Debug)]
@@ -135,6 +145,7 @@ impl LowArgs {
                 model: args.model.into_name(),
                 yes: args.yes,
             },
+            Command::Quantize(args) => Job::Quantize(args.resolve(global)?),
             Command::Inspect(inspect) => Job::Inspect(inspect.resolve(global)?),
             Command::Completions { shell } => Job::Completions(shell),
             Command::Man { dir } => Job::Man(dir),
@@ -174,6 +185,35 @@ impl ChatArgs {
             model: self.model.resolve(global)?,
             answer: self.answer.resolve(self.sampling),
             history: !self.no_history,
+        })
+    }
+}
+
+impl QuantizeArgs {
+    fn resolve(self, global: &GlobalArgs) -> Result<QuantizeJob, CliError> {
+        if self
+            .output
+            .extension()
+            .is_none_or(|ending| ending != "gguf")
+        {
+            return Err(CliError::usage(
+                format!("the file to write is called `{}`", self.output.display()),
+                "give it a name that ends in .gguf; the model comes first, the file second",
+            ));
+        }
+        Ok(QuantizeJob {
+            input: self.input,
+            output: self.output,
+            target: self.target,
+            options: QuantizeOptions {
+                load: LoadOptions {
+                    offline: global.offline,
+                    revision: self.revision,
+                    threads: self.threads,
+                    ..LoadOptions::default()
+                },
+                overwrite: self.force,
+            },
         })
     }
 }
@@ -397,6 +437,9 @@ mod tests {
             &["run", "--stop", "", "hi"],
             &["show"],
             &["show", "a", "-m", "b"],
+            &["quantize", "m", "o.gguf"],
+            &["quantize", "m", "o.gguf", "--type", "q9"],
+            &["quantize", "m", "--type", "q8_0"],
             &["inspect", "template"],
             &["inspect", "template", "--template", "t.jinja"],
             &[
@@ -417,6 +460,20 @@ mod tests {
             let error = typed.expect_err(&words.join(" "));
             assert_eq!(error.exit_code(), 2, "{words:?}");
         }
+    }
+
+    #[test]
+    fn quantized_files_have_their_ending() {
+        let words = ["quantize", "m", "o.gguf", "--type", "Q4_K_M", "--force"];
+        match resolve(&words, true) {
+            Ok(Job::Quantize(job)) => {
+                assert_eq!(job.target, TargetType::Q4KM);
+                assert!(job.options.overwrite);
+            }
+            other => panic!("{other:?}"),
+        }
+        let error = resolve(&["quantize", "o.gguf", "m", "--type", "q8_0"], true);
+        assert_eq!(error.expect_err("swapped").exit_code(), 2);
     }
 
     #[test]

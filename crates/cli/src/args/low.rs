@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
+use ponder_engine::quantize::TargetType;
 
 use super::values::{
     ColorWhen, DeviceName, EffortLevel, LogitBias, ShowThinking, at_least_one, finite, fraction,
@@ -59,6 +60,8 @@ pub(crate) enum Command {
     Show(ShowArgs),
     /// Remove a model from the local store
     Rm(RmArgs),
+    /// Write a model as a GGUF file with smaller weights
+    Quantize(QuantizeArgs),
     /// Look at a model's tokens, prompts and logits
     #[command(subcommand)]
     Inspect(Inspect),
@@ -246,6 +249,28 @@ impl NamedModel {
     pub(crate) fn into_name(self) -> String {
         self.positional.or(self.option).unwrap_or_default()
     }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct QuantizeArgs {
+    /// The model: a path, a hub id or a short name
+    #[arg(value_name = "IN")]
+    pub(crate) input: String,
+    /// The file to write
+    #[arg(value_name = "OUT.gguf", value_hint = ValueHint::FilePath)]
+    pub(crate) output: PathBuf,
+    /// What the weights become: f16, bf16, q8_0, q6_k, q5_k_m, q4_k_m, q4_0 or mxfp4
+    #[arg(long = "type", value_name = "TYPE")]
+    pub(crate) target: TargetType,
+    /// Replace a file of the same name
+    #[arg(short, long)]
+    pub(crate) force: bool,
+    /// Number of threads (default: the machine's cores)
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub(crate) threads: Option<usize>,
+    /// Branch, tag or commit of the hub repository
+    #[arg(long, value_name = "REV")]
+    pub(crate) revision: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -11,7 +11,8 @@ mod values;
 #[cfg(test)]
 pub(crate) use high::answer_options;
 pub(crate) use high::{
-    AnswerOptions, ChatJob, InspectJob, Job, ModelChoice, PromptSources, RunJob, TemplateJob,
+    AnswerOptions, ChatJob, InspectJob, Job, ModelChoice, PromptSources, QuantizeJob, RunJob,
+    TemplateJob,
 };
 pub(crate) use low::LowArgs;
 pub(crate) use values::{ColorWhen, EffortLevel, ShowThinking};

@@ -35,6 +35,11 @@ impl Progress {
         self.fill(message, done as u64, total as u64, tokens_style);
     }
 
+    /// Turns the spinner into a bar of bytes.
+    pub(crate) fn bytes(&mut self, message: &str, done: u64, total: u64) {
+        self.fill(message, done, total, bytes_style);
+    }
+
     fn fill(&mut self, message: &str, done: u64, total: u64, style: fn() -> ProgressStyle) {
         if !std::mem::replace(&mut self.is_bar, true) {
             self.bar.set_style(style());
