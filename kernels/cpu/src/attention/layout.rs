@@ -8,11 +8,12 @@
 //! values   per chunk: scales [32 tokens], then rows [32 tokens][32 dimensions]
 //! ```
 //!
-//! Only the quantized formats have scales (half precision). The keys' last chunk has as many rows
+//! Only the quantized formats have scales (half precision); their rows lie in pairs, interleaved
+//! lane by lane. The keys' last chunk has as many rows
 //! as there are dimensions left, the values' last chunk is filled up with zeros. So both are read
 //! strictly in order, and scores need no sums across lanes: the lanes are tokens.
 
-use crate::simd::rows::{self, Row, WIDTH};
+use crate::simd::rows::WIDTH;
 
 /// Tokens of a block.
 pub const BLOCK_LEN: usize = WIDTH;
@@ -81,7 +82,13 @@ impl KvLayout {
 
     /// Bytes of a head's keys, where its values begin.
     pub(super) const fn key_bytes(&self) -> usize {
-        let rows = self.head_dim * self.format.row_bytes();
+        // Rows of quantized numbers go in pairs.
+        let n_rows = if self.format.has_scales() {
+            self.head_dim.next_multiple_of(2)
+        } else {
+            self.head_dim
+        };
+        let rows = n_rows * self.format.row_bytes();
         (self.n_chunks() * self.scale_bytes() + rows).next_multiple_of(64)
     }
 
@@ -98,62 +105,3 @@ impl KvLayout {
         }
     }
 }
-
-/// What is known of a [`KvFormat`] when code is compiled for it.
-pub(super) trait Cell: Copy {
-    /// A row of 32 numbers.
-    type Row: Row;
-    /// Whether chunks begin with scales.
-    const SCALED: bool;
-    /// Bytes of scales before each chunk's rows.
-    const SCALE_BYTES: usize = if Self::SCALED { SCALE_BYTES } else { 0 };
-    /// Bytes of a full chunk.
-    const CHUNK_BYTES: usize = Self::SCALE_BYTES + WIDTH * Self::Row::BYTES;
-}
-
-macro_rules! cells {
-    ($($name:ident $scaled:literal,)*) => {$(
-        impl Cell for rows::$name {
-            type Row = Self;
-            const SCALED: bool = $scaled;
-        }
-    )*};
-}
-
-cells! {
-    F32 false,
-    F16 false,
-    Bf16 false,
-    I8 true,
-    I4 true,
-}
-
-/// Runs code with the type that stands for a format.
-macro_rules! for_format {
-    ($format:expr, |$cell:ident| $body:expr) => {{
-        use $crate::simd::rows;
-        match $format {
-            KvFormat::F32 => {
-                type $cell = rows::F32;
-                $body
-            }
-            KvFormat::F16 => {
-                type $cell = rows::F16;
-                $body
-            }
-            KvFormat::BF16 => {
-                type $cell = rows::Bf16;
-                $body
-            }
-            KvFormat::Q8_0 => {
-                type $cell = rows::I8;
-                $body
-            }
-            KvFormat::Q4_0 => {
-                type $cell = rows::I4;
-                $body
-            }
-        }
-    }};
-}
-pub(super) use for_format;

@@ -12,13 +12,18 @@
 //! a token came in a prefill of any size or alone.
 
 mod append;
+mod cell;
+mod encode;
 mod layout;
 mod merge;
+mod plain;
+mod quantized;
 mod scratch;
 mod segment;
 mod softmax;
 #[cfg(test)]
 mod tests;
+mod widened;
 mod work;
 
 pub use append::append;

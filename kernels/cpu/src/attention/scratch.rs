@@ -1,10 +1,11 @@
 //! Memory that attention works in, kept from call to call.
 
-use super::segment::WIDENED_ROWS;
+use super::segment::{DIRECT_ROWS, WIDENED_ROWS};
 use super::softmax::RowState;
 use super::work::{Task, Unit};
 use super::{Attention, BLOCK_LEN};
 use crate::memory::AlignedFloats;
+use crate::simd::pairs::Factors;
 use crate::simd::rows::WIDTH;
 
 /// Scratch memory for [`Attention::run`]. It grows to what the largest call so far needed.
@@ -75,6 +76,7 @@ pub(super) struct ThreadScratch {
     pub(super) scores: AlignedFloats,
     pub(super) factors: AlignedFloats,
     pub(super) widened: AlignedFloats,
+    pub(super) rounded: Vec<Factors>,
     pub(super) states: Vec<RowState>,
     pub(super) total_states: Vec<RowState>,
 }
@@ -87,6 +89,10 @@ impl ThreadScratch {
         self.scores.grow(rows * BLOCK_LEN);
         self.factors.grow(rows);
         self.widened.grow(WIDENED_ROWS * WIDTH);
+        let n_rounded = DIRECT_ROWS * width / WIDTH;
+        if self.rounded.len() < n_rounded {
+            self.rounded.resize(n_rounded, Factors::ZERO);
+        }
         if self.states.len() < rows {
             self.states.resize(rows, RowState::EMPTY);
             self.total_states.resize(rows, RowState::EMPTY);

@@ -8,7 +8,7 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use super::layout::for_format;
+use super::cell::for_format;
 use super::merge::{finish, merge};
 use super::scratch::ThreadScratch;
 use super::segment::Segment;
@@ -297,6 +297,7 @@ impl Call<'_> {
                 scores: scratch.scores.as_chunks_mut().0,
                 factors: &mut scratch.factors,
                 widened: &mut scratch.widened,
+                rounded: &mut scratch.rounded,
                 format: PhantomData,
             };
             simd::run(self.isa, segment);

@@ -119,7 +119,7 @@ impl<R: Row> Panel<'_, R> {
                 unsafe {
                     let x = (x.add(first * self.k + first_input), self.k);
                     let sums = (tile.add(first * WIDTH), WIDTH);
-                    let ahead = Ahead::rows::<R>(next).only_if(first == 0);
+                    let ahead = Ahead::rows(next, R::BYTES).only_if(first == 0);
                     add_wide_rows::<S, M>(s, sums, None, x, weights, n_inputs, ahead);
                 }
             });

@@ -45,6 +45,8 @@ impl Simd for Avx2 {
     type F32 = __m256;
     type X16 = [__m256; 2];
     type X32 = [__m256; 4];
+    type Pairs = [__m256i; 4];
+    type I32 = [__m256i; 4];
 
     on_registers! {
         fn splat(value: f32) -> __m256 { _mm256_set1_ps(value) }
@@ -79,6 +81,27 @@ impl Simd for Avx2 {
             let two = _mm_max_ps(four, _mm_movehl_ps(four, four));
             _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)))
         }}
+        fn splat_i32(value: i32) -> Self::I32 { [_mm256_set1_epi32(value); 4] }
+        fn i32_to_f32(a: Self::I32) -> Self::X32 {[
+            _mm256_cvtepi32_ps(a[0]),
+            _mm256_cvtepi32_ps(a[1]),
+            _mm256_cvtepi32_ps(a[2]),
+            _mm256_cvtepi32_ps(a[3]),
+        ]}
+        fn split_pairs(pairs: Self::Pairs) -> [Self::X32; 2] {[
+            [
+                _mm256_cvtepi32_ps(_mm256_srai_epi32::<16>(_mm256_slli_epi32::<16>(pairs[0]))),
+                _mm256_cvtepi32_ps(_mm256_srai_epi32::<16>(_mm256_slli_epi32::<16>(pairs[1]))),
+                _mm256_cvtepi32_ps(_mm256_srai_epi32::<16>(_mm256_slli_epi32::<16>(pairs[2]))),
+                _mm256_cvtepi32_ps(_mm256_srai_epi32::<16>(_mm256_slli_epi32::<16>(pairs[3]))),
+            ],
+            [
+                _mm256_cvtepi32_ps(_mm256_srai_epi32::<16>(pairs[0])),
+                _mm256_cvtepi32_ps(_mm256_srai_epi32::<16>(pairs[1])),
+                _mm256_cvtepi32_ps(_mm256_srai_epi32::<16>(pairs[2])),
+                _mm256_cvtepi32_ps(_mm256_srai_epi32::<16>(pairs[3])),
+            ],
+        ]}
         fn splat_16(value: f32) -> Self::X16 { [_mm256_set1_ps(value); 2] }
         fn scale_16(a: f32, b: Self::X16) -> Self::X16 {{
             let a = _mm256_set1_ps(a);
@@ -153,23 +176,44 @@ impl Simd for Avx2 {
                 _mm256_castsi256_ps(_mm256_and_si256(b, high)),
             ]
         }}
-        fn load_32_i8(from: *const u8) -> Self::X32 {[
-            widen_i8(_mm_loadl_epi64(from.cast())),
-            widen_i8(_mm_loadl_epi64(from.add(8).cast())),
-            widen_i8(_mm_loadl_epi64(from.add(16).cast())),
-            widen_i8(_mm_loadl_epi64(from.add(24).cast())),
-        ]}
-        fn load_32_i4(from: *const u8) -> Self::X32 {{
-            let both = _mm_loadu_si128(from.cast());
-            let (low, eight) = (_mm_set1_epi8(15), _mm_set1_epi8(8));
-            let below = _mm_sub_epi8(_mm_and_si128(both, low), eight);
-            let above = _mm_sub_epi8(_mm_and_si128(_mm_srli_epi16::<4>(both), low), eight);
+        fn load_pairs_i8(from: *const u8) -> Self::Pairs {{
+            let from: *const __m128i = from.cast();
             [
-                widen_i8(below),
-                widen_i8(_mm_unpackhi_epi64(below, below)),
-                widen_i8(above),
-                widen_i8(_mm_unpackhi_epi64(above, above)),
+                _mm256_cvtepi8_epi16(_mm_loadu_si128(from)),
+                _mm256_cvtepi8_epi16(_mm_loadu_si128(from.add(1))),
+                _mm256_cvtepi8_epi16(_mm_loadu_si128(from.add(2))),
+                _mm256_cvtepi8_epi16(_mm_loadu_si128(from.add(3))),
             ]
+        }}
+        fn load_pairs_u4(from: *const u8) -> Self::Pairs {{
+            let words = _mm256_loadu_si256(from.cast());
+            let low = _mm256_set1_epi16(15);
+            [
+                _mm256_and_si256(words, low),
+                _mm256_and_si256(_mm256_srli_epi16::<4>(words), low),
+                _mm256_and_si256(_mm256_srli_epi16::<8>(words), low),
+                _mm256_srli_epi16::<12>(words),
+            ]
+        }}
+        fn pairs_add(factors: *const i16, pairs: Self::Pairs, sums: Self::I32) -> Self::I32 {{
+            let factors = _mm256_set1_epi32(factors.cast::<i32>().read_unaligned());
+            [
+                _mm256_add_epi32(sums[0], _mm256_madd_epi16(factors, pairs[0])),
+                _mm256_add_epi32(sums[1], _mm256_madd_epi16(factors, pairs[1])),
+                _mm256_add_epi32(sums[2], _mm256_madd_epi16(factors, pairs[2])),
+                _mm256_add_epi32(sums[3], _mm256_madd_epi16(factors, pairs[3])),
+            ]
+        }}
+        fn round_i16(from: *const f32, factor: f32, to: *mut i16) {{
+            let factor = _mm256_set1_ps(factor);
+            for half in [0, 16] {
+                let a = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(from.add(half)), factor));
+                let from = from.add(half + 8);
+                let b = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(from), factor));
+                // The instruction packs the two halves of a register apart.
+                let packed = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packs_epi32(a, b));
+                _mm256_storeu_si256(to.add(half).cast(), packed);
+            }
         }}
     }
 
@@ -178,14 +222,4 @@ impl Simd for Avx2 {
         // SAFETY: a prefetch never faults.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
     }
-}
-
-/// The lower eight bytes.
-///
-/// # Safety
-/// The machine has AVX2.
-#[inline(always)]
-unsafe fn widen_i8(bytes: __m128i) -> __m256 {
-    // SAFETY: this function's own condition.
-    unsafe { _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes)) }
 }

@@ -5,13 +5,14 @@
 //!    and obvious, and a body over any [`Simd`].
 //! 2. [`run`] calls the one that suits an [`Isa`]. This is the only place that chooses.
 //! 3. [`math`] has exponentials and their relatives, [`rows`] the multiply-add loop that matrices
-//!    and attention share.
+//!    and attention share, [`pairs`] its twin for quantized numbers.
 //!
 //! Another instruction set is one more file beside `avx2.rs` and one more arm in [`run`].
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 pub(crate) mod math;
+pub(crate) mod pairs;
 pub(crate) mod rows;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -61,6 +62,10 @@ pub(crate) trait Simd: Copy {
     type X16: Copy;
     /// 32 values.
     type X32: Copy;
+    /// 32 lanes of two 16-bit numbers.
+    type Pairs: Copy;
+    /// 32 sums of whole numbers.
+    type I32: Copy;
 
     fn splat(self, value: f32) -> Self::F32;
     fn add(self, a: Self::F32, b: Self::F32) -> Self::F32;
@@ -127,16 +132,35 @@ pub(crate) trait Simd: Copy {
     /// # Safety
     /// `from` is valid for reading 64 bytes.
     unsafe fn load_32_bf16(self, from: *const u8) -> Self::X32;
-    /// 32 signed bytes.
+    /// 32 lanes of two 16-bit numbers from bytes, see [`pairs::I8`].
+    ///
+    /// # Safety
+    /// `from` is valid for reading 64 bytes.
+    unsafe fn load_pairs_i8(self, from: *const u8) -> Self::Pairs;
+    /// 32 lanes of two 16-bit numbers from half bytes, see [`pairs::I4`].
     ///
     /// # Safety
     /// `from` is valid for reading 32 bytes.
-    unsafe fn load_32_i8(self, from: *const u8) -> Self::X32;
-    /// 32 values from -8 to 7, as [`rows::I4`] stores them.
+    unsafe fn load_pairs_u4(self, from: *const u8) -> Self::Pairs;
+    /// The first and the second number of each lane.
+    fn split_pairs(self, pairs: Self::Pairs) -> [Self::X32; 2];
+    fn splat_i32(self, value: i32) -> Self::I32;
+    fn i32_to_f32(self, a: Self::I32) -> Self::X32;
+    /// Adds the product of two factors with the two numbers of each lane.
     ///
     /// # Safety
-    /// `from` is valid for reading 16 bytes.
-    unsafe fn load_32_i4(self, from: *const u8) -> Self::X32;
+    /// `factors` is valid for reading two values, aligned or not.
+    unsafe fn pairs_add(
+        self,
+        factors: *const i16,
+        pairs: Self::Pairs,
+        sums: Self::I32,
+    ) -> Self::I32;
+    /// Multiplies 32 values with a factor and rounds to whole numbers of 16 bits.
+    ///
+    /// # Safety
+    /// `from` is valid for reading and `to` for writing 32 values.
+    unsafe fn round_i16(self, from: *const f32, factor: f32, to: *mut i16);
     /// Asks for a cache line that will be read soon. Any address is allowed.
     fn prefetch(self, address: *const u8);
 

@@ -61,11 +61,6 @@ rows! {
         let place = bf16_place(lane);
         half::bf16::from_ne_bytes(row.as_chunks().0[place]).to_f32()
     };
-    /// Signed bytes.
-    I8: 32 bytes, load_32_i8, |row, lane| f32::from(row[lane].cast_signed());
-    /// Values from -8 to 7, stored with 8 added. Lane i and lane i + 16 share a byte, the former
-    /// below.
-    I4: 16 bytes, load_32_i4, |row, lane| f32::from(row[lane % 16] >> (lane / 16 * 4) & 15) - 8.0;
 }
 
 /// Where among the 32 places of 2 bytes a lane of [`Bf16`] lies.
@@ -135,10 +130,8 @@ pub(crate) unsafe fn add_rows<S: Simd, R: Row, const M: usize>(
         // SAFETY: row and factors are inside what this function's condition names.
         unsafe {
             let at = rows.add(i * R::BYTES);
-            if ahead != 0 {
-                for line in (0..R::BYTES).step_by(64) {
-                    s.prefetch(at.wrapping_offset(ahead).wrapping_add(line));
-                }
+            for line in 0..R::BYTES / 64 {
+                s.prefetch(at.wrapping_offset(ahead).wrapping_add(line * 64));
             }
             let row = R::load(s, at);
             for (m, sum) in local.iter_mut().enumerate() {
@@ -164,11 +157,11 @@ impl Ahead {
         step: 0,
     };
 
-    /// As many rows of a type as the loop has; any address is allowed.
-    pub(crate) fn rows<R: Row>(address: *const u8) -> Self {
+    /// As many rows as the loop has; any address is allowed.
+    pub(crate) fn rows(address: *const u8, row_bytes: usize) -> Self {
         Self {
             address,
-            step: R::BYTES / 2,
+            step: row_bytes / 2,
         }
     }
 
