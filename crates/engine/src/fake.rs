@@ -67,7 +67,7 @@ pub(crate) struct Watch {
     pub(crate) n_open: AtomicU64,
     /// The step at which the device fails; 0: never.
     pub(crate) fails_at: AtomicU64,
-    /// Tokens and rows of each sequence in the last step.
+    /// Tokens of each sequence in the last step.
     pub(crate) last: Mutex<Vec<usize>>,
 }
 
@@ -238,10 +238,7 @@ impl Model for Fake {
     fn forward(&mut self, steps: &[Step<'_>]) -> Result<&mut [f32], DecoderError> {
         self.logits.clear();
         let step = self.watch.n_steps.fetch_add(1, Ordering::Relaxed) + 1;
-        let mut positions = Vec::new();
         for step in steps {
-            let len = self.cache.sequence(step.sequence)?.len();
-            positions.push(len);
             // The policy asks before it plans, so there is always room.
             self.cache
                 .append(step.sequence, step.tokens.len(), &mut self.copies)?;
@@ -254,7 +251,8 @@ impl Model for Fake {
             }));
         }
         self.copy();
-        for (step, first) in steps.iter().zip(positions) {
+        for step in steps {
+            let first = self.cache.sequence(step.sequence)?.len() - step.tokens.len();
             for (i, &token) in step.tokens.iter().enumerate() {
                 let state = self.compute(step.sequence, first + i, token);
                 let is_last = i + 1 == step.tokens.len();
@@ -273,7 +271,10 @@ impl Model for Fake {
         watch
             .nanos
             .fetch_add(base + per_row * rows as u64, Ordering::Relaxed);
-        *watch.last.lock().expect("a lock") = steps.iter().map(|step| step.tokens.len()).collect();
+        let mut last = watch.last.lock().expect("a lock");
+        last.clear();
+        last.extend(steps.iter().map(|step| step.tokens.len()));
+        drop(last);
         self.report(0);
         Ok(&mut self.logits)
     }

@@ -1,8 +1,10 @@
 //! Steps of the model, and what its logits become.
 //!
 //! [`Driver::step`]: end what was cancelled → [plan](crate::schedule) → add [drafts](crate::draft) →
-//! one forward pass → each sequence draws its tokens → roll back what was drafted wrongly → fork
-//! answers that share a prompt → end what is finished.
+//! one forward pass → each sequence draws its tokens → answers that have shared a sequence and now
+//! differ get their own → what is finished ends → roll back what was drafted wrongly.
+
+mod branch;
 
 use std::time::{Duration, Instant};
 
@@ -10,9 +12,11 @@ use ponder_runtime::decoder::{DecoderError, Model, Step};
 
 use crate::{
     EngineError, FinishReason,
-    draft::{Gate, Lookup, MAX_DRAFTS, StepTimes},
+    draft::{MAX_DRAFTS, StepTimes},
     schedule::{Entry, Limits, Scheduler},
 };
+
+use branch::{Branch, draw, tell_progress};
 
 /// What makes an answer of logits.
 pub(crate) trait Consumer: Sized {
@@ -35,31 +39,6 @@ pub(crate) trait Consumer: Sized {
 pub(crate) struct Drawn {
     pub(crate) token: u32,
     pub(crate) end: Option<FinishReason>,
-}
-
-/// A sequence's answers: one, or several until they differ.
-struct Branch<C> {
-    consumer: C,
-    /// Answers that have said the same so far; they go their own ways with the next token.
-    siblings: Vec<C>,
-    /// What the siblings drew of that token's logits.
-    drawn: Vec<Result<Drawn, EngineError>>,
-    end: Option<Result<FinishReason, EngineError>>,
-    lookup: Lookup,
-    gate: Gate,
-}
-
-impl<C> Branch<C> {
-    fn new(consumer: C, siblings: Vec<C>) -> Self {
-        Self {
-            consumer,
-            siblings,
-            drawn: Vec::new(),
-            end: None,
-            lookup: Lookup::default(),
-            gate: Gate::new(),
-        }
-    }
 }
 
 /// Says what time it is, since whenever.
@@ -307,62 +286,6 @@ impl<C: Consumer> Driver<C> {
         }
         for branch in self.removed.drain(..) {
             branch.finish(|| Err(first.take().unwrap_or(EngineError::Step(message.clone()))));
-        }
-    }
-}
-
-impl<C: Consumer> Branch<C> {
-    fn consumers(&self) -> impl Iterator<Item = &C> {
-        std::iter::once(&self.consumer).chain(&self.siblings)
-    }
-
-    fn consumers_mut(&mut self) -> impl Iterator<Item = &mut C> {
-        std::iter::once(&mut self.consumer).chain(&mut self.siblings)
-    }
-
-    fn finish(self, mut end: impl FnMut() -> Result<FinishReason, EngineError>) {
-        let all = std::iter::once(self.consumer).chain(self.siblings);
-        all.for_each(|consumer| consumer.finish(end()));
-    }
-}
-
-fn tell_progress<C: Consumer>(entry: &mut Entry<Branch<C>>) {
-    let (done, cached) = (entry.n_computed(), entry.n_cached());
-    if entry.is_running() {
-        let all = entry.payload.consumers_mut();
-        all.for_each(|consumer| consumer.prompt_progress(done, cached));
-    }
-}
-
-/// Draws tokens as long as they are what was drafted, and one more. `row` is memory for a copy.
-fn draw<'a, C: Consumer>(
-    entry: &mut Entry<Branch<C>>,
-    n_drafts: usize,
-    rows: &mut impl Iterator<Item = &'a mut [f32]>,
-    row: &mut Vec<f32>,
-) {
-    let mut n_right = 0;
-    for logits in rows {
-        let branch = &mut entry.payload;
-        for sibling in &mut branch.siblings {
-            row.clear();
-            row.extend_from_slice(logits);
-            branch.drawn.push(sibling.draw(row));
-        }
-        let Drawn { token, end } = match branch.consumer.draw(logits) {
-            Ok(drawn) => drawn,
-            Err(error) => {
-                branch.end = Some(Err(error));
-                return;
-            }
-        };
-        branch.end = end.map(Ok);
-        let as_drafted = entry.accept(token);
-        n_right += usize::from(as_drafted);
-        if !as_drafted || end.is_some() {
-            let wrong = !as_drafted && n_right < n_drafts;
-            entry.payload.gate.observe(n_right, wrong);
-            return;
         }
     }
 }

@@ -380,6 +380,33 @@ fn who_has_no_reader_rests_and_the_others_go_on() {
 }
 
 #[test]
+fn readers_that_are_away_keep_nobody_out() {
+    for (max_sequences, cache_tokens) in [(2, 4000), (4, 250)] {
+        let kind = Kind {
+            max_sequences: 1,
+            ..Kind::plain(cache_tokens)
+        };
+        let (mut driver, _) = driver(&kind, max_sequences);
+        let asks = [0, 1, 2].map(|i| Ask::new(prompt(i, 80), 1, 40));
+        let handles = asks.each_ref().map(|ask| {
+            let handle = push(&mut driver, ask);
+            (0..3).for_each(|_| assert!(driver.step()));
+            handle
+        });
+        handles[..2].iter().for_each(|handle| handle.pause(true));
+        while handles[2].end().is_none() {
+            assert!(driver.step());
+        }
+        assert!(handles[..2].iter().all(|handle| handle.end().is_none()));
+        handles[..2].iter().for_each(|handle| handle.pause(false));
+        finish(&mut driver);
+        for (ask, handle) in asks.iter().zip(handles) {
+            assert_eq!(handle.tokens(), ask.expected(&kind));
+        }
+    }
+}
+
+#[test]
 fn a_sequence_that_fills_the_cache_ends() {
     let kind = Kind {
         max_sequences: 1,
@@ -396,6 +423,33 @@ fn a_sequence_that_fills_the_cache_ends() {
     assert_eq!(too_long.end(), Some(Ok(FinishReason::Length)));
     assert!(too_long.tokens().is_empty());
     assert_eq!(Watch::get(&watch.free_tokens), 160);
+}
+
+#[test]
+fn generating_allocates_nothing_from_step_to_step() {
+    let kind = Kind {
+        memory: 20,
+        ..Kind::plain(4000)
+    };
+    let (mut driver, _) = driver(&kind, 8);
+    for i in 0..8 {
+        let mut ask = Ask::new(prompt(i, 33), 1, 200);
+        // The sampler's list of counted tokens grows where there is a penalty.
+        ask.params.frequency_penalty = 0.0;
+        let handle = push(&mut driver, &ask);
+        handle.record.lock().expect("a lock").tokens.reserve(200);
+    }
+    // Everybody is past the prompt, and lists have found their sizes.
+    (0..6).for_each(|_| assert!(driver.step()));
+    let lens = |driver: &Driver<Teller>| driver.scheduler.running()[0].known().len();
+    while lens(&driver) % 32 != 4 {
+        driver.step();
+    }
+    let measured = allocation_counter::measure(|| {
+        // Less than a block.
+        (0..20).for_each(|_| assert!(driver.step()));
+    });
+    assert_eq!(measured.count_total, 0, "{measured:?}");
 }
 
 #[test]

@@ -8,7 +8,7 @@
 //!    step's tokens goes to prompts, first come first served; the answers being generated must not
 //!    wait long for that, so it is less when there are any. Sequences that wait are let in when
 //!    their whole prompt fits. When blocks run out, the sequence that arrived last gives its own
-//!    back and waits again.
+//!    back and waits again; where others wait, so does one whose reader takes nothing.
 //! 3. The steps of [`Scheduler::running`] are run; each entry is told [`Entry::advance`] and
 //!    [`Entry::accept`].
 //! 4. [`Scheduler::settle`] rolls back what was drafted wrongly.
@@ -252,47 +252,68 @@ impl<T> Scheduler<T> {
         Ok(None)
     }
 
-    /// Lets sequences in that wait, as long as there is room for all that is known of everybody.
+    /// Lets sequences in that wait, as long as there is room for all that is known of everybody. For
+    /// them, sequences that rest give up their places.
     fn admit(
         &mut self,
         model: &mut dyn Model,
         budget: &mut usize,
     ) -> Result<Option<T>, DecoderError> {
         while *budget > 0
-            && self.running.len() < self.limits.max_sequences
-            && let Some(first) = self.waiting.first()
+            && let Some(first) = self.waiting.iter().position(|entry| !entry.is_paused)
         {
-            let opened = model.open(first.known(), self.limits.context);
-            let Opened { sequence, cached } = match opened {
+            if self.running.len() >= self.limits.max_sequences {
+                if self.preempt_resting(model)? {
+                    continue;
+                }
+                return Ok(None);
+            }
+            let known = self.waiting[first].known();
+            let opened = match model.open(known, self.limits.context) {
                 // A slot of a recurrent state comes free when somebody ends.
                 Err(DecoderError::Cache(CacheError::NoSlot(_))) if !self.running.is_empty() => {
                     return Ok(None);
                 }
                 opened => opened?,
             };
-            let n_pending = first.n_known - cached;
-            if !self.running.is_empty() && !self.has_room_for(sequence, n_pending, model)? {
-                model.free(sequence)?;
+            let n_pending = known.len() - opened.cached;
+            let has_room = self.has_room_for(opened.sequence, n_pending, model)?;
+            if !has_room && !self.running.is_empty() {
+                model.free(opened.sequence)?;
+                if self.preempt_resting(model)? {
+                    continue;
+                }
                 return Ok(None);
             }
-            let mut entry = self.waiting.remove(0);
-            entry.sequence = Some(sequence);
-            entry.n_computed = cached;
-            entry.cached.get_or_insert(cached);
-            let place = self.index_of(entry.key);
-            self.running.insert(place, entry);
-            let mut n = chunk(cached, n_pending, *budget, model);
-            while n > 0 && !self.fits(model, place, n)? {
-                n /= 2;
-            }
-            self.running[place].n_fed = n;
-            *budget -= n;
-            if n == 0 {
+            if !self.enter(first, opened, model, budget)? {
                 let is_alone = self.running.len() == 1;
                 return is_alone.then(|| self.give_up(model)).transpose();
             }
         }
         Ok(None)
+    }
+
+    /// Lets a sequence in that has been opened. Returns whether any of it comes in the next step.
+    fn enter(
+        &mut self,
+        waiting: usize,
+        opened: Opened,
+        model: &dyn Model,
+        budget: &mut usize,
+    ) -> Result<bool, DecoderError> {
+        let mut entry = self.waiting.remove(waiting);
+        entry.sequence = Some(opened.sequence);
+        entry.n_computed = opened.cached;
+        entry.cached.get_or_insert(opened.cached);
+        let mut n = chunk(entry.n_computed, entry.n_pending(), *budget, model);
+        let place = self.index_of(entry.key);
+        self.running.insert(place, entry);
+        while n > 0 && !self.fits(model, place, n)? {
+            n /= 2;
+        }
+        self.running[place].n_fed = n;
+        *budget -= n;
+        Ok(n > 0)
     }
 
     /// Whether everything that is known of everybody fits, with a block for each to go on with, so
@@ -328,16 +349,21 @@ impl<T> Scheduler<T> {
     /// Takes the place of the sequence that arrived last, if that is after the one at `index`, or of
     /// one that rests. Returns whether there was any.
     fn preempt(&mut self, index: usize, model: &mut dyn Model) -> Result<bool, DecoderError> {
-        let resting = |&other: &usize| other != index && self.running[other].is_paused;
         let last = self.running.len() - 1;
-        let victim = match last > index {
-            true => Some(last),
-            false => (0..self.running.len()).rev().find(resting),
-        };
-        if let Some(victim) = victim {
-            self.preempt_at(victim, model)?;
+        if last > index {
+            self.preempt_at(last, model)?;
+            return Ok(true);
         }
-        Ok(victim.is_some())
+        self.preempt_resting(model)
+    }
+
+    /// Takes the place of a sequence that rests. Returns whether there was any.
+    fn preempt_resting(&mut self, model: &mut dyn Model) -> Result<bool, DecoderError> {
+        let resting = self.running.iter().rposition(|entry| entry.is_paused);
+        if let Some(resting) = resting {
+            self.preempt_at(resting, model)?;
+        }
+        Ok(resting.is_some())
     }
 
     fn preempt_at(&mut self, index: usize, model: &mut dyn Model) -> Result<(), DecoderError> {

@@ -133,6 +133,12 @@ fn what_was_not_computed_is_not_found() {
     // The step failed, so nothing is committed.
     cache.free(opened.sequence).expect("a sequence");
     assert_eq!(leave(&mut cache, &prompt), 0);
+    // Nor is the state of a sequence whose last step failed.
+    let prompt = text(2, 50);
+    let (id, _) = compute(&mut cache, &prompt);
+    cache.append(id, 1, &mut copies).expect("room");
+    cache.free(id).expect("a sequence");
+    assert_eq!(leave(&mut cache, &[prompt, text(3, 9)].concat()), 0);
 }
 
 #[test]

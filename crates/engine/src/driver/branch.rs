@@ -1,0 +1,89 @@
+//! The answers of one sequence.
+
+use super::{Consumer, Drawn};
+use crate::{
+    EngineError, FinishReason,
+    draft::{Gate, Lookup},
+    schedule::Entry,
+};
+
+/// A sequence's answers: one, or several until they differ.
+pub(super) struct Branch<C> {
+    pub(super) consumer: C,
+    /// Answers that have said the same so far; they go their own ways with the next token.
+    pub(super) siblings: Vec<C>,
+    /// What the siblings drew of that token's logits.
+    pub(super) drawn: Vec<Result<Drawn, EngineError>>,
+    pub(super) end: Option<Result<FinishReason, EngineError>>,
+    pub(super) lookup: Lookup,
+    pub(super) gate: Gate,
+}
+
+impl<C> Branch<C> {
+    pub(super) fn new(consumer: C, siblings: Vec<C>) -> Self {
+        Self {
+            consumer,
+            siblings,
+            drawn: Vec::new(),
+            end: None,
+            lookup: Lookup::default(),
+            gate: Gate::new(),
+        }
+    }
+}
+
+impl<C: Consumer> Branch<C> {
+    pub(super) fn consumers(&self) -> impl Iterator<Item = &C> {
+        std::iter::once(&self.consumer).chain(&self.siblings)
+    }
+
+    pub(super) fn consumers_mut(&mut self) -> impl Iterator<Item = &mut C> {
+        std::iter::once(&mut self.consumer).chain(&mut self.siblings)
+    }
+
+    pub(super) fn finish(self, mut end: impl FnMut() -> Result<FinishReason, EngineError>) {
+        let all = std::iter::once(self.consumer).chain(self.siblings);
+        all.for_each(|consumer| consumer.finish(end()));
+    }
+}
+
+pub(super) fn tell_progress<C: Consumer>(entry: &mut Entry<Branch<C>>) {
+    let (done, cached) = (entry.n_computed(), entry.n_cached());
+    if entry.is_running() {
+        let all = entry.payload.consumers_mut();
+        all.for_each(|consumer| consumer.prompt_progress(done, cached));
+    }
+}
+
+/// Draws tokens as long as they are what was drafted, and one more. `row` is memory for a copy.
+pub(super) fn draw<'a, C: Consumer>(
+    entry: &mut Entry<Branch<C>>,
+    n_drafts: usize,
+    rows: &mut impl Iterator<Item = &'a mut [f32]>,
+    row: &mut Vec<f32>,
+) {
+    let mut n_right = 0;
+    for logits in rows {
+        let branch = &mut entry.payload;
+        for sibling in &mut branch.siblings {
+            row.clear();
+            row.extend_from_slice(logits);
+            branch.drawn.push(sibling.draw(row));
+        }
+        let Drawn { token, end } = match branch.consumer.draw(logits) {
+            Ok(drawn) => drawn,
+            Err(error) => {
+                branch.end = Some(Err(error));
+                return;
+            }
+        };
+        branch.end = end.map(Ok);
+        let as_drafted = entry.accept(token);
+        n_right += usize::from(as_drafted);
+        if !as_drafted || end.is_some() {
+            let wrong = !as_drafted && n_right < n_drafts;
+            entry.payload.gate.observe(n_right, wrong);
+            return;
+        }
+    }
+}
