@@ -16,8 +16,8 @@ pub(super) fn padded(x: &[f32]) -> [f32; WIDTH] {
 #[inline(always)]
 pub(super) fn eight_bits(x: &[f32]) -> ([u32; WIDTH], u16) {
     let x = padded(x);
-    let largest = x.iter().fold(0.0f32, |largest, x| largest.max(x.abs()));
-    let (scale, inverse) = half_scale(largest / 127.0);
+    let [lowest, highest] = range(&x);
+    let (scale, inverse) = half_scale(highest.max(-lowest) / 127.0);
     let mut codes = [0; WIDTH];
     for (code, x) in codes.iter_mut().zip(x) {
         *code = (x * inverse).round_ties_even().clamp(-127.0, 127.0) as i32 as u32;
@@ -30,13 +30,29 @@ pub(super) fn eight_bits(x: &[f32]) -> ([u32; WIDTH], u16) {
 #[inline(always)]
 pub(super) fn four_bits(x: &[f32]) -> ([u32; WIDTH], u16) {
     let x = padded(x);
-    let farther = |a: f32, b: &f32| if b.abs() > a.abs() { *b } else { a };
-    let (scale, inverse) = half_scale(x.iter().fold(0.0, farther) / -8.0);
+    let [lowest, highest] = range(&x);
+    let farthest = if -lowest > highest { lowest } else { highest };
+    let (scale, inverse) = half_scale(farthest / -8.0);
     let mut codes = [0; WIDTH];
     for (code, x) in codes.iter_mut().zip(x) {
         *code = (x * inverse + 8.0).round_ties_even().clamp(0.0, 15.0) as u32;
     }
     (codes, scale)
+}
+
+/// The lowest and the highest number, 0 among them. Eight lanes, so that it vectorizes.
+#[inline(always)]
+fn range(x: &[f32; WIDTH]) -> [f32; 2] {
+    let mut lowest = [0.0; 8];
+    let mut highest = [0.0; 8];
+    for x in x.as_chunks::<8>().0 {
+        for ((lowest, highest), &x) in lowest.iter_mut().zip(&mut highest).zip(x) {
+            *lowest = if x < *lowest { x } else { *lowest };
+            *highest = if x > *highest { x } else { *highest };
+        }
+    }
+    let lowest = lowest.into_iter().fold(0.0, f32::min);
+    [lowest, highest.into_iter().fold(0.0, f32::max)]
 }
 
 /// A scale in half precision, and the inverse of what it has become by that.
