@@ -12,6 +12,7 @@
 //! 8. [`attention`] is softmax attention over a paged cache.
 //! 9. [`FloatMatrix`] multiplies with weights that are plain numbers.
 //! 10. [`Encoder`] writes blocks of the formats that models are quantized to.
+//! 8. [`Int8Matrix`] and [`Int8Rows`] multiply quantized weights with rounded activations.
 //!
 //! Everything in `scalar` is portable Rust, written so that the compiler can vectorize it; the
 //! twins for an instruction set are compared with it.
@@ -20,6 +21,7 @@ pub mod attention;
 pub mod elementwise;
 mod float;
 mod format;
+mod int8;
 mod isa;
 mod memory;
 mod quantize;
@@ -29,6 +31,7 @@ mod threads;
 
 pub use float::{FloatFormat, FloatMatrix};
 pub use format::BlockFormat;
+pub use int8::{Int8Matrix, Int8Rows};
 pub use isa::Isa;
 pub use memory::HugeBytes;
 pub use quantize::{Encoder, f32_to_bf16, f32_to_f16};

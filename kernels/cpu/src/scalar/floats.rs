@@ -3,7 +3,7 @@
 /// One half-precision number, exactly; written without branches so that loops over it
 /// vectorize (a NaN keeps its payload).
 #[inline(always)]
-pub(super) fn f16_value(bits: u16) -> f32 {
+pub(crate) fn f16_value(bits: u16) -> f32 {
     /// The exponent field of a half, moved to where `f32` has its own.
     const EXPONENT: u32 = 0x7c00 << 13;
     /// `f32` counts its exponent from 127, half precision from 15.

@@ -6,7 +6,7 @@
 use super::{bytes_at, pairs};
 
 /// Twice the value of each E2M1 code; code 8, minus zero, counts as zero.
-const DOUBLED: [i8; 16] = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
+pub(crate) const DOUBLED: [i8; 16] = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
 
 /// Bytes: scale (E8M0), 16 × codes: low nibbles first.
 pub(super) fn mxfp4(blocks: &[u8], out: &mut [f32]) {
@@ -36,7 +36,7 @@ fn codes<const N: usize>(scale: f32, packed: &[u8; N], out: &mut [f32]) {
 /// 2^(e − 128): half of the power of two that the byte stands for. The two smallest are
 /// subnormal.
 #[inline(always)]
-fn half_e8m0(e: u8) -> f32 {
+pub(crate) fn half_e8m0(e: u8) -> f32 {
     let e = u32::from(e);
     f32::from_bits(if e < 2 {
         0x0020_0000 << e

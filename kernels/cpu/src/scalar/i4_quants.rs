@@ -3,7 +3,7 @@
 use super::{bytes_at, f16_at, pairs, u16_at};
 
 /// The sixteen values (ggml's `kvalues_iq4nl`).
-const VALUES: [i8; 16] = [
+pub(crate) const VALUES: [i8; 16] = [
     -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113,
 ];
 

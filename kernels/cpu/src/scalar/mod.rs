@@ -19,7 +19,10 @@ mod ternary;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use floats::f16_value;
 pub use floats::{bf16_to_f32, f16_to_f32, f32_from_le_bytes};
+pub(crate) use fp4::{DOUBLED as E2M1_DOUBLED, half_e8m0};
+pub(crate) use i4_quants::VALUES as IQ4_VALUES;
 
 use crate::BlockFormat;
 

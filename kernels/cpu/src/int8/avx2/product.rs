@@ -1,0 +1,342 @@
+//! Products of a panel with one or many rows of activations.
+//!
+//! For few rows the codes are unpacked in registers; for many, a part of the panel is unpacked
+//! once into memory that stays in the first-level cache. The sums are taken in the same order.
+//!
+//! Every unsafe function here asks for the same: AVX2, FMA and F16C, which [`panel`]'s caller has
+//! found; a whole panel of `x.k()` values; and indices inside `x` and the tile.
+#![allow(unsafe_op_in_unsafe_fn)]
+// Vectors of several rows are walked in step.
+#![allow(clippy::needless_range_loop)]
+
+use std::arch::x86_64::*;
+
+use super::formats::{Codes, Format, layout};
+use crate::int8::Int8Rows;
+use crate::int8::layout::{PANEL, SUB};
+use crate::int8::rows::GROUP;
+
+/// Rows of activations from which unpacking to memory pays.
+const MANY: usize = 5;
+/// Sub-blocks that are unpacked at a time: 16 kB of codes, half of a first-level cache.
+const SUBS_AT_A_TIME: usize = 64;
+
+/// `T` rows of activations: a group where `T` is as large as one, else rows one after the other.
+#[derive(Clone, Copy)]
+struct Rows<const T: usize> {
+    k: usize,
+    codes: *const i8,
+    scales: *const f32,
+    /// By 16 or by 32, as the format's offsets are.
+    sums: *const f32,
+}
+
+impl<const T: usize> Rows<T> {
+    fn new(x: &Int8Rows, first: usize, sixteenths: bool) -> Self {
+        let parts = x.parts(first);
+        let sums = if sixteenths {
+            parts.sums_16
+        } else {
+            parts.sums_32
+        };
+        Self {
+            k: x.k(),
+            codes: parts.codes.as_ptr(),
+            scales: parts.scales.as_ptr(),
+            sums: sums.as_ptr(),
+        }
+    }
+
+    /// The `s`-th four codes of row `t` in a sub-block.
+    #[inline(always)]
+    unsafe fn four(&self, t: usize, sub: usize, s: usize) -> __m256i {
+        let at = if T == GROUP {
+            ((sub * 8 + s) * GROUP + t) * 4
+        } else {
+            t * self.k + sub * SUB + 4 * s
+        };
+        _mm256_set1_epi32(self.codes.add(at).cast::<i32>().read_unaligned())
+    }
+
+    #[inline(always)]
+    unsafe fn scale(&self, t: usize, sub: usize) -> __m256 {
+        self.float(self.scales, t, sub, SUB)
+    }
+
+    /// The `i`-th sum over `len` values.
+    #[inline(always)]
+    unsafe fn sum(&self, t: usize, i: usize, len: usize) -> __m256 {
+        self.float(self.sums, t, i, len)
+    }
+
+    #[inline(always)]
+    unsafe fn float(&self, floats: *const f32, t: usize, i: usize, len: usize) -> __m256 {
+        let at = if T == GROUP {
+            i * GROUP + t
+        } else {
+            t * (self.k / len) + i
+        };
+        _mm256_set1_ps(*floats.add(at))
+    }
+}
+
+/// # Safety
+/// The machine has AVX2, FMA and F16C; `panel` holds `x.k()` values of eight rows; `tile` has as
+/// many rows as `x`.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) unsafe fn panel<F: Format>(
+    panel: &[u8],
+    x: &Int8Rows,
+    tile: &mut [[f32; PANEL]],
+    scratch: &mut Vec<u8>,
+) {
+    if x.n() < MANY {
+        match x.n() {
+            0 => {}
+            1 => few::<F, 1>(panel, x, tile),
+            2 => few::<F, 2>(panel, x, tile),
+            3 => few::<F, 3>(panel, x, tile),
+            _ => few::<F, 4>(panel, x, tile),
+        }
+    } else {
+        many::<F>(panel, x, tile, scratch);
+    }
+}
+
+/// A panel and `T` rows.
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn few<F: Format, const T: usize>(panel: &[u8], x: &Int8Rows, tile: &mut [[f32; PANEL]]) {
+    let rows = Rows::<T>::new(x, 0, F::SIXTEENTHS);
+    let layout = layout::<F>();
+    let mut sums = [_mm256_setzero_ps(); T];
+    let mut sub_idx = 0;
+    for chunk in panel.chunks_exact(layout.chunk_bytes()) {
+        for sub in 0..layout.subs() {
+            let codes = F::codes(chunk.as_ptr(), sub);
+            let scales = F::scales(chunk.as_ptr(), sub);
+            let offsets = F::offsets(chunk.as_ptr(), sub, scales);
+            for t in 0..T {
+                let dots = dot::<F, T>(&codes, &rows, t, sub_idx);
+                sums[t] = add::<F, T>(sums[t], dots, scales, offsets, &rows, t, sub_idx);
+            }
+            sub_idx += 1;
+        }
+    }
+    for (tile, sum) in tile.iter_mut().zip(sums) {
+        _mm256_storeu_ps(tile.as_mut_ptr(), sum);
+    }
+}
+
+/// Adds what 32 values contribute.
+#[inline(always)]
+unsafe fn add<F: Format, const T: usize>(
+    sum: __m256,
+    dots: [__m256i; 2],
+    scales: [__m256; 2],
+    offsets: [__m256; 2],
+    rows: &Rows<T>,
+    t: usize,
+    sub_idx: usize,
+) -> __m256 {
+    let scale = rows.scale(t, sub_idx);
+    let mut sum = sum;
+    if F::SIXTEENTHS {
+        for half in 0..2 {
+            let dots = _mm256_mul_ps(_mm256_cvtepi32_ps(dots[half]), scale);
+            sum = _mm256_fmadd_ps(dots, scales[half], sum);
+            if F::OFFSET {
+                let x = rows.sum(t, 2 * sub_idx + half, 16);
+                sum = _mm256_fmadd_ps(x, offsets[half], sum);
+            }
+        }
+    } else {
+        let dots = _mm256_mul_ps(_mm256_cvtepi32_ps(dots[0]), scale);
+        sum = _mm256_fmadd_ps(dots, scales[0], sum);
+        if F::OFFSET {
+            let x = rows.sum(t, sub_idx, SUB);
+            sum = _mm256_fmadd_ps(x, offsets[0], sum);
+        }
+    }
+    sum
+}
+
+/// Integer sums of eight rows over 32 values (the first of the two), or over each 16.
+#[inline(always)]
+unsafe fn dot<F: Format, const T: usize>(
+    codes: &Codes,
+    rows: &Rows<T>,
+    t: usize,
+    sub: usize,
+) -> [__m256i; 2] {
+    let mut sums = [_mm256_setzero_si256(); 2];
+    let n = F::SUMS_IN_16_BITS;
+    for first in (0..8).step_by(n) {
+        let mut pairs = product::<F>(codes[first], rows.four(t, sub, first));
+        for s in first + 1..first + n {
+            pairs = _mm256_add_epi16(pairs, product::<F>(codes[s], rows.four(t, sub, s)));
+        }
+        let half = if F::SIXTEENTHS { first / 4 } else { 0 };
+        let sum = _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+        sums[half] = _mm256_add_epi32(sums[half], sum);
+    }
+    sums
+}
+
+/// Eight rows' codes times four activations, added in pairs.
+#[inline(always)]
+unsafe fn product<F: Format>(codes: __m256i, x: __m256i) -> __m256i {
+    if F::SIGNED {
+        // One operand has to be unsigned: the sign of the weight goes to the activation.
+        _mm256_maddubs_epi16(_mm256_abs_epi8(codes), _mm256_sign_epi8(x, codes))
+    } else {
+        _mm256_maddubs_epi16(codes, x)
+    }
+}
+
+/// A part of a panel, unpacked.
+struct Unpacked<'a> {
+    /// Eight vectors per sub-block.
+    codes: &'a mut [[u8; 32 * 8]],
+    /// `[sub][half][row]`
+    scales: &'a mut [[[f32; PANEL]; 2]],
+    /// `[sub][half][row]`
+    offsets: &'a mut [[[f32; PANEL]; 2]],
+}
+
+const CODE_BYTES: usize = SUBS_AT_A_TIME * 32 * 8;
+const SCALE_BYTES: usize = SUBS_AT_A_TIME * 2 * PANEL * 4;
+
+impl<'a> Unpacked<'a> {
+    fn new(scratch: &'a mut Vec<u8>) -> Self {
+        scratch.resize(CODE_BYTES + 2 * SCALE_BYTES + 32, 0);
+        let aligned = scratch.as_ptr().align_offset(32);
+        let (codes, rest) = scratch[aligned..].split_at_mut(CODE_BYTES);
+        let (scales, rest) = rest.split_at_mut(SCALE_BYTES);
+        let floats = |bytes: &'a mut [u8]| {
+            // SAFETY: any bytes are floats, and the slices begin at multiples of 32.
+            let (before, floats, _) = unsafe { bytes.align_to_mut::<[[f32; PANEL]; 2]>() };
+            debug_assert!(before.is_empty());
+            floats
+        };
+        Self {
+            codes: codes.as_chunks_mut().0,
+            scales: floats(scales),
+            offsets: floats(&mut rest[..SCALE_BYTES]),
+        }
+    }
+}
+
+/// A panel and many rows.
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn many<F: Format>(
+    panel: &[u8],
+    x: &Int8Rows,
+    tile: &mut [[f32; PANEL]],
+    scratch: &mut Vec<u8>,
+) {
+    let layout = layout::<F>();
+    let mut unpacked = Unpacked::new(scratch);
+    tile.as_flattened_mut().fill(0.0);
+    let chunks_at_a_time = SUBS_AT_A_TIME / layout.subs();
+    let parts = panel.chunks(chunks_at_a_time * layout.chunk_bytes());
+    for (i, part) in parts.enumerate() {
+        let n_subs = unpack::<F>(part, &mut unpacked);
+        let first = i * SUBS_AT_A_TIME;
+        let mut n = 0;
+        while n < x.n() {
+            n += match x.n() - n {
+                1 => rows::<F, 1>(&unpacked, n_subs, first, x, n, tile),
+                2 => rows::<F, 2>(&unpacked, n_subs, first, x, n, tile),
+                3 => rows::<F, 3>(&unpacked, n_subs, first, x, n, tile),
+                4..8 => rows::<F, 4>(&unpacked, n_subs, first, x, n, tile),
+                _ => rows::<F, GROUP>(&unpacked, n_subs, first, x, n, tile),
+            };
+        }
+    }
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn unpack<F: Format>(part: &[u8], unpacked: &mut Unpacked<'_>) -> usize {
+    let layout = layout::<F>();
+    let mut n = 0;
+    for chunk in part.chunks_exact(layout.chunk_bytes()) {
+        for sub in 0..layout.subs() {
+            let codes = F::codes(chunk.as_ptr(), sub);
+            let to = unpacked.codes[n].as_mut_ptr().cast::<__m256i>();
+            (0..8).for_each(|s| _mm256_store_si256(to.add(s), codes[s]));
+            let scales = F::scales(chunk.as_ptr(), sub);
+            let offsets = F::offsets(chunk.as_ptr(), sub, scales);
+            for half in 0..2 {
+                _mm256_storeu_ps(unpacked.scales[n][half].as_mut_ptr(), scales[half]);
+                _mm256_storeu_ps(unpacked.offsets[n][half].as_mut_ptr(), offsets[half]);
+            }
+            n += 1;
+        }
+    }
+    n
+}
+
+/// `T` rows of activations from `row` on, added to the tile. Returns `T`.
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn rows<F: Format, const T: usize>(
+    unpacked: &Unpacked<'_>,
+    n_subs: usize,
+    first_sub: usize,
+    x: &Int8Rows,
+    row: usize,
+    tile: &mut [[f32; PANEL]],
+) -> usize {
+    let rows = Rows::<T>::new(x, row, F::SIXTEENTHS);
+    let tile = &mut tile[row..row + T];
+    // those and the ones before.
+    let mut sums: [__m256; T] = std::array::from_fn(|t| _mm256_loadu_ps(tile[t].as_ptr()));
+    for sub in 0..n_subs {
+        let codes = unpacked.codes.get_unchecked(sub).as_ptr().cast::<__m256i>();
+        let at = first_sub + sub;
+        let dots = dots::<F, T>(codes, &rows, at);
+        let scales = load(unpacked.scales.get_unchecked(sub));
+        let offsets = load(unpacked.offsets.get_unchecked(sub));
+        for t in 0..T {
+            sums[t] = add::<F, T>(sums[t], dots[t], scales, offsets, &rows, t, at);
+        }
+    }
+    for (tile, sum) in tile.iter_mut().zip(sums) {
+        _mm256_storeu_ps(tile.as_mut_ptr(), sum);
+    }
+    T
+}
+
+#[inline(always)]
+unsafe fn load(halves: &[[f32; PANEL]; 2]) -> [__m256; 2] {
+    [
+        _mm256_loadu_ps(halves[0].as_ptr()),
+        _mm256_loadu_ps(halves[1].as_ptr()),
+    ]
+}
+
+/// As [`dot`], for `T` rows at once: each vector of codes is read once.
+#[inline(always)]
+unsafe fn dots<F: Format, const T: usize>(
+    codes: *const __m256i,
+    rows: &Rows<T>,
+    sub_idx: usize,
+) -> [[__m256i; 2]; T] {
+    let mut sums = [[_mm256_setzero_si256(); 2]; T];
+    let n = F::SUMS_IN_16_BITS;
+    for first in (0..8).step_by(n) {
+        let mut pairs = [_mm256_setzero_si256(); T];
+        for s in first..first + n {
+            let w = _mm256_load_si256(codes.add(s));
+            for t in 0..T {
+                let product = product::<F>(w, rows.four(t, sub_idx, s));
+                pairs[t] = _mm256_add_epi16(pairs[t], product);
+            }
+        }
+        let half = if F::SIXTEENTHS { first / 4 } else { 0 };
+        for t in 0..T {
+            let sum = _mm256_madd_epi16(pairs[t], _mm256_set1_epi16(1));
+            sums[t][half] = _mm256_add_epi32(sums[t][half], sum);
+        }
+    }
+    sums
+}

@@ -1,0 +1,177 @@
+//! Matrix products of quantized weights with activations rounded to eight bits.
+//!
+//! 1. [`Int8Matrix::pack`] lays a matrix out in panels of eight rows.
+//! 2. [`Int8Rows::quantize`] rounds activations, once for all matrices that read them.
+//! 3. [`Int8Matrix::panel`] multiplies one panel with all rows of activations;
+//!    [`Int8Matrix::exact_panel`] does so with the activations as they are, to verify the other.
+//!
+//! Weights are `scale × code + offset`, with scale and offset for each 16 or 32 values of a row;
+//! activations are `scale × code` for each 32. So a sum over 32 is one sum of integer products,
+//! scaled, and the offset times the sum of the activations.
+//!
+//! The sum for one weight row and one row of activations is taken in the same order whatever else
+//! is computed beside it: a row's result does not depend on the batch.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+mod layout;
+mod pack;
+mod rows;
+mod scalar;
+#[cfg(test)]
+mod tests;
+
+pub use rows::Int8Rows;
+
+use crate::memory::HugeBytes;
+use crate::threads::SharedSlice;
+use crate::{BlockFormat, Isa, Threads};
+use layout::{Layout, PANEL};
+
+/// Panels that are packed as one task.
+const PANELS_PER_TASK: usize = 16;
+
+/// `[n_rows, k]` weights in panels of [`Int8Matrix::PANEL`] rows.
+#[derive(Debug)]
+pub struct Int8Matrix {
+    format: BlockFormat,
+    layout: Layout,
+    n_rows: usize,
+    k: usize,
+    bytes: HugeBytes,
+}
+
+impl Int8Matrix {
+    /// Rows of a panel.
+    pub const PANEL: usize = PANEL;
+
+    /// Whether there are kernels for a format.
+    #[must_use]
+    pub fn supports(format: BlockFormat) -> bool {
+        Layout::of(format).is_some()
+    }
+
+    /// Packs the rows of a file, `[n_rows, k]` in blocks of `format`. Rows past the end of the last
+    /// panel are zeros.
+    ///
+    /// # Errors
+    /// When the system has no memory left.
+    ///
+    /// # Panics
+    /// If the format is not [supported](Self::supports), or `bytes` are not exactly the rows.
+    pub fn pack(
+        threads: &Threads,
+        format: BlockFormat,
+        bytes: &[u8],
+        [n_rows, k]: [usize; 2],
+    ) -> std::io::Result<Self> {
+        let layout = Layout::of(format).expect("a format with integer kernels");
+        let row_bytes = k / format.block_len() * format.block_bytes();
+        assert!(
+            k.is_multiple_of(format.block_len()) && bytes.len() == n_rows * row_bytes,
+            "{format}: {} bytes are not [{n_rows}, {k}]",
+            bytes.len()
+        );
+        let n_panels = n_rows.div_ceil(PANEL);
+        let panel_bytes = k / layout.chunk_len * layout.chunk_bytes();
+        let mut packed = HugeBytes::zeroed(n_panels * panel_bytes)?;
+        let shared = SharedSlice::new(&mut packed);
+        threads.run(n_panels.div_ceil(PANELS_PER_TASK), &|task, _| {
+            let first = task * PANELS_PER_TASK;
+            for panel in first..n_panels.min(first + PANELS_PER_TASK) {
+                // SAFETY: each panel belongs to one task.
+                let out = unsafe { shared.part(panel * panel_bytes..(panel + 1) * panel_bytes) };
+                let row = |row: usize| {
+                    let row = panel * PANEL + row;
+                    (row < n_rows).then(|| &bytes[row * row_bytes..(row + 1) * row_bytes])
+                };
+                let rows: [Option<&[u8]>; PANEL] = std::array::from_fn(row);
+                for (i, chunk) in out.chunks_exact_mut(layout.chunk_bytes()).enumerate() {
+                    let at = i * format.block_bytes();
+                    let blocks = rows.map(|row| row.map(|row| &row[at..at + format.block_bytes()]));
+                    pack::pack_chunk(format, layout, blocks, chunk);
+                }
+            }
+        });
+        Ok(Self {
+            format,
+            layout,
+            n_rows,
+            k,
+            bytes: packed,
+        })
+    }
+
+    /// How many rows there are.
+    #[must_use]
+    pub fn n_rows(&self) -> usize {
+        self.n_rows
+    }
+
+    /// Values of a row.
+    #[must_use]
+    pub fn k(&self) -> usize {
+        self.k
+    }
+
+    /// How many panels there are; the last may be partly empty.
+    #[must_use]
+    pub fn n_panels(&self) -> usize {
+        self.n_rows.div_ceil(PANEL)
+    }
+
+    /// Bytes of the packed matrix: what a product with one row of activations reads.
+    #[must_use]
+    pub fn n_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// `tile[n][row] = Σ x[n] × weights[panel × PANEL + row]`, for all rows of `x`.
+    ///
+    /// `scratch` is the calling thread's own; it grows to what the largest matrix needs.
+    ///
+    /// # Panics
+    /// If there is no such panel, or the sizes of `x` and `tile` are not `[n, k]` and `[n, PANEL]`.
+    pub fn panel(
+        &self,
+        isa: Isa,
+        panel: usize,
+        x: &Int8Rows,
+        tile: &mut [f32],
+        scratch: &mut Vec<u8>,
+    ) {
+        assert!(x.k() == self.k && tile.len() == x.n() * PANEL);
+        match isa {
+            Isa::Scalar => scalar::panel(self, panel, x, tile, scratch),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => avx2::panel(self, panel, x, tile, scratch),
+            #[cfg(not(target_arch = "x86_64"))]
+            Isa::Avx2 => unreachable!("not chosen on this architecture"),
+        }
+    }
+
+    /// As [`panel`](Self::panel), on activations in float32: `x` is `[n, k]`.
+    ///
+    /// # Panics
+    /// As [`panel`](Self::panel).
+    pub fn exact_panel(&self, panel: usize, x: &[f32], tile: &mut [f32]) {
+        assert!(x.len() / self.k * PANEL == tile.len());
+        scalar::exact_panel(self, panel, x, tile);
+    }
+
+    /// The bytes of a panel.
+    fn panel_bytes(&self, panel: usize) -> &[u8] {
+        let len = self.k / self.layout.chunk_len * self.layout.chunk_bytes();
+        &self.bytes[panel * len..(panel + 1) * len]
+    }
+
+    fn sub_blocks(&self, panel: usize) -> impl Iterator<Item = scalar::SubBlock> {
+        let chunks = self
+            .panel_bytes(panel)
+            .chunks_exact(self.layout.chunk_bytes());
+        chunks.flat_map(|chunk| {
+            (0..self.layout.subs())
+                .map(|sub| scalar::SubBlock::read(self.format, chunk, self.layout.header, sub))
+        })
+    }
+}

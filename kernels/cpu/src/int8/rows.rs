@@ -1,0 +1,172 @@
+//! Activations, rounded.
+
+use super::layout::SUB;
+use super::scalar;
+use crate::Isa;
+use crate::threads::{SharedSlice, Threads};
+
+/// Rows that lie interleaved, so that a kernel for that many rows walks along one address.
+pub(super) const GROUP: usize = 8;
+
+/// Rows of activations as `scale × code`, with a scale for each 32 values.
+///
+/// Every whole [`GROUP`] of rows lies interleaved: four codes of each row in turn, one scale of
+/// each row in turn. What is left over lies row after row.
+#[derive(Debug, Default)]
+pub struct Int8Rows {
+    n: usize,
+    k: usize,
+    /// `[n, k]`, within ±127
+    codes: Vec<i8>,
+    /// `[n, k / 32]`
+    scales: Vec<f32>,
+    /// `[n, k / 16]`: the sums of the rounded values, by 16.
+    sums_16: Vec<f32>,
+    /// `[n, k / 32]`: the same by 32.
+    sums_32: Vec<f32>,
+}
+
+/// What a group of rows, or one row of the rest, begins with.
+#[derive(Clone, Copy)]
+pub(super) struct Parts<'a> {
+    pub(super) codes: &'a [i8],
+    pub(super) scales: &'a [f32],
+    pub(super) sums_16: &'a [f32],
+    pub(super) sums_32: &'a [f32],
+}
+
+impl Int8Rows {
+    /// Takes in `x`, `[n, k]` with `k` a multiple of 32. What was there before is replaced.
+    ///
+    /// # Panics
+    /// If `x` is not a whole number of such rows.
+    pub fn quantize(&mut self, isa: Isa, threads: &Threads, x: &[f32], k: usize) {
+        assert!(k.is_multiple_of(SUB) && x.len().is_multiple_of(k.max(1)));
+        let n = x.len().checked_div(k).unwrap_or(0);
+        (self.n, self.k) = (n, k);
+        self.codes.resize(n * k, 0);
+        self.scales.resize(n * k / SUB, 0.0);
+        self.sums_16.resize(n * k / 16, 0.0);
+        self.sums_32.resize(n * k / SUB, 0.0);
+        let codes = SharedSlice::new(&mut self.codes);
+        let scales = SharedSlice::new(&mut self.scales);
+        let sums_16 = SharedSlice::new(&mut self.sums_16);
+        let sums_32 = SharedSlice::new(&mut self.sums_32);
+        let one_group = |group: usize, _: usize| {
+            let rows = group * GROUP..n.min((group + 1) * GROUP);
+            let values = rows.start * k..rows.end * k;
+            let subs = values.start / SUB..values.end / SUB;
+            let place = Place::new(rows.len());
+            // SAFETY: each task has rows of its own.
+            let (codes, scales, sums_16, sums_32) = unsafe {
+                (
+                    codes.part(values.clone()),
+                    scales.part(subs.clone()),
+                    sums_16.part(2 * subs.start..2 * subs.end),
+                    sums_32.part(subs),
+                )
+            };
+            for (row, x) in x[values].chunks_exact(k).enumerate() {
+                for (sub, x) in x.as_chunks::<SUB>().0.iter().enumerate() {
+                    let mut rounded = [0; SUB];
+                    let scale = quantize(isa, x, &mut rounded);
+                    for (s, four) in rounded.as_chunks::<4>().0.iter().enumerate() {
+                        let at = 4 * place.at(row, sub * 8 + s, k / 4);
+                        codes[at..at + 4].copy_from_slice(four);
+                    }
+                    let sums = sums_of_16(scale, &rounded);
+                    scales[place.at(row, sub, k / SUB)] = scale;
+                    sums_16[place.at(row, 2 * sub, k / 16)] = sums[0];
+                    sums_16[place.at(row, 2 * sub + 1, k / 16)] = sums[1];
+                    sums_32[place.at(row, sub, k / SUB)] = sums[0] + sums[1];
+                }
+            }
+        };
+        match n.div_ceil(GROUP) {
+            0 => {}
+            1 => one_group(0, 0),
+            n_groups => threads.run(n_groups, &one_group),
+        }
+    }
+
+    /// Rows.
+    #[must_use]
+    pub fn n(&self) -> usize {
+        self.n
+    }
+
+    /// Values of a row.
+    #[must_use]
+    pub fn k(&self) -> usize {
+        self.k
+    }
+
+    /// 32 codes, their scale, and the sums of each 16 rounded values.
+    pub(super) fn sub(&self, row: usize, sub: usize) -> ([i8; SUB], f32, [f32; 2]) {
+        let first = row / GROUP * GROUP;
+        let parts = self.parts(first);
+        let (row, k) = (row - first, self.k);
+        let place = Place::new(self.n - first);
+        let code = |i: usize| parts.codes[4 * place.at(row, sub * 8 + i / 4, k / 4) + i % 4];
+        let sum = |half: usize| parts.sums_16[place.at(row, 2 * sub + half, k / 16)];
+        (
+            std::array::from_fn(code),
+            parts.scales[place.at(row, sub, k / SUB)],
+            [sum(0), sum(1)],
+        )
+    }
+
+    /// Everything from a row on: the first of a group, or one of the rest.
+    pub(super) fn parts(&self, row: usize) -> Parts<'_> {
+        let at = row * self.k;
+        Parts {
+            codes: &self.codes[at..],
+            scales: &self.scales[at / SUB..],
+            sums_16: &self.sums_16[at / 16..],
+            sums_32: &self.sums_32[at / SUB..],
+        }
+    }
+}
+
+/// Where a row's `i`-th element of `len` is, interleaved or not.
+#[derive(Clone, Copy)]
+struct Place {
+    interleaved: bool,
+}
+
+impl Place {
+    fn new(n_rows: usize) -> Self {
+        Self {
+            interleaved: n_rows >= GROUP,
+        }
+    }
+
+    #[inline(always)]
+    fn at(self, row: usize, i: usize, len: usize) -> usize {
+        if self.interleaved {
+            i * GROUP + row
+        } else {
+            row * len + i
+        }
+    }
+}
+
+#[inline(always)]
+fn sums_of_16(scale: f32, codes: &[i8; SUB]) -> [f32; 2] {
+    let (first, second) = codes.split_at(16);
+    [first, second].map(|codes| {
+        let total: i32 = codes.iter().map(|&code| i32::from(code)).sum();
+        scale * total as f32
+    })
+}
+
+#[inline(always)]
+fn quantize(isa: Isa, x: &[f32; SUB], codes: &mut [i8; SUB]) -> f32 {
+    match isa {
+        Isa::Scalar => scalar::quantize(x, codes),
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 => super::avx2::quantize(x, codes),
+        #[cfg(not(target_arch = "x86_64"))]
+        Isa::Avx2 => unreachable!("not chosen on this architecture"),
+    }
+}

@@ -1,0 +1,200 @@
+//! Every format, every instruction set, odd sizes: against dequantized weights in float64.
+
+use super::layout::SUB;
+use super::*;
+use crate::dequantize;
+
+/// Formats with integer kernels.
+fn formats() -> impl Iterator<Item = BlockFormat> {
+    BlockFormat::ALL
+        .into_iter()
+        .filter(|&format| Int8Matrix::supports(format))
+}
+
+/// A small generator (Knuth's MMIX constants).
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u32 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as u32
+    }
+
+    fn unit(&mut self) -> f32 {
+        self.next() as f32 / (1u32 << 30) as f32 - 1.0
+    }
+}
+
+/// Random bytes whose scales are ordinary numbers: every half is kept below 2, every exponent
+/// byte near that of 1.
+fn blocks(format: BlockFormat, n: usize, random: &mut Random) -> Vec<u8> {
+    let mut bytes: Vec<u8> = (0..n * format.block_bytes())
+        .map(|_| random.next() as u8)
+        .collect();
+    for block in bytes.chunks_exact_mut(format.block_bytes()) {
+        let halves: &[usize] = match format {
+            BlockFormat::Q4_1 | BlockFormat::Q5_1 | BlockFormat::Q4K | BlockFormat::Q5K => &[0, 2],
+            BlockFormat::Q2K => &[80, 82],
+            BlockFormat::Q3K => &[108],
+            BlockFormat::Q6K => &[208],
+            BlockFormat::MXFP4 => {
+                block[0] = 120 + block[0] % 8;
+                &[]
+            }
+            _ => &[0],
+        };
+        halves.iter().for_each(|&at| block[at + 1] &= 0xbf);
+    }
+    bytes
+}
+
+struct Case {
+    matrix: Int8Matrix,
+    /// `[n_rows, k]`
+    weights: Vec<f32>,
+    x: Vec<f32>,
+    rows: Int8Rows,
+}
+
+fn case(isa: Isa, threads: &Threads, format: BlockFormat, [n_rows, k, n]: [usize; 3]) -> Case {
+    let mut random = Random((n_rows * 1000 + k * 10 + n) as u64);
+    let bytes = blocks(format, n_rows * k / format.block_len(), &mut random);
+    let mut weights = vec![0.0; n_rows * k];
+    dequantize(format, &bytes, &mut weights);
+    let matrix = Int8Matrix::pack(threads, format, &bytes, [n_rows, k]).expect("memory");
+    let x: Vec<f32> = (0..n * k).map(|_| random.unit() * 3.0).collect();
+    let mut rows = Int8Rows::default();
+    rows.quantize(isa, threads, &x, k);
+    Case {
+        matrix,
+        weights,
+        x,
+        rows,
+    }
+}
+
+fn product(weights: &[f32], x: &[f32]) -> (f64, f64) {
+    let terms = weights
+        .iter()
+        .zip(x)
+        .map(|(&w, &x)| f64::from(w) * f64::from(x));
+    terms.fold((0.0, 0.0), |(sum, size), term| {
+        (sum + term, size + term.abs())
+    })
+}
+
+/// The largest error of a product, relative to the sum of the sizes of its terms.
+fn check(case: &Case, x: &[f32], limit: f64, mut panel: impl FnMut(usize, &mut [f32])) {
+    let (n_rows, k) = (case.matrix.n_rows(), case.matrix.k());
+    for p in 0..case.matrix.n_panels() {
+        let mut tile = vec![f32::NAN; x.len() / k * PANEL];
+        panel(p, &mut tile);
+        for (x, tile) in x.chunks_exact(k).zip(tile.chunks_exact(PANEL)) {
+            for (i, &got) in tile.iter().enumerate() {
+                let row = p * PANEL + i;
+                if row >= n_rows {
+                    // The scale of MXFP4 that stands for an empty row is 2^-127.
+                    assert!(got.abs() < 1e-30, "rows past the end count as zeros");
+                    continue;
+                }
+                let (sum, size) = product(&case.weights[row * k..(row + 1) * k], x);
+                let error = (f64::from(got) - sum).abs() / size.max(1e-30);
+                assert!(
+                    error <= limit,
+                    "{}: row {row}: {got}, expected {sum}, {error:e}",
+                    case.matrix.format
+                );
+            }
+        }
+    }
+}
+
+/// The activations as they were rounded.
+fn rounded(rows: &Int8Rows) -> Vec<f32> {
+    let mut x = Vec::new();
+    for n in 0..rows.n() {
+        for sub in 0..rows.k() / SUB {
+            let (codes, scale, _) = rows.sub(n, sub);
+            x.extend(codes.iter().map(|&code| f32::from(code) * scale));
+        }
+    }
+    x
+}
+
+#[test]
+fn products_are_those_of_the_rounded_activations() {
+    let threads = Threads::new(2).expect("threads");
+    for isa in Isa::available() {
+        for format in formats() {
+            let long = format.block_len();
+            for shape in [
+                [1, long, 1],
+                [8, long, 2],
+                [9, 2 * long, 3],
+                [65, 3 * long, 4],
+                [31, long, 5],
+                [16, 9 * long, 8],
+                [7, 2 * long, 33],
+                [24, 72 * 32 / long * long, 15],
+            ] {
+                let case = case(isa, &threads, format, shape);
+                let x = rounded(&case.rows);
+                let mut scratch = Vec::new();
+                // Offsets cancel against codes, which costs a digit.
+                check(&case, &x, 1e-5, |panel, tile| {
+                    case.matrix
+                        .panel(isa, panel, &case.rows, tile, &mut scratch);
+                });
+                check(&case, &case.x, 1e-5, |panel, tile| {
+                    case.matrix.exact_panel(panel, &case.x, tile);
+                });
+            }
+        }
+    }
+}
+
+#[test]
+fn a_row_does_not_depend_on_the_batch() {
+    let threads = Threads::new(1).expect("threads");
+    for isa in Isa::available() {
+        for format in formats() {
+            let k = 3 * format.block_len();
+            let case = case(isa, &threads, format, [8, k, 23]);
+            let mut scratch = Vec::new();
+            let mut together = vec![0.0; 23 * PANEL];
+            case.matrix
+                .panel(isa, 0, &case.rows, &mut together, &mut scratch);
+            for n in [1, 2, 3, 4, 5, 7, 8, 12] {
+                let mut rows = Int8Rows::default();
+                rows.quantize(isa, &threads, &case.x[..n * k], k);
+                let mut tile = vec![0.0; n * PANEL];
+                case.matrix.panel(isa, 0, &rows, &mut tile, &mut scratch);
+                assert_eq!(tile, together[..n * PANEL], "{format} {n} of 23");
+            }
+        }
+    }
+}
+
+#[test]
+fn rounding_is_the_same_on_every_instruction_set() {
+    let threads = Threads::new(2).expect("threads");
+    let mut random = Random(7);
+    let mut x: Vec<f32> = (0..64 * 40).map(|_| random.unit()).collect();
+    x[..32].fill(0.0);
+    x[32..64].fill(1e-30);
+    x[64..96].fill(-3e38);
+    let quantize = |isa| {
+        let mut rows = Int8Rows::default();
+        rows.quantize(isa, &threads, &x, 64);
+        let all = (0..rows.n() * 2).map(|i| {
+            let (codes, scale, sums) = rows.sub(i / 2, i % 2);
+            (codes, scale.to_bits(), sums.map(f32::to_bits))
+        });
+        all.collect::<Vec<_>>()
+    };
+    let expected = quantize(Isa::Scalar);
+    Isa::available().for_each(|isa| assert_eq!(quantize(isa), expected, "{}", isa.name()));
+}
