@@ -13,6 +13,7 @@
 //! 9. [`FloatMatrix`] multiplies with weights that are plain numbers.
 //! 10. [`Encoder`] writes blocks of the formats that models are quantized to.
 //! 8. [`Int8Matrix`] and [`Int8Rows`] multiply quantized weights with rounded activations.
+//! 9. [`linear`] has layers of any kind of weights, on several threads.
 //!
 //! Everything in `scalar` is portable Rust, written so that the compiler can vectorize it; the
 //! twins for an instruction set are compared with it.
@@ -23,6 +24,7 @@ mod float;
 mod format;
 mod int8;
 mod isa;
+pub mod linear;
 mod memory;
 mod quantize;
 mod scalar;

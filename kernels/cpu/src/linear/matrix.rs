@@ -1,0 +1,130 @@
+//! A weight matrix, whatever its kind.
+
+use std::io;
+
+use super::plain::PlainMatrix;
+use super::team::{Input, Scratch};
+use crate::{BlockFormat, Int8Matrix, Isa, Threads};
+
+/// How a file stores the values of a matrix. All are little-endian.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)] // The names are the usual ones and say all there is to say.
+pub enum Encoding {
+    F32,
+    F16,
+    BF16,
+    /// Quantized in blocks along a row.
+    Block(BlockFormat),
+}
+
+impl Encoding {
+    /// Bytes of `k` values; `None` where they are no whole number of blocks.
+    pub(super) fn row_bytes(self, k: usize) -> Option<usize> {
+        match self {
+            Self::F32 => k.checked_mul(4),
+            Self::F16 | Self::BF16 => k.checked_mul(2),
+            Self::Block(format) => k
+                .is_multiple_of(format.block_len())
+                .then(|| k / format.block_len() * format.block_bytes()),
+        }
+    }
+}
+
+/// `[n_rows, k]` weights, packed in panels of rows for the kernel that multiplies with them.
+#[derive(Debug)]
+pub struct Matrix {
+    n_rows: usize,
+    k: usize,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Int8(Int8Matrix),
+    Plain(PlainMatrix),
+}
+
+impl Matrix {
+    /// Takes over the bytes of a file, `[n_rows, k]`. They are copied, and not needed any more.
+    ///
+    /// # Errors
+    /// When the system has no memory left.
+    ///
+    /// # Panics
+    /// If `bytes` are not exactly that many values.
+    pub fn pack(
+        threads: &Threads,
+        encoding: Encoding,
+        bytes: &[u8],
+        [n_rows, k]: [usize; 2],
+    ) -> io::Result<Self> {
+        let row_bytes = encoding.row_bytes(k);
+        assert!(
+            row_bytes.is_some_and(|row_bytes| bytes.len() == n_rows * row_bytes),
+            "{encoding:?}: {} bytes are not [{n_rows}, {k}]",
+            bytes.len()
+        );
+        let kind = match encoding {
+            Encoding::Block(format) if Int8Matrix::supports(format) => {
+                Kind::Int8(Int8Matrix::pack(threads, format, bytes, [n_rows, k])?)
+            }
+            _ => Kind::Plain(PlainMatrix::pack(encoding, bytes, [n_rows, k])?),
+        };
+        Ok(Self { n_rows, k, kind })
+    }
+
+    /// How many rows there are: the width of a product.
+    #[must_use]
+    pub fn n_rows(&self) -> usize {
+        self.n_rows
+    }
+
+    /// Values of a row: the width of the input.
+    #[must_use]
+    pub fn k(&self) -> usize {
+        self.k
+    }
+
+    /// Bytes that a product with one row reads.
+    #[must_use]
+    pub fn n_bytes(&self) -> usize {
+        match &self.kind {
+            Kind::Int8(matrix) => matrix.n_bytes(),
+            Kind::Plain(matrix) => matrix.n_bytes(),
+        }
+    }
+
+    /// Whether the kernel works on activations that were rounded to eight bits.
+    #[must_use]
+    pub fn rounds_input(&self) -> bool {
+        matches!(self.kind, Kind::Int8(_))
+    }
+
+    /// Rows of a panel.
+    pub(super) fn panel_len(&self) -> usize {
+        match &self.kind {
+            Kind::Int8(_) => Int8Matrix::PANEL,
+            Kind::Plain(_) => PlainMatrix::PANEL,
+        }
+    }
+
+    pub(super) fn n_panels(&self) -> usize {
+        self.n_rows.div_ceil(self.panel_len())
+    }
+
+    /// `tile[n][row] = Σ x[n] × weights[panel × panel_len + row]`
+    pub(super) fn panel(
+        &self,
+        isa: Isa,
+        panel: usize,
+        x: &Input<'_>,
+        tile: &mut [f32],
+        scratch: &mut Scratch,
+    ) {
+        match (&self.kind, x.rounded) {
+            (Kind::Int8(matrix), Some(x)) => matrix.panel(isa, panel, x, tile, &mut scratch.bytes),
+            (Kind::Int8(matrix), None) => matrix.exact_panel(panel, x.values, tile),
+            (Kind::Plain(matrix), _) => matrix.panel(panel, x.values, tile, &mut scratch.floats),
+        }
+    }
+}

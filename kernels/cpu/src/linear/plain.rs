@@ -1,0 +1,75 @@
+//! Matrices in the layout of their file: for the encodings that have no kernel of their own.
+
+use std::io;
+
+use super::Encoding;
+use crate::{HugeBytes, bf16_to_f32, dequantize, f16_to_f32, f32_from_le_bytes};
+
+/// `[n_rows, k]` weights as the file has them; widened to float32 eight rows at a time.
+#[derive(Debug)]
+pub(super) struct PlainMatrix {
+    encoding: Encoding,
+    n_rows: usize,
+    k: usize,
+    bytes: HugeBytes,
+}
+
+impl PlainMatrix {
+    /// Rows that are widened at a time.
+    pub(super) const PANEL: usize = 8;
+
+    /// The caller has checked that the bytes are whole rows.
+    pub(super) fn pack(
+        encoding: Encoding,
+        bytes: &[u8],
+        [n_rows, k]: [usize; 2],
+    ) -> io::Result<Self> {
+        let mut copy = HugeBytes::zeroed(bytes.len())?;
+        copy.copy_from_slice(bytes);
+        Ok(Self {
+            encoding,
+            n_rows,
+            k,
+            bytes: copy,
+        })
+    }
+
+    pub(super) fn n_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// `tile[n][row]`, `x` is `[n, k]`.
+    pub(super) fn panel(&self, panel: usize, x: &[f32], tile: &mut [f32], floats: &mut Vec<f32>) {
+        floats.resize(self.k, 0.0);
+        let row_bytes = self.bytes.len() / self.n_rows;
+        for lane in 0..Self::PANEL {
+            let row = panel * Self::PANEL + lane;
+            if row >= self.n_rows {
+                continue;
+            }
+            let bytes = &self.bytes[row * row_bytes..(row + 1) * row_bytes];
+            match self.encoding {
+                Encoding::F32 => f32_from_le_bytes(bytes, floats),
+                Encoding::F16 => f16_to_f32(bytes, floats),
+                Encoding::BF16 => bf16_to_f32(bytes, floats),
+                Encoding::Block(format) => dequantize(format, bytes, floats),
+            }
+            let tiles = tile.chunks_exact_mut(Self::PANEL);
+            for (tile, x) in tiles.zip(x.chunks_exact(self.k)) {
+                tile[lane] = dot(floats, x);
+            }
+        }
+    }
+}
+
+/// Eight partial sums, so that the compiler may use vectors.
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let (a, a_rest) = a.as_chunks::<8>();
+    let (b, b_rest) = b.as_chunks::<8>();
+    let mut parts = [0.0; 8];
+    for (a, b) in a.iter().zip(b) {
+        (0..8).for_each(|lane| parts[lane] += a[lane] * b[lane]);
+    }
+    let rest = a_rest.iter().zip(b_rest).map(|(a, b)| a * b);
+    parts.into_iter().chain(rest).sum()
+}
