@@ -33,18 +33,25 @@ pub enum BackendError {
 }
 
 /// One device. Buffers are `[n_tokens, width]` of float32, row-major; `out` is always overwritten.
+///
+/// An input is `&mut` where a backend may keep something beside it that several readers share, such
+/// as the same numbers rounded.
 pub trait Backend {
     /// Activations.
     type Buffer;
-    /// A matrix or vector in the backend's own layout.
+    /// A matrix, a table or a vector in the backend's own layout.
     type Weight;
     /// Keys, values and recurrent states of all sequences.
     type State;
 
     // At load.
 
-    /// Takes over a tensor: mapped, repacked or uploaded, as suits the device.
-    fn weight(&self, tensor: &MappedTensor) -> Result<Self::Weight, BackendError>;
+    /// Takes over a norm, a bias, or a small matrix that is read as it is.
+    fn vector(&self, tensor: &MappedTensor) -> Result<Self::Weight, BackendError>;
+    /// Takes over a matrix to multiply with: mapped, repacked or uploaded, as suits the device.
+    fn matrix(&self, tensor: &MappedTensor) -> Result<Self::Weight, BackendError>;
+    /// Takes over a matrix of which rows are looked up.
+    fn table(&self, tensor: &MappedTensor) -> Result<Self::Weight, BackendError>;
     /// A buffer for up to `max_rows` tokens.
     fn buffer(&self, max_rows: usize, width: usize) -> Result<Self::Buffer, BackendError>;
     /// Storage for everything in `plan`.
@@ -70,18 +77,33 @@ pub trait Backend {
         spec: NormSpec,
         out: &mut Self::Buffer,
     ) -> Result<(), BackendError>;
-    /// `out = x @ weightᵀ + bias`.
-    fn linear(
+    /// `out = x @ weightᵀ + bias`, for several projections of the same input.
+    fn linear<const N: usize>(
         &self,
-        x: &Self::Buffer,
-        linear: &Linear<Self::Weight>,
+        x: &mut Self::Buffer,
+        projections: [(&Linear<Self::Weight>, &mut Self::Buffer); N],
+    ) -> Result<(), BackendError>;
+    /// `residual += x @ weightᵀ + bias`.
+    fn linear_add(
+        &self,
+        x: &mut Self::Buffer,
+        projection: &Linear<Self::Weight>,
+        residual: &mut Self::Buffer,
+    ) -> Result<(), BackendError>;
+    /// `out = activation(x @ gateᵀ + bias) * (x @ upᵀ + bias)`.
+    fn linear_gated(
+        &self,
+        x: &mut Self::Buffer,
+        gate: &Linear<Self::Weight>,
+        up: &Linear<Self::Weight>,
+        activation: Activation,
         out: &mut Self::Buffer,
     ) -> Result<(), BackendError>;
     /// Norm and position encoding of queries and keys, append to the cache, attention.
     fn attention(
         &self,
         layer: &AttentionLayer<'_, Self::Weight>,
-        qkv: [&Self::Buffer; 3],
+        qkv: [&mut Self::Buffer; 3],
         batch: &Batch<'_>,
         state: &mut Self::State,
         out: &mut Self::Buffer,
@@ -95,28 +117,27 @@ pub trait Backend {
         state: &mut Self::State,
         out: &mut Self::Buffer,
     ) -> Result<(), BackendError>;
-    /// `gate = activation(gate) * up`.
-    fn gated(
-        &self,
-        activation: Activation,
-        gate: &mut Self::Buffer,
-        up: &Self::Buffer,
-    ) -> Result<(), BackendError>;
     /// Routes each row of `x` to its experts and sums what they say.
     fn experts(
         &self,
         spec: &ExpertsSpec,
         experts: &Experts<Self::Weight>,
-        x: &Self::Buffer,
+        x: &mut Self::Buffer,
         out: &mut Self::Buffer,
     ) -> Result<(), BackendError>;
     /// `residual += x`.
     fn add(&self, residual: &mut Self::Buffer, x: &Self::Buffer) -> Result<(), BackendError>;
-    /// Appends `x[rows] @ headᵀ`, softcapped, to `out`: `[rows.len(), vocab]`.
-    fn logits(
+    /// `out = x[rows]`.
+    fn select(
         &self,
         x: &Self::Buffer,
         rows: &[usize],
+        out: &mut Self::Buffer,
+    ) -> Result<(), BackendError>;
+    /// Appends `x @ headᵀ`, softcapped, to `out`: `[n, vocab]`.
+    fn logits(
+        &self,
+        x: &mut Self::Buffer,
         head: &Self::Weight,
         softcap: Option<f32>,
         out: &mut Vec<f32>,

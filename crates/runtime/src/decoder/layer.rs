@@ -63,9 +63,7 @@ pub(super) struct Buffers<T> {
     /// `[n, n_heads * head_dim]`
     pub(super) mixed: T,
     /// `[n, ffn width]`
-    pub(super) gate: T,
-    /// `[n, ffn width]`
-    pub(super) up: T,
+    pub(super) gated: T,
 }
 
 impl<W> Layer<W> {
@@ -85,10 +83,10 @@ impl<W> Layer<W> {
             backend,
             norm,
             self.mixer_norm.as_ref(),
-            &buffers.residual,
+            &mut buffers.residual,
             &mut buffers.normed,
         )?;
-        match (&self.mixer, &spec.mixer) {
+        let (mixed, output) = match (&self.mixer, &spec.mixer) {
             (
                 Mixer::Attention {
                     q,
@@ -100,9 +98,8 @@ impl<W> Layer<W> {
                 },
                 MixerSpec::Attention(spec),
             ) => {
-                backend.linear(x, q, &mut buffers.q)?;
-                backend.linear(x, k, &mut buffers.k)?;
-                backend.linear(x, v, &mut buffers.v)?;
+                let outs = (&mut buffers.q, &mut buffers.k, &mut buffers.v);
+                backend.linear(x, [(q, outs.0), (k, outs.1), (v, outs.2)])?;
                 let layer = AttentionLayer {
                     spec,
                     rope: spec.rope.map(|index| &ropes[index]),
@@ -113,12 +110,12 @@ impl<W> Layer<W> {
                 };
                 backend.attention(
                     &layer,
-                    [&buffers.q, &buffers.k, &buffers.v],
+                    [&mut buffers.q, &mut buffers.k, &mut buffers.v],
                     batch,
                     state,
                     &mut buffers.mixed,
                 )?;
-                backend.linear(&buffers.mixed, output, &mut buffers.output)?;
+                (&mut buffers.mixed, output)
             }
             (
                 Mixer::ShortConv {
@@ -129,7 +126,7 @@ impl<W> Layer<W> {
                 },
                 MixerSpec::ShortConv(spec),
             ) => {
-                backend.linear(x, input, &mut buffers.q)?;
+                backend.linear(x, [(input, &mut buffers.q)])?;
                 let mixer = RecurrentMixer::ShortConv {
                     spec,
                     filter,
@@ -140,32 +137,46 @@ impl<W> Layer<W> {
                     slot: self.slot,
                 };
                 backend.recurrent(&layer, &buffers.q, batch, state, &mut buffers.mixed)?;
-                backend.linear(&buffers.mixed, output, &mut buffers.output)?;
+                (&mut buffers.mixed, output)
             }
             _ => unreachable!("layers were loaded from this spec"),
+        };
+        let output_norm = self.mixer_output_norm.as_ref();
+        match output_norm {
+            None => backend.linear_add(mixed, output, &mut buffers.residual)?,
+            Some(_) => backend.linear(mixed, [(output, &mut buffers.output)])?,
         }
-        add_output(backend, norm, self.mixer_output_norm.as_ref(), buffers)?;
+        add_normed(backend, norm, output_norm, buffers)?;
 
         let x = input(
             backend,
             norm,
             self.ffn_norm.as_ref(),
-            &buffers.residual,
+            &mut buffers.residual,
             &mut buffers.normed,
         )?;
+        let output_norm = self.ffn_output_norm.as_ref();
         match (&self.ffn, &spec.ffn) {
             (Ffn::Gated { gate, up, down }, FfnSpec::Gated { activation, .. }) => {
-                backend.linear(x, gate, &mut buffers.gate)?;
-                backend.linear(x, up, &mut buffers.up)?;
-                backend.gated(*activation, &mut buffers.gate, &buffers.up)?;
-                backend.linear(&buffers.gate, down, &mut buffers.output)?;
+                backend.linear_gated(x, gate, up, *activation, &mut buffers.gated)?;
+                match output_norm {
+                    None => {
+                        backend.linear_add(&mut buffers.gated, down, &mut buffers.residual)?;
+                    }
+                    Some(_) => {
+                        backend.linear(&mut buffers.gated, [(down, &mut buffers.output)])?;
+                    }
+                }
             }
             (Ffn::Experts(experts), FfnSpec::Experts(spec)) => {
-                backend.experts(spec, experts, x, &mut buffers.output)?
+                backend.experts(spec, experts, x, &mut buffers.output)?;
+                if output_norm.is_none() {
+                    backend.add(&mut buffers.residual, &buffers.output)?;
+                }
             }
             _ => unreachable!("layers were loaded from this spec"),
         }
-        add_output(backend, norm, self.ffn_output_norm.as_ref(), buffers)
+        add_normed(backend, norm, output_norm, buffers)
     }
 }
 
@@ -174,24 +185,27 @@ fn input<'a, B: Backend>(
     backend: &B,
     spec: NormSpec,
     norm: Option<&B::Weight>,
-    residual: &'a B::Buffer,
+    residual: &'a mut B::Buffer,
     normed: &'a mut B::Buffer,
-) -> Result<&'a B::Buffer, BackendError> {
+) -> Result<&'a mut B::Buffer, BackendError> {
     match norm {
-        Some(norm) => backend
-            .norm(residual, norm, spec, normed)
-            .map(|()| &*normed),
+        Some(norm) => {
+            backend.norm(residual, norm, spec, normed)?;
+            Ok(normed)
+        }
         None => Ok(residual),
     }
 }
 
-/// Adds the output to the residual stream, normed where the block norms its outputs.
-fn add_output<B: Backend>(
+/// Adds the output to the residual stream where the block norms its outputs; elsewhere the output
+/// was added as it was computed.
+fn add_normed<B: Backend>(
     backend: &B,
     spec: NormSpec,
     norm: Option<&B::Weight>,
     buffers: &mut Buffers<B::Buffer>,
 ) -> Result<(), BackendError> {
-    let output = input(backend, spec, norm, &buffers.output, &mut buffers.normed)?;
-    backend.add(&mut buffers.residual, output)
+    let Some(norm) = norm else { return Ok(()) };
+    backend.norm(&buffers.output, norm, spec, &mut buffers.normed)?;
+    backend.add(&mut buffers.residual, &buffers.normed)
 }

@@ -85,12 +85,11 @@ fn buffers<B: Backend>(backend: &B, spec: &ArchSpec) -> Result<Buffers<B::Buffer
         k: buffer(kv)?,
         v: buffer(kv)?,
         mixed: buffer(mixed)?,
-        gate: buffer(ffn)?,
-        up: buffer(ffn)?,
+        gated: buffer(ffn)?,
     })
 }
 
-type Parts<W> = (W, Vec<Layer<W>>, W, Option<W>);
+type Parts<W> = (W, Vec<Layer<W>>, W, W);
 
 struct Loader<'a, B> {
     backend: &'a B,
@@ -102,23 +101,24 @@ struct Loader<'a, B> {
 impl<B: Backend> Loader<'_, B> {
     fn model(&mut self, plan: &CachePlan) -> Result<Parts<B::Weight>, DecoderError> {
         let (vocab, hidden) = (self.spec.vocab_size, self.spec.hidden_size);
-        let embedding = self.weight(Role::Embedding, None, &[vocab, hidden])?;
+        let embedding = self.checked(Role::Embedding, None, &[vocab, hidden])?;
+        let table = self.backend.table(&embedding)?;
         let layers = (0..self.spec.layers.len())
             .map(|layer_idx| self.layer(layer_idx, plan.layers[layer_idx]));
         let layers = layers.collect::<Result<_, _>>()?;
-        let final_norm = self.weight(Role::FinalNorm, None, &[hidden])?;
+        let final_norm = self.vector(Role::FinalNorm, None, hidden)?;
         let head_name = format!("{}.weight", self.spec.names.name(Role::Head, None, None));
         let stored = self.checkpoint.tensor(&head_name).is_some();
         let head = match self.spec.tied_head {
             // Some checkpoints store the head although it is the embedding.
             Some(true) => {
                 self.claimed.insert(head_name);
-                None
+                self.backend.matrix(&embedding)?
             }
-            None if !stored => None,
-            _ => Some(self.weight(Role::Head, None, &[vocab, hidden])?),
+            None if !stored => self.backend.matrix(&embedding)?,
+            _ => self.matrix(Role::Head, None, [vocab, hidden])?,
         };
-        Ok((embedding, layers, final_norm, head))
+        Ok((table, layers, final_norm, head))
     }
 
     fn layer(
@@ -130,7 +130,7 @@ impl<B: Backend> Loader<'_, B> {
         let at = Some(layer_idx);
         let mut norm = |role, wanted: bool| {
             wanted
-                .then(|| self.weight(role, at, &[self.spec.hidden_size]))
+                .then(|| self.vector(role, at, self.spec.hidden_size))
                 .transpose()
         };
         let norms = [
@@ -198,10 +198,10 @@ impl<B: Backend> Loader<'_, B> {
             v,
             output: self.linear(Role::Output, at, [hidden, wide], spec.output_bias)?,
             query_norm: query_norm
-                .map(|width| self.weight(Role::QueryNorm, at, &[width]))
+                .map(|width| self.vector(Role::QueryNorm, at, width))
                 .transpose()?,
             key_norm: key_norm
-                .map(|width| self.weight(Role::KeyNorm, at, &[width]))
+                .map(|width| self.vector(Role::KeyNorm, at, width))
                 .transpose()?,
         })
     }
@@ -228,7 +228,7 @@ impl<B: Backend> Loader<'_, B> {
             .transpose()?;
         Ok(Mixer::ShortConv {
             input: self.linear(Role::ConvIn, at, [3 * spec.width, hidden], bias)?,
-            filter: self.backend.weight(&filter)?,
+            filter: self.backend.vector(&filter)?,
             filter_bias,
             output: self.linear(Role::ConvOut, at, [hidden, spec.width], bias)?,
         })
@@ -269,20 +269,20 @@ impl<B: Backend> Loader<'_, B> {
                 let one = |expert| {
                     let tensor = self.tensor(role, Some(layer_idx), Some(expert), "weight")?;
                     check_shape(&tensor, &shape)?;
-                    Ok(self.backend.weight(&tensor)?)
+                    Ok(self.backend.matrix(&tensor)?)
                 };
                 return (0..spec.n_experts).map(one).collect();
             }
             let stack = self.tensor(role, Some(layer_idx), None, "weight")?;
             check_shape(&stack, &[spec.n_experts, shape[0], shape[1]])?;
-            let one = |expert| Ok(self.backend.weight(&stack.index_outer(expert)?)?);
+            let one = |expert| Ok(self.backend.matrix(&stack.index_outer(expert)?)?);
             (0..spec.n_experts).map(one).collect()
         };
         Ok(Experts {
             gate: each(Role::ExpertGate, [spec.width, hidden])?,
             up: each(Role::ExpertUp, [spec.width, hidden])?,
             down: each(Role::ExpertDown, [hidden, spec.width])?,
-            router: self.weight(Role::Router, Some(layer_idx), &[spec.n_experts, hidden])?,
+            router: self.matrix(Role::Router, Some(layer_idx), [spec.n_experts, hidden])?,
         })
     }
 
@@ -309,12 +309,13 @@ impl<B: Backend> Loader<'_, B> {
         let mut first = 0;
         for height in heights {
             let rows = first..first + height;
-            let part = |tensor: &MappedTensor| -> Result<_, DecoderError> {
-                Ok(self.backend.weight(&tensor.slice_outer(rows.clone())?)?)
-            };
+            let bias = bias
+                .as_ref()
+                .map(|bias| bias.slice_outer(rows.clone()))
+                .transpose()?;
             parts.push(Linear {
-                weight: part(&weight)?,
-                bias: bias.as_ref().map(part).transpose()?,
+                weight: self.backend.matrix(&weight.slice_outer(rows)?)?,
+                bias: bias.map(|bias| self.backend.vector(&bias)).transpose()?,
             });
             first += height;
         }
@@ -330,7 +331,7 @@ impl<B: Backend> Loader<'_, B> {
         shape: [usize; 2],
         bias: Option<bool>,
     ) -> Result<Linear<B::Weight>, DecoderError> {
-        let weight = self.weight(role, layer_idx, &shape)?;
+        let weight = self.matrix(role, layer_idx, shape)?;
         let bias = self
             .has_bias(role, layer_idx, bias)
             .then(|| self.bias(role, layer_idx, shape[0]))
@@ -358,18 +359,38 @@ impl<B: Backend> Loader<'_, B> {
     ) -> Result<B::Weight, DecoderError> {
         let tensor = self.tensor(role, layer_idx, None, "bias")?;
         check_shape(&tensor, &[len])?;
-        Ok(self.backend.weight(&tensor)?)
+        Ok(self.backend.vector(&tensor)?)
     }
 
-    fn weight(
+    fn vector(
+        &mut self,
+        role: Role,
+        layer_idx: Option<usize>,
+        len: usize,
+    ) -> Result<B::Weight, DecoderError> {
+        let tensor = self.checked(role, layer_idx, &[len])?;
+        Ok(self.backend.vector(&tensor)?)
+    }
+
+    fn matrix(
+        &mut self,
+        role: Role,
+        layer_idx: Option<usize>,
+        shape: [usize; 2],
+    ) -> Result<B::Weight, DecoderError> {
+        let tensor = self.checked(role, layer_idx, &shape)?;
+        Ok(self.backend.matrix(&tensor)?)
+    }
+
+    fn checked(
         &mut self,
         role: Role,
         layer_idx: Option<usize>,
         shape: &[usize],
-    ) -> Result<B::Weight, DecoderError> {
+    ) -> Result<MappedTensor, DecoderError> {
         let tensor = self.tensor(role, layer_idx, None, "weight")?;
         check_shape(&tensor, shape)?;
-        Ok(self.backend.weight(&tensor)?)
+        Ok(tensor)
     }
 
     fn tensor(

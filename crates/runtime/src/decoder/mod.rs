@@ -139,7 +139,7 @@ pub struct Decoder<B: Backend> {
     embedding: B::Weight,
     layers: Vec<Layer<B::Weight>>,
     final_norm: B::Weight,
-    head: Option<B::Weight>,
+    head: B::Weight,
     cache: Cache,
     state: B::State,
     buffers: Buffers<B::Buffer>,
@@ -244,17 +244,18 @@ impl<B: Backend> Decoder<B> {
         if self.plan.logits_rows.is_empty() {
             return Ok(());
         }
+        let rows = &self.plan.logits_rows;
+        self.backend
+            .select(&buffers.residual, rows, &mut buffers.output)?;
         self.backend.norm(
-            &buffers.residual,
+            &buffers.output,
             &self.final_norm,
             self.spec.norm,
             &mut buffers.normed,
         )?;
-        let head = self.head.as_ref().unwrap_or(&self.embedding);
         self.backend.logits(
-            &buffers.normed,
-            &self.plan.logits_rows,
-            head,
+            &mut buffers.normed,
+            &self.head,
             self.spec.logit_softcap,
             &mut self.logits,
         )

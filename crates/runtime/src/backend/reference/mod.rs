@@ -48,6 +48,14 @@ impl Reference {
         })
     }
 
+    fn project(&self, x: &Buffer, projection: &Linear<Weight>) -> Result<Tensor, BackendError> {
+        let product = self.run(|| projection.weight.matmul(&x.0))?;
+        wrap("linear", || match &projection.bias {
+            Some(bias) => product.broadcast_add(bias.vector()?),
+            None => Ok(product),
+        })
+    }
+
     fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         match &self.threads {
             Some(threads) => threads.install(work),
@@ -65,7 +73,15 @@ impl Backend for Reference {
     type Weight = Weight;
     type State = State;
 
-    fn weight(&self, tensor: &MappedTensor) -> Result<Weight, BackendError> {
+    fn vector(&self, tensor: &MappedTensor) -> Result<Weight, BackendError> {
+        Weight::load(tensor)
+    }
+
+    fn matrix(&self, tensor: &MappedTensor) -> Result<Weight, BackendError> {
+        Weight::load(tensor)
+    }
+
+    fn table(&self, tensor: &MappedTensor) -> Result<Weight, BackendError> {
         Weight::load(tensor)
     }
 
@@ -103,23 +119,43 @@ impl Backend for Reference {
         wrap("norm", || set(out, rms_norm(&x.0, weight, spec)?))
     }
 
-    fn linear(
+    fn linear<const N: usize>(
         &self,
-        x: &Buffer,
-        linear: &Linear<Weight>,
+        x: &mut Buffer,
+        projections: [(&Linear<Weight>, &mut Buffer); N],
+    ) -> Result<(), BackendError> {
+        for (projection, out) in projections {
+            out.0 = self.project(x, projection)?;
+        }
+        Ok(())
+    }
+
+    fn linear_add(
+        &self,
+        x: &mut Buffer,
+        projection: &Linear<Weight>,
+        residual: &mut Buffer,
+    ) -> Result<(), BackendError> {
+        let product = self.project(x, projection)?;
+        wrap("add", || set(residual, residual.0.add(&product)?))
+    }
+
+    fn linear_gated(
+        &self,
+        x: &mut Buffer,
+        gate: &Linear<Weight>,
+        up: &Linear<Weight>,
+        activation: Activation,
         out: &mut Buffer,
     ) -> Result<(), BackendError> {
-        let product = self.run(|| linear.weight.matmul(&x.0))?;
-        wrap("linear", || match &linear.bias {
-            Some(bias) => set(out, product.broadcast_add(bias.vector()?)?),
-            None => set(out, product),
-        })
+        let (gate, up) = (self.project(x, gate)?, self.project(x, up)?);
+        wrap("gate", || set(out, activate(activation, &gate)?.mul(&up)?))
     }
 
     fn attention(
         &self,
         layer: &AttentionLayer<'_, Weight>,
-        [q, k, v]: [&Buffer; 3],
+        [q, k, v]: [&mut Buffer; 3],
         batch: &Batch<'_>,
         state: &mut State,
         out: &mut Buffer,
@@ -147,22 +183,11 @@ impl Backend for Reference {
         })
     }
 
-    fn gated(
-        &self,
-        activation: Activation,
-        gate: &mut Buffer,
-        up: &Buffer,
-    ) -> Result<(), BackendError> {
-        wrap("gated", || {
-            set(gate, activate(activation, &gate.0)?.mul(&up.0)?)
-        })
-    }
-
     fn experts(
         &self,
         spec: &ExpertsSpec,
         experts: &Experts<Weight>,
-        x: &Buffer,
+        x: &mut Buffer,
         out: &mut Buffer,
     ) -> Result<(), BackendError> {
         let sum = self.run(|| experts::experts(spec, experts, &x.0))?;
@@ -173,16 +198,18 @@ impl Backend for Reference {
         wrap("add", || set(residual, residual.0.add(&x.0)?))
     }
 
+    fn select(&self, x: &Buffer, rows: &[usize], out: &mut Buffer) -> Result<(), BackendError> {
+        wrap("select", || set(out, select_rows(&x.0, rows)?))
+    }
+
     fn logits(
         &self,
-        x: &Buffer,
-        rows: &[usize],
+        x: &mut Buffer,
         head: &Weight,
         softcap: Option<f32>,
         out: &mut Vec<f32>,
     ) -> Result<(), BackendError> {
-        let chosen = wrap("logits", || select_rows(&x.0, rows))?;
-        let logits = self.run(|| head.matmul(&chosen))?;
+        let logits = self.run(|| head.matmul(&x.0))?;
         wrap("logits", || {
             let logits = match softcap.map(f64::from) {
                 Some(cap) => (logits.affine(1.0 / cap, 0.0)?.tanh()? * cap)?,
