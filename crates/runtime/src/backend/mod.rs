@@ -4,12 +4,13 @@
 //! The decoder is written once against [`Backend`]. [`reference`](mod@reference) composes candle operations in
 //! float32; every other backend is compared with it.
 
+pub mod cpu;
 pub mod reference;
 
 use thiserror::Error;
 
 use crate::{
-    cache::{Cache, CacheCopy, CachePlan, LayerSlot, SeqId},
+    cache::{Cache, CacheCapacity, CacheCopy, CachePlan, LayerSlot, SeqId},
     spec::{Activation, AttentionSpec, ExpertsSpec, NormSpec, RopeTable, ShortConvSpec},
     weights::{MappedTensor, WeightsError},
 };
@@ -54,8 +55,9 @@ pub trait Backend {
     fn table(&self, tensor: &MappedTensor) -> Result<Self::Weight, BackendError>;
     /// A buffer for up to `max_rows` tokens.
     fn buffer(&self, max_rows: usize, width: usize) -> Result<Self::Buffer, BackendError>;
-    /// Storage for everything in `plan`.
-    fn state(&self, plan: &CachePlan) -> Result<Self::State, BackendError>;
+    /// Storage for everything in `plan`, up to `capacity`. Memory is taken as it comes into use.
+    fn state(&self, plan: &CachePlan, capacity: CacheCapacity)
+    -> Result<Self::State, BackendError>;
 
     // Each step.
 

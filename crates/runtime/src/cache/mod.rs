@@ -23,7 +23,7 @@ mod store;
 mod table;
 mod tree;
 
-pub use plan::{CachePlan, KvGroup, LayerSlot, RecurrentState};
+pub use plan::{CachePlan, KvGroup, KvShape, LayerSlot, RecurrentState};
 pub use sequence::{Opened, Room, Sequence};
 pub use table::BlockTable;
 
@@ -96,10 +96,20 @@ pub enum CacheError {
     },
 }
 
+/// The bounds of a cache: indices of blocks and slots are below these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CacheCapacity {
+    /// Blocks of each group.
+    pub n_blocks: usize,
+    /// Slots of recurrent state.
+    pub n_slots: usize,
+}
+
 /// Sequences, blocks and slots of one model.
 #[derive(Debug)]
 pub struct Cache {
     plan: CachePlan,
+    capacity: CacheCapacity,
     tree: Tree,
     sequences: Vec<Option<Sequence>>,
 }
@@ -114,10 +124,16 @@ impl Cache {
             _ => 2 * max_sequences,
         };
         Self {
+            capacity: CacheCapacity { n_blocks, n_slots },
             tree: Tree::new(&plan.groups, n_blocks, n_slots, max_sequences),
             sequences: Vec::new(),
             plan,
         }
+    }
+
+    /// How much a backend's storage has to hold.
+    pub fn capacity(&self) -> CacheCapacity {
+        self.capacity
     }
 
     /// How layers map to groups and slots.

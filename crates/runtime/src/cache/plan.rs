@@ -2,13 +2,29 @@
 
 use crate::spec::{ArchSpec, MixerSpec};
 
+/// Keys (or values) of one token in one layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KvShape {
+    /// Key and value heads.
+    pub n_heads: usize,
+    /// Numbers of a head.
+    pub head_dim: usize,
+}
+
+impl KvShape {
+    /// Numbers of all heads.
+    pub fn width(&self) -> usize {
+        self.n_heads * self.head_dim
+    }
+}
+
 /// Layers that keep the same positions and therefore share one block table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KvGroup {
     /// Keys a token sees, itself included; `None`: all.
     pub window: Option<usize>,
-    /// For each layer of the group the numbers kept per token: `(key width, value width)`.
-    pub widths: Vec<(usize, usize)>,
+    /// What each layer of the group keeps for a token: a key and a value of this shape.
+    pub shapes: Vec<KvShape>,
 }
 
 /// The state of one recurrent layer, in float32 elements per sequence.
@@ -25,7 +41,7 @@ pub enum LayerSlot {
     Kv {
         /// Index into [`CachePlan::groups`].
         group: usize,
-        /// Index into [`KvGroup::widths`].
+        /// Index into [`KvGroup::shapes`].
         index: usize,
     },
     /// Recurrent state: index into [`CachePlan::recurrent`].
@@ -57,8 +73,11 @@ impl CachePlan {
         for layer in &spec.layers {
             let slot = match &layer.mixer {
                 MixerSpec::Attention(attention) => {
-                    let width = attention.n_kv_heads * attention.head_dim;
-                    plan.add_kv(attention.window, (width, width))
+                    let shape = KvShape {
+                        n_heads: attention.n_kv_heads,
+                        head_dim: attention.head_dim,
+                    };
+                    plan.add_kv(attention.window, shape)
                 }
                 MixerSpec::ShortConv(conv) => plan.add_recurrent(conv.state_len()),
             };
@@ -77,14 +96,18 @@ impl CachePlan {
                     .window
                     .map_or(n_tokens, |window| n_tokens.min(window + super::BLOCK_LEN));
                 held.next_multiple_of(super::BLOCK_LEN)
-                    * group.widths.iter().map(|(k, v)| k + v).sum::<usize>()
+                    * group
+                        .shapes
+                        .iter()
+                        .map(|shape| 2 * shape.width())
+                        .sum::<usize>()
             })
             .sum();
         let recurrent: usize = self.recurrent.iter().map(|state| state.len).sum();
         (kv as u64 * bytes_per_element as u64) + recurrent as u64 * 4
     }
 
-    fn add_kv(&mut self, window: Option<usize>, width: (usize, usize)) -> LayerSlot {
+    fn add_kv(&mut self, window: Option<usize>, shape: KvShape) -> LayerSlot {
         let group = self
             .groups
             .iter()
@@ -92,14 +115,14 @@ impl CachePlan {
             .unwrap_or_else(|| {
                 self.groups.push(KvGroup {
                     window,
-                    widths: Vec::new(),
+                    shapes: Vec::new(),
                 });
                 self.groups.len() - 1
             });
-        self.groups[group].widths.push(width);
+        self.groups[group].shapes.push(shape);
         LayerSlot::Kv {
             group,
-            index: self.groups[group].widths.len() - 1,
+            index: self.groups[group].shapes.len() - 1,
         }
     }
 

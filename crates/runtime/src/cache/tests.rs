@@ -10,7 +10,10 @@ mod prefix;
 fn plan(window: usize, recurrent: bool) -> CachePlan {
     let group = |window| KvGroup {
         window,
-        widths: vec![(1, 1)],
+        shapes: vec![KvShape {
+            n_heads: 1,
+            head_dim: 1,
+        }],
     };
     CachePlan {
         layers: Vec::new(),

@@ -38,11 +38,12 @@ pub(super) fn load<B: Backend>(
     };
     let (embedding, layers, final_norm, head) = loader.model(&plan)?;
     loader.check_all_claimed()?;
+    let cache = Cache::new(plan, max_tokens, max_sequences);
     Ok(Decoder {
         ropes: spec.ropes.iter().map(RopeTable::new).collect(),
-        state: backend.state(&plan)?,
+        state: backend.state(cache.plan(), cache.capacity())?,
         buffers: buffers(&backend, &spec)?,
-        cache: Cache::new(plan, max_tokens, max_sequences),
+        cache,
         embedding,
         layers,
         final_norm,

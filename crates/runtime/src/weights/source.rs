@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use memmap2::Mmap;
+#[cfg(unix)]
+use memmap2::UncheckedAdvice::DontNeed;
 
 use super::error::{Result, io_error};
 
@@ -139,6 +141,18 @@ impl Span {
             start: self.start + start,
             len,
         })
+    }
+
+    /// Lets go of the memory of this part, if it is a mapped file.
+    pub(super) fn release(&self) {
+        #[cfg(unix)]
+        if let Bytes::Mapped(map) = &self.source.bytes {
+            // SAFETY: for a private, read-only mapping of a file this drops clean pages, which are
+            // read from the file again at the next access: no byte that anybody sees changes.
+            let advice = unsafe { map.unchecked_advise_range(DontNeed, self.start, self.len) };
+            // It is advice: where the system does not take it, memory is used for longer.
+            let _ = advice;
+        }
     }
 
     pub(super) fn path(&self) -> &Path {

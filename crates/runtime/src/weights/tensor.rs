@@ -138,6 +138,13 @@ impl MappedTensor {
         self.data.bytes()
     }
 
+    /// Tells the system that the mapped pages of this tensor will hardly be read again, because a
+    /// backend has a layout of its own: they no longer count as memory of this process, and are
+    /// read from the file again if they are needed after all.
+    pub fn release(&self) {
+        self.data.release();
+    }
+
     /// The file that the tensor lies in.
     #[must_use]
     pub fn path(&self) -> &Path {

@@ -11,7 +11,7 @@ mod simple;
 mod tests;
 
 pub use activation::{Activation, gated};
-pub use norm::rms_norm;
+pub use norm::{rms_norm, rms_norm_heads};
 pub use rope::{RopePairs, rope};
 pub use simple::{add, scale_add, softcap};
 

@@ -175,6 +175,33 @@ impl Team {
         });
     }
 
+    /// Calls `work(row, values)` for each row of `rows`, `[n, width]`: on this thread where there are
+    /// few, else on all.
+    ///
+    /// # Panics
+    /// If `rows` is not a whole number of rows.
+    pub fn each_row(
+        &self,
+        rows: &mut [f32],
+        width: usize,
+        work: &(dyn Fn(usize, &mut [f32]) + Sync),
+    ) {
+        if rows.is_empty() {
+            return;
+        }
+        assert!(rows.len().is_multiple_of(width), "whole rows");
+        let n = rows.len() / width;
+        if n < MANY_ROWS {
+            let rows = rows.chunks_exact_mut(width).enumerate();
+            return rows.for_each(|(index, row)| work(index, row));
+        }
+        let rows = SharedSlice::new(rows);
+        self.threads.run(n, &|row, _| {
+            // SAFETY: each task has a row of its own.
+            work(row, unsafe { rows.part(row * width..(row + 1) * width) });
+        });
+    }
+
     fn run(&self, n_tasks: usize, work: &(dyn Fn(usize, &mut Scratch) + Sync)) {
         self.threads.run(n_tasks, &|task, thread| {
             // SAFETY: `Threads::run` lets one caller in at a time, and gives no two calls at the

@@ -18,7 +18,7 @@ pub use weight::Weight;
 
 use super::{AttentionLayer, Backend, BackendError, Batch, Experts, Linear, RecurrentLayer};
 use crate::{
-    cache::{CacheCopy, CachePlan},
+    cache::{CacheCapacity, CacheCopy, CachePlan},
     spec::{Activation, ExpertsSpec, NormSpec},
     weights::MappedTensor,
 };
@@ -89,7 +89,7 @@ impl Backend for Reference {
         wrap("buffer", || Ok(Buffer(zeros(&[0, width])?)))
     }
 
-    fn state(&self, plan: &CachePlan) -> Result<State, BackendError> {
+    fn state(&self, plan: &CachePlan, _: CacheCapacity) -> Result<State, BackendError> {
         Ok(State::new(plan))
     }
 

@@ -1,6 +1,6 @@
 //! Storage behind the cache's bookkeeping: one growing array per layer.
 
-use crate::cache::{BLOCK_LEN, BlockTable, CacheCopy, CachePlan, LayerSlot};
+use crate::cache::{BLOCK_LEN, BlockTable, CacheCopy, CachePlan, KvShape, LayerSlot};
 
 /// Keys, values and recurrent states, in float32.
 #[derive(Debug)]
@@ -48,15 +48,15 @@ impl Slots {
 
 impl State {
     pub(super) fn new(plan: &CachePlan) -> Self {
-        let layer = |&(key, value): &(usize, usize)| KvLayer {
-            keys: Slots::new(key * BLOCK_LEN),
-            values: Slots::new(value * BLOCK_LEN),
+        let layer = |shape: &KvShape| KvLayer {
+            keys: Slots::new(shape.width() * BLOCK_LEN),
+            values: Slots::new(shape.width() * BLOCK_LEN),
         };
         Self {
             groups: plan
                 .groups
                 .iter()
-                .map(|group| group.widths.iter().map(layer).collect())
+                .map(|group| group.shapes.iter().map(layer).collect())
                 .collect(),
             recurrent: plan
                 .recurrent
