@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use ponder_runtime::{
-    backend::reference::Reference,
+    backend::{Backend, reference::Reference},
     decoder::{Decoder, LogitsFor, Model, Step},
     spec::ArchSpec,
     weights::Checkpoint,
@@ -68,7 +68,12 @@ pub fn cases(golden: &Path) -> Vec<Case> {
 
 /// Loads a model on the reference backend, with room for a few sequences.
 pub fn load(checkpoint: &Checkpoint, spec: ArchSpec) -> Decoder<Reference> {
-    Decoder::load(Reference::default(), spec, checkpoint, 4096, 8)
+    load_on(Reference::default(), checkpoint, spec)
+}
+
+/// Loads a model on a backend, with room for a few sequences.
+pub fn load_on<B: Backend>(backend: B, checkpoint: &Checkpoint, spec: ArchSpec) -> Decoder<B> {
+    Decoder::load(backend, spec, checkpoint, 4096, 8)
         .unwrap_or_else(|error| panic!("{}: {error}", checkpoint.path().display()))
 }
 

@@ -1,6 +1,6 @@
 //! Queries and keys made ready, keys and values stored, attention.
 
-use ponder_kernels_cpu::attention::{Attention, Span as KernelSpan, append};
+use ponder_kernels_cpu::attention::{Attention, AttentionBatch, Span as KernelSpan, append};
 use ponder_kernels_cpu::elementwise::{RopePairs, rms_norm_heads, rope};
 use ponder_kernels_cpu::linear::Team;
 
@@ -107,15 +107,12 @@ pub(super) fn attention(
             [k.values(), v.values()],
             storage,
         );
-        attention.run(
-            team.threads(),
-            isa,
+        let batch = AttentionBatch {
             spans,
-            q.values(),
+            queries: q.values(),
             storage,
-            scratch,
-            out,
-        );
+        };
+        attention.run(team.threads(), isa, &batch, scratch, out);
     });
 }
 

@@ -286,10 +286,11 @@ impl Backend for Cpu {
         self.team
             .multiply(n, x, [(head, linear::Output::Replace(logits))]);
         if let Some(cap) = softcap {
-            let logits = &mut out[first..];
-            self.team.each_row(logits, vocab_size, &|_, logits| {
-                elementwise::softcap(self.team.isa(), logits, cap);
-            });
+            let isa = self.team.isa();
+            self.team
+                .each_row(&mut out[first..], vocab_size, &|_, logits| {
+                    elementwise::softcap(isa, logits, cap);
+                });
         }
         Ok(())
     }

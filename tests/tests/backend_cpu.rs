@@ -1,0 +1,150 @@
+//! The CPU backend against golden logits and against the reference, on every instruction set that
+//! this machine has.
+
+use std::path::Path;
+
+use ponder_models::FAMILIES;
+use ponder_runtime::{
+    backend::cpu::{Cpu, CpuOptions, Isa, KvFormat, Precision},
+    decoder::{Decoder, Model},
+    spec::ArchSpec,
+    weights::Checkpoint,
+};
+use ponder_tests::{
+    goldens::folder,
+    oracle::{TOLERANCE, cases, check_cases, load_on, logits_in_chunks, shared},
+};
+use serde_json::Value;
+
+/// Relative error of logits with exact activations.
+const EXACT: f64 = 1e-4;
+/// How much larger the effect of rounded activations may be than that of rounding them alone in
+/// an otherwise exact model.
+const ROUNDING: f64 = 1.2;
+
+fn model(path: &Path, options: CpuOptions) -> Decoder<Cpu> {
+    let checkpoint = Checkpoint::open(path).expect("a checkpoint");
+    let spec = ArchSpec::of(&checkpoint).expect("a supported architecture");
+    load_on(Cpu::new(&options).expect("threads"), &checkpoint, spec)
+}
+
+fn options(isa: Isa, precision: Precision) -> CpuOptions {
+    CpuOptions {
+        threads: Some(2),
+        isa,
+        precision,
+        kv_format: KvFormat::F32,
+    }
+}
+
+#[test]
+fn every_family_matches_its_golden_model() {
+    for isa in Isa::available() {
+        for (family, _) in FAMILIES {
+            let folder = folder(family);
+            let mut model = model(&folder, options(isa, Precision::Exact));
+            let cases = cases(&folder.join("golden.safetensors"));
+            let name = format!("{family} on {}", isa.name());
+            check_cases(&mut model, &cases, &name, EXACT);
+        }
+    }
+}
+
+/// GGUF files of the oracle, with what it says of each.
+fn gguf_files() -> Vec<(std::path::PathBuf, Value)> {
+    let Some(root) = shared("oracle/golden/gguf-dev") else {
+        return Vec::new();
+    };
+    let text = std::fs::read_to_string(root.join("golden.json")).expect("golden.json");
+    let facts: Value = serde_json::from_str(&text).expect("JSON");
+    let entries = std::fs::read_dir(&root).expect("a folder");
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    let files = paths.filter(|path| path.extension().is_some_and(|ending| ending == "gguf"));
+    let named = files.map(|path| {
+        let name = path
+            .file_name()
+            .expect("a name")
+            .to_str()
+            .expect("UTF-8")
+            .to_owned();
+        let stem = path
+            .file_stem()
+            .expect("a name")
+            .to_str()
+            .expect("UTF-8")
+            .to_owned();
+        let own = [&facts, &facts["files"]]
+            .into_iter()
+            .find_map(|facts| [&name, &stem].into_iter().find_map(|key| facts.get(key)));
+        let own = own.unwrap_or_else(|| panic!("golden.json says nothing of {name}"));
+        (path, own.clone())
+    });
+    named.collect()
+}
+
+#[test]
+fn every_tensor_type_matches_with_exact_activations() {
+    for (path, _) in gguf_files() {
+        for isa in Isa::available() {
+            let mut model = model(&path, options(isa, Precision::Exact));
+            let cases = cases(&path.with_extension("golden.safetensors"));
+            let name = format!("{} on {}", path.display(), isa.name());
+            check_cases(&mut model, &cases, &name, EXACT.min(TOLERANCE));
+        }
+    }
+}
+
+#[test]
+fn rounded_activations_cost_no_more_than_rounding_does() {
+    for (path, facts) in gguf_files() {
+        let limit = facts["int8_activation_rms"].as_f64().expect("a number");
+        for isa in Isa::available() {
+            let mut model = model(&path, options(isa, Precision::Int8));
+            let (mut squares, mut n) = (0.0, 0);
+            for case in cases(&path.with_extension("golden.safetensors")) {
+                let len = case.prompt.len();
+                let logits = logits_in_chunks(&mut model, &case.prompt, len, len);
+                let pairs = logits.iter().zip(&case.logits);
+                squares += pairs.map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>();
+                n += logits.len();
+            }
+            let rms = (squares / n as f64).sqrt();
+            println!(
+                "{} on {}: rms {rms:.4}, limit {limit:.4}",
+                path.display(),
+                isa.name()
+            );
+            assert!(
+                rms <= limit * ROUNDING,
+                "{}: {rms} > {limit}",
+                path.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn all_ways_to_store_keys_and_values_agree() {
+    for kv_format in KvFormat::ALL {
+        let limit = match kv_format {
+            KvFormat::F32 => EXACT,
+            KvFormat::F16 => 2e-3,
+            KvFormat::BF16 => 2e-2,
+            KvFormat::Q8_0 => 3e-2,
+            KvFormat::Q4_0 => 0.5,
+        };
+        let options = CpuOptions {
+            kv_format,
+            ..options(Isa::best(), Precision::Exact)
+        };
+        let folder = folder("qwen3");
+        let mut model = model(&folder, options);
+        let width = model.spec().vocab_size;
+        for case in cases(&folder.join("golden.safetensors")) {
+            let logits = logits_in_chunks(&mut model, &case.prompt, 5, case.prompt.len());
+            let error = ponder_tests::oracle::worst_relative_error(&logits, &case.logits, width);
+            println!("{kv_format:?}: {error:.1e}");
+            assert!(error <= limit, "{kv_format:?}: {error:.1e}");
+        }
+    }
+}
