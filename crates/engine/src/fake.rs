@@ -13,7 +13,8 @@ use std::sync::{
 use ponder_runtime::{
     backend::BackendError,
     cache::{
-        BLOCK_LEN, Cache, CacheCopy, CachePlan, KvGroup, Opened, RecurrentState, SeqId, Sequence,
+        BLOCK_LEN, Cache, CacheCopy, CachePlan, KvGroup, KvShape, Opened, RecurrentState, SeqId,
+        Sequence,
     },
     decoder::{DecoderError, LogitsFor, Model, Step},
     spec::ArchSpec,
@@ -91,7 +92,10 @@ impl Fake {
     pub(crate) fn make(kind: Kind) -> (Box<dyn Model>, Arc<Watch>) {
         let group = |&window: &Option<usize>| KvGroup {
             window,
-            widths: vec![(1, 1)],
+            shapes: vec![KvShape {
+                n_heads: 1,
+                head_dim: 1,
+            }],
         };
         let plan = CachePlan {
             layers: Vec::new(),

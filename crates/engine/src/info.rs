@@ -55,8 +55,8 @@ pub struct ModelInfo {
     pub(crate) plan: CachePlan,
 }
 
-/// Bytes of a cached number: the cache is float32.
-pub(crate) const CACHE_BYTES: usize = 4;
+/// Bytes of a number in the cache: half precision, as the CPU backend keeps keys and values.
+pub(crate) const CACHE_BYTES: usize = 2;
 
 impl ModelInfo {
     pub(crate) fn new(
@@ -98,8 +98,8 @@ impl ModelInfo {
             kv_bytes_per_token: plan
                 .groups
                 .iter()
-                .flat_map(|group| &group.widths)
-                .map(|(k, v)| (k + v) * CACHE_BYTES)
+                .flat_map(|group| &group.shapes)
+                .map(|shape| 2 * shape.width() * CACHE_BYTES)
                 .sum::<usize>() as u64,
             load_s: 0.0,
             plan,

@@ -5,7 +5,10 @@ use std::time::Instant;
 
 use ponder_effort::SamplingParams;
 use ponder_runtime::{
-    backend::reference::Reference,
+    backend::{
+        cpu::{Cpu, CpuOptions},
+        reference::Reference,
+    },
     cache::CachePlan,
     decoder::{Decoder, DecoderError, Model},
     hub::{self, ModelRef, Store, StoreOptions},
@@ -224,7 +227,10 @@ fn room(
     let cache_tokens = options.cache_tokens.unwrap_or_else(|| {
         memory::cache_tokens(
             &CachePlan::new(spec),
-            CACHE_BYTES,
+            match options.device {
+                Device::Reference => size_of::<f32>(),
+                Device::Cpu => CACHE_BYTES,
+            },
             checkpoint.file_bytes(),
             options.context,
             spec.context_len,
@@ -244,16 +250,21 @@ fn decoder(
     checkpoint: &Checkpoint,
     cache_tokens: usize,
 ) -> Result<Box<dyn Model>, EngineError> {
+    let sequences = options.n_sequences();
     match options.device {
-        Device::Reference | Device::Cpu => {
+        Device::Reference => {
             let backend = Reference::new(options.threads).map_err(DecoderError::from)?;
-            Ok(Box::new(Decoder::load(
-                backend,
-                spec,
-                checkpoint,
-                cache_tokens,
-                options.n_sequences(),
-            )?))
+            let model = Decoder::load(backend, spec, checkpoint, cache_tokens, sequences)?;
+            Ok(Box::new(model))
+        }
+        Device::Cpu => {
+            let cpu = CpuOptions {
+                threads: options.threads,
+                ..CpuOptions::default()
+            };
+            let backend = Cpu::new(&cpu).map_err(DecoderError::from)?;
+            let model = Decoder::load(backend, spec, checkpoint, cache_tokens, sequences)?;
+            Ok(Box::new(model))
         }
     }
 }

@@ -32,8 +32,10 @@ pub(crate) fn cache_tokens(
 
 /// Tokens that fit into `bytes`. Windows count as if they were never full: a bound is a bound.
 fn tokens_in(bytes: u64, plan: &CachePlan, bytes_per_element: usize) -> usize {
-    let widths = plan.groups.iter().flat_map(|group| &group.widths);
-    let per_token: usize = widths.map(|(k, v)| (k + v) * bytes_per_element).sum();
+    let widths = plan.groups.iter().flat_map(|group| &group.shapes);
+    let per_token: usize = widths
+        .map(|shape| 2 * shape.width() * bytes_per_element)
+        .sum();
     let tokens = bytes.checked_div(per_token as u64).unwrap_or(u64::MAX);
     usize::try_from(tokens).unwrap_or(usize::MAX)
 }
@@ -61,7 +63,7 @@ fn meminfo(text: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use ponder_runtime::cache::KvGroup;
+    use ponder_runtime::cache::{KvGroup, KvShape};
 
     use super::*;
 
@@ -70,7 +72,13 @@ mod tests {
             layers: Vec::new(),
             groups: vec![KvGroup {
                 window: None,
-                widths: vec![(64, 64); 10],
+                shapes: vec![
+                    KvShape {
+                        n_heads: 1,
+                        head_dim: 64
+                    };
+                    10
+                ],
             }],
             recurrent: Vec::new(),
         }

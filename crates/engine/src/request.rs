@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 pub enum Device {
     /// candle operations in float32: slow, and what everything else is compared with.
     Reference,
-    /// The processor. At present the same as [`Device::Reference`].
+    /// The processor, with kernels for its instruction set.
     #[default]
     Cpu,
 }
