@@ -12,10 +12,8 @@
 //! 8. [`attention`] is softmax attention over a paged cache.
 //! 9. [`FloatMatrix`] multiplies with weights that are plain numbers.
 //! 10. [`Encoder`] writes blocks of the formats that models are quantized to.
-//! 8. [`Int8Matrix`] and [`Int8Rows`] multiply quantized weights with rounded activations.
-//! 9. [`linear`] has layers of any kind of weights, on several threads.
-//! 9. [`Int8Matrix`] and [`Int8Rows`] multiply quantized weights with rounded activations.
-//! 10. [`linear`] has layers of any kind of weights, on several threads.
+//! 11. [`Int8Matrix`] and [`Int8Rows`] multiply quantized weights with rounded activations.
+//! 12. [`linear`] has layers of any kind of weights, on several threads.
 //!
 //! Everything in `scalar` is portable Rust, written so that the compiler can vectorize it; the
 //! twins for an instruction set are compared with it.

@@ -4,7 +4,7 @@ use std::io;
 
 use super::plain::PlainMatrix;
 use super::team::{Input, Scratch};
-use crate::{BlockFormat, Int8Matrix, Isa, Threads};
+use crate::{BlockFormat, FloatFormat, FloatMatrix, Int8Matrix, Isa, Threads};
 
 /// How a file stores the values of a matrix. All are little-endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -41,6 +41,7 @@ pub struct Matrix {
 #[derive(Debug)]
 enum Kind {
     Int8(Int8Matrix),
+    Float(FloatMatrix),
     Plain(PlainMatrix),
 }
 
@@ -64,11 +65,16 @@ impl Matrix {
             "{encoding:?}: {} bytes are not [{n_rows}, {k}]",
             bytes.len()
         );
+        let float =
+            |format| FloatMatrix::pack(threads, format, bytes, [n_rows, k]).map(Kind::Float);
         let kind = match encoding {
+            Encoding::F32 => float(FloatFormat::F32)?,
+            Encoding::F16 => float(FloatFormat::F16)?,
+            Encoding::BF16 => float(FloatFormat::BF16)?,
             Encoding::Block(format) if Int8Matrix::supports(format) => {
                 Kind::Int8(Int8Matrix::pack(threads, format, bytes, [n_rows, k])?)
             }
-            _ => Kind::Plain(PlainMatrix::pack(encoding, bytes, [n_rows, k])?),
+            Encoding::Block(format) => Kind::Plain(PlainMatrix::pack(format, bytes, [n_rows, k])?),
         };
         Ok(Self { n_rows, k, kind })
     }
@@ -90,6 +96,7 @@ impl Matrix {
     pub fn n_bytes(&self) -> usize {
         match &self.kind {
             Kind::Int8(matrix) => matrix.n_bytes(),
+            Kind::Float(matrix) => matrix.n_bytes(),
             Kind::Plain(matrix) => matrix.n_bytes(),
         }
     }
@@ -104,6 +111,7 @@ impl Matrix {
     pub(super) fn panel_len(&self) -> usize {
         match &self.kind {
             Kind::Int8(_) => Int8Matrix::PANEL,
+            Kind::Float(_) => FloatMatrix::PANEL,
             Kind::Plain(_) => PlainMatrix::PANEL,
         }
     }
@@ -124,6 +132,7 @@ impl Matrix {
         match (&self.kind, x.rounded) {
             (Kind::Int8(matrix), Some(x)) => matrix.panel(isa, panel, x, tile, &mut scratch.bytes),
             (Kind::Int8(matrix), None) => matrix.exact_panel(panel, x.values, tile),
+            (Kind::Float(matrix), _) => matrix.panel(isa, panel, x.values, tile),
             (Kind::Plain(matrix), _) => matrix.panel(panel, x.values, tile, &mut scratch.floats),
         }
     }

@@ -1,14 +1,13 @@
-//! Matrices in the layout of their file: for the encodings that have no kernel of their own.
+//! Matrices in the layout of their file: for the formats that have no kernel of their own.
 
 use std::io;
 
-use super::Encoding;
-use crate::{HugeBytes, bf16_to_f32, dequantize, f16_to_f32, f32_from_le_bytes};
+use crate::{BlockFormat, HugeBytes, dequantize};
 
 /// `[n_rows, k]` weights as the file has them; widened to float32 eight rows at a time.
 #[derive(Debug)]
 pub(super) struct PlainMatrix {
-    encoding: Encoding,
+    format: BlockFormat,
     n_rows: usize,
     k: usize,
     bytes: HugeBytes,
@@ -20,14 +19,14 @@ impl PlainMatrix {
 
     /// The caller has checked that the bytes are whole rows.
     pub(super) fn pack(
-        encoding: Encoding,
+        format: BlockFormat,
         bytes: &[u8],
         [n_rows, k]: [usize; 2],
     ) -> io::Result<Self> {
         let mut copy = HugeBytes::zeroed(bytes.len())?;
         copy.copy_from_slice(bytes);
         Ok(Self {
-            encoding,
+            format,
             n_rows,
             k,
             bytes: copy,
@@ -48,12 +47,7 @@ impl PlainMatrix {
                 continue;
             }
             let bytes = &self.bytes[row * row_bytes..(row + 1) * row_bytes];
-            match self.encoding {
-                Encoding::F32 => f32_from_le_bytes(bytes, floats),
-                Encoding::F16 => f16_to_f32(bytes, floats),
-                Encoding::BF16 => bf16_to_f32(bytes, floats),
-                Encoding::Block(format) => dequantize(format, bytes, floats),
-            }
+            dequantize(self.format, bytes, floats);
             let tiles = tile.chunks_exact_mut(Self::PANEL);
             for (tile, x) in tiles.zip(x.chunks_exact(self.k)) {
                 tile[lane] = dot(floats, x);
