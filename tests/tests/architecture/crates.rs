@@ -80,7 +80,7 @@ const EDGES: &[Edges] = &[
 /// Everyone else is kept from them, so that only the runtime sees a tensor,
 /// only the tokenizer renders templates, and only the edge knows a terminal.
 const JOBS: &[(&[&str], &str)] = &[
-    (&["candle-core", "candle-nn", "hf-hub", "memmap2"], RUNTIME),
+    (&["candle-core", "candle-nn", "hf-hub"], RUNTIME),
     (&["tokenizers", "minijinja", "minijinja-contrib"], TOKENIZER),
     (&["clap", "ctrlc", "indicatif", "rustyline"], "ponder-cli"),
 ];
