@@ -14,6 +14,8 @@ pub(super) struct Branch<C> {
     pub(super) siblings: Vec<C>,
     /// What the siblings drew of that token's logits.
     pub(super) drawn: Vec<Result<Drawn, EngineError>>,
+    /// Tokens that all of them have in common.
+    pub(super) n_shared: usize,
     pub(super) end: Option<Result<FinishReason, EngineError>>,
     pub(super) lookup: Lookup,
     pub(super) gate: Gate,
@@ -25,6 +27,7 @@ impl<C> Branch<C> {
             consumer,
             siblings,
             drawn: Vec::new(),
+            n_shared: 0,
             end: None,
             lookup: Lookup::default(),
             gate: Gate::new(),
@@ -64,7 +67,9 @@ pub(super) fn draw<'a, C: Consumer>(
 ) {
     let mut n_right = 0;
     for logits in rows {
+        let n_shared = entry.known().len();
         let branch = &mut entry.payload;
+        branch.n_shared = n_shared;
         for sibling in &mut branch.siblings {
             row.clear();
             row.extend_from_slice(logits);

@@ -220,7 +220,7 @@ impl<C: Consumer> Driver<C> {
             }
             let siblings = std::mem::take(&mut branch.siblings);
             let drawn = std::mem::take(&mut branch.drawn);
-            let gate = branch.gate.clone();
+            let (n_shared, gate) = (branch.n_shared, branch.gate.clone());
             for (sibling, drawn) in siblings.into_iter().zip(drawn) {
                 match drawn {
                     Err(error) => sibling.finish(Err(error)),
@@ -229,7 +229,7 @@ impl<C: Consumer> Driver<C> {
                         let mut branch = Branch::new(sibling, Vec::new());
                         branch.gate = gate.clone();
                         self.scheduler
-                            .fork(index, token, self.model.as_mut(), branch)?;
+                            .fork(index, n_shared, token, self.model.as_mut(), branch)?;
                     }
                 }
             }

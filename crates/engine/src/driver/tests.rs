@@ -30,6 +30,8 @@ struct Handle {
     record: Arc<Mutex<Record>>,
     cancelled: Arc<AtomicBool>,
     paused: Arc<AtomicBool>,
+    /// Whether nothing can be drawn.
+    broken: Arc<AtomicBool>,
 }
 
 impl Handle {
@@ -175,6 +177,9 @@ impl Consumer for Teller {
     }
 
     fn draw(&mut self, logits: &mut [f32]) -> Result<Drawn, EngineError> {
+        if self.handle.broken.load(Ordering::Relaxed) {
+            return Err(EngineError::Request("broken".to_owned()));
+        }
         let token = self.sampler.sample(logits, Decision::Free)?.token;
         let mut record = self.handle.record.lock().expect("a lock");
         record.tokens.push(token);
@@ -377,6 +382,39 @@ fn who_has_no_reader_rests_and_the_others_go_on() {
     first.pause(false);
     finish(&mut driver);
     assert_eq!(first.tokens(), asks[0].expected(&kind));
+}
+
+#[test]
+fn an_answer_that_fails_takes_no_other_with_it() {
+    for is_recurrent in [false, true] {
+        let kind = Kind {
+            is_recurrent,
+            ..Kind::plain(4000)
+        };
+        let (mut driver, watch) = driver(&kind, 8);
+        // Four answers to one prompt, of which the first and another fail with their first token.
+        let asks: Vec<_> = (0..5).map(|i| Ask::new(prompt(1, 50), i, 20)).collect();
+        let (tellers, handles): (Vec<_>, Vec<_>) = asks[..4].iter().map(Teller::new).unzip();
+        driver.push(prompt(1, 50), tellers);
+        let later = push(&mut driver, &asks[4]);
+        for broken in [0, 2] {
+            handles[broken].broken.store(true, Ordering::Relaxed);
+        }
+        (0..5).for_each(|_| assert!(driver.step()));
+        later.broken.store(true, Ordering::Relaxed);
+        finish(&mut driver);
+        for failed in [&handles[0], &handles[2], &later] {
+            assert_eq!(
+                failed.end(),
+                Some(Err("the request cannot be read: broken".to_owned()))
+            );
+        }
+        for i in [1, 3] {
+            assert_eq!(handles[i].tokens(), asks[i].expected(&kind));
+        }
+        assert!(asks[4].expected(&kind).starts_with(&later.tokens()));
+        assert_eq!(Watch::get(&watch.n_open), 0);
+    }
 }
 
 #[test]

@@ -74,20 +74,19 @@ impl<T> Scheduler<T> {
         self.waiting.push(entry);
     }
 
-    /// A sequence with the same past as the running one at `index`, but with another last token,
-    /// which is not computed yet. Where another may run, nothing is computed again; else it waits.
+    /// A sequence with the first `n_shared` tokens of the running one at `index`, which are all that
+    /// it has computed, and then another token. Where another may run, nothing is computed again;
+    /// else it waits.
     pub(crate) fn fork(
         &mut self,
         index: usize,
+        n_shared: usize,
         token: u32,
         model: &mut dyn Model,
         payload: T,
     ) -> Result<(), DecoderError> {
         let first = &self.running[index];
-        let mut tokens = first.tokens[..first.n_known].to_vec();
-        if let Some(last) = tokens.last_mut() {
-            *last = token;
-        }
+        let tokens = [&first.tokens[..n_shared], &[token]].concat();
         let (n_computed, cached, sequence) = (first.n_computed, first.cached, first.sequence);
         let mut twin = Entry::new(self.next_key(), tokens, payload);
         twin.cached = cached;
