@@ -11,6 +11,7 @@ use ponder_runtime::{
     weights::Checkpoint,
 };
 use ponder_tests::{
+    batching::{texts, worst_difference},
     goldens::folder,
     oracle::{cases, check_cases, load_on, logits_in_chunks, shared},
 };
@@ -127,6 +128,32 @@ fn all_ways_to_store_keys_and_values_agree() {
             let error = ponder_tests::oracle::worst_relative_error(&logits, &case.logits, width);
             println!("{kv_format:?}: {error:.1e}");
             assert!(error <= limit, "{kv_format:?}: {error:.1e}");
+        }
+    }
+}
+
+/// Sequences that run at the same time.
+const AT_ONCE: usize = 64;
+
+fn assert_batching_changes_nothing(path: &Path, precision: Precision) {
+    let checkpoint = Checkpoint::open(path).expect("a checkpoint");
+    let spec = ArchSpec::of(&checkpoint).expect("a supported architecture");
+    let texts = texts(AT_ONCE, spec.vocab_size);
+    let cpu = Cpu::new(&options(Isa::best(), precision)).expect("threads");
+    let mut model = Decoder::load(cpu, spec, &checkpoint, 8192, AT_ONCE).expect("a model");
+    let worst = worst_difference(&mut model, &texts);
+    assert_eq!(worst, 0.0, "{} {precision:?}", path.display());
+}
+
+#[test]
+fn many_sequences_at_once_give_the_same_bits_as_one_by_one() {
+    for family in ["llama", "gemma3_text", "lfm2", "qwen3_moe"] {
+        assert_batching_changes_nothing(&folder(family), Precision::Exact);
+    }
+    let quantized = ["Q4_0", "Q8_0", "Q6_K", "Q4_K_M"].map(|name| format!("qwen3-{name}.gguf"));
+    for (path, _) in gguf_files() {
+        if quantized.iter().any(|name| path.ends_with(name)) {
+            assert_batching_changes_nothing(&path, Precision::Int8);
         }
     }
 }

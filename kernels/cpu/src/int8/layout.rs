@@ -55,11 +55,13 @@ impl Layout {
     }
 
     /// Bytes of a chunk: eight rows.
+    #[inline(always)]
     pub(super) const fn chunk_bytes(self) -> usize {
         self.header + self.words * 4 * PANEL
     }
 
     /// Blocks of 32 values in a chunk.
+    #[inline(always)]
     pub(super) const fn subs(self) -> usize {
         self.chunk_len / SUB
     }

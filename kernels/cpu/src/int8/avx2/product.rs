@@ -10,14 +10,17 @@
 #![allow(clippy::needless_range_loop)]
 
 use std::arch::x86_64::*;
+use std::marker::PhantomData;
 
-use super::formats::{Codes, Format, layout};
+use super::formats::Format;
 use crate::int8::Int8Rows;
 use crate::int8::layout::{PANEL, SUB};
 use crate::int8::rows::GROUP;
 
 /// Rows of activations from which unpacking to memory pays.
 const MANY: usize = 5;
+/// How far ahead memory is asked for, in bytes.
+const AHEAD: usize = 4096;
 /// Sub-blocks that are unpacked at a time: 16 kB of codes, half of a first-level cache.
 const SUBS_AT_A_TIME: usize = 64;
 
@@ -103,22 +106,56 @@ pub(super) unsafe fn panel<F: Format>(
     }
 }
 
+/// 32 values of eight rows, packed or unpacked.
+trait SubBlock: Copy {
+    unsafe fn codes(self, s: usize) -> __m256i;
+    /// Scale and offset of a half.
+    unsafe fn scale(self, half: usize) -> (__m256, __m256);
+}
+
+/// In the middle of a chunk.
+struct Packed<F> {
+    chunk: *const u8,
+    sub: usize,
+    format: PhantomData<F>,
+}
+
+impl<F> Clone for Packed<F> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<F> Copy for Packed<F> {}
+
+impl<F: Format> SubBlock for Packed<F> {
+    #[inline(always)]
+    unsafe fn codes(self, s: usize) -> __m256i {
+        F::codes(self.chunk, self.sub, s)
+    }
+
+    #[inline(always)]
+    unsafe fn scale(self, half: usize) -> (__m256, __m256) {
+        let scale = F::scale(self.chunk, self.sub, half);
+        (scale, F::offset(self.chunk, self.sub, half, scale))
+    }
+}
+
 /// A panel and `T` rows.
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn few<F: Format, const T: usize>(panel: &[u8], x: &Int8Rows, tile: &mut [[f32; PANEL]]) {
     let rows = Rows::<T>::new(x, 0, F::SIXTEENTHS);
-    let layout = layout::<F>();
     let mut sums = [_mm256_setzero_ps(); T];
     let mut sub_idx = 0;
-    for chunk in panel.chunks_exact(layout.chunk_bytes()) {
-        for sub in 0..layout.subs() {
-            let codes = F::codes(chunk.as_ptr(), sub);
-            let scales = F::scales(chunk.as_ptr(), sub);
-            let offsets = F::offsets(chunk.as_ptr(), sub, scales);
-            for t in 0..T {
-                let dots = dot::<F, T>(&codes, &rows, t, sub_idx);
-                sums[t] = add::<F, T>(sums[t], dots, scales, offsets, &rows, t, sub_idx);
-            }
+    for chunk in panel.chunks_exact(F::LAYOUT.chunk_bytes()) {
+        for sub in 0..F::LAYOUT.subs() {
+            prefetch::<F>(chunk.as_ptr(), sub);
+            let block = Packed::<F> {
+                chunk: chunk.as_ptr(),
+                sub,
+                format: PhantomData,
+            };
+            add::<F, T>(&mut sums, block, &rows, sub_idx);
             sub_idx += 1;
         }
     }
@@ -127,59 +164,61 @@ unsafe fn few<F: Format, const T: usize>(panel: &[u8], x: &Int8Rows, tile: &mut 
     }
 }
 
-/// Adds what 32 values contribute.
+/// Asks for the part of the panel (or of the next one) that is `AHEAD` bytes behind a sub-block: the
+/// processor's own prefetching loses the thread in the headers and stops at pages.
 #[inline(always)]
-unsafe fn add<F: Format, const T: usize>(
-    sum: __m256,
-    dots: [__m256i; 2],
-    scales: [__m256; 2],
-    offsets: [__m256; 2],
-    rows: &Rows<T>,
-    t: usize,
-    sub_idx: usize,
-) -> __m256 {
-    let scale = rows.scale(t, sub_idx);
-    let mut sum = sum;
-    if F::SIXTEENTHS {
-        for half in 0..2 {
-            let dots = _mm256_mul_ps(_mm256_cvtepi32_ps(dots[half]), scale);
-            sum = _mm256_fmadd_ps(dots, scales[half], sum);
-            if F::OFFSET {
-                let x = rows.sum(t, 2 * sub_idx + half, 16);
-                sum = _mm256_fmadd_ps(x, offsets[half], sum);
-            }
-        }
-    } else {
-        let dots = _mm256_mul_ps(_mm256_cvtepi32_ps(dots[0]), scale);
-        sum = _mm256_fmadd_ps(dots, scales[0], sum);
-        if F::OFFSET {
-            let x = rows.sum(t, sub_idx, SUB);
-            sum = _mm256_fmadd_ps(x, offsets[0], sum);
-        }
+unsafe fn prefetch<F: Format>(chunk: *const u8, sub: usize) {
+    let per_sub = F::LAYOUT.chunk_bytes() / F::LAYOUT.subs();
+    let mut at = 0;
+    while at < per_sub {
+        let line = chunk.wrapping_add(AHEAD + sub * per_sub + at);
+        _mm_prefetch::<_MM_HINT_T0>(line.cast());
+        at += 64;
     }
-    sum
 }
 
-/// Integer sums of eight rows over 32 values (the first of the two), or over each 16.
+/// Adds what 32 values contribute to the sums of `T` rows. Each vector of codes is made once.
 #[inline(always)]
-unsafe fn dot<F: Format, const T: usize>(
-    codes: &Codes,
+unsafe fn add<F: Format, const T: usize>(
+    sums: &mut [__m256; T],
+    block: impl SubBlock,
     rows: &Rows<T>,
-    t: usize,
-    sub: usize,
-) -> [__m256i; 2] {
-    let mut sums = [_mm256_setzero_si256(); 2];
-    let n = F::SUMS_IN_16_BITS;
-    for first in (0..8).step_by(n) {
-        let mut pairs = product::<F>(codes[first], rows.four(t, sub, first));
-        for s in first + 1..first + n {
-            pairs = _mm256_add_epi16(pairs, product::<F>(codes[s], rows.four(t, sub, s)));
+    sub_idx: usize,
+) {
+    let n_halves = if F::SIXTEENTHS { 2 } else { 1 };
+    let per_half = 8 / n_halves;
+    for half in 0..n_halves {
+        let mut dots = [_mm256_setzero_si256(); T];
+        let mut first = half * per_half;
+        while first < (half + 1) * per_half {
+            let mut pairs = [_mm256_setzero_si256(); T];
+            for s in first..first + F::SUMS_IN_16_BITS {
+                let codes = block.codes(s);
+                for t in 0..T {
+                    let product = product::<F>(codes, rows.four(t, sub_idx, s));
+                    pairs[t] = _mm256_add_epi16(pairs[t], product);
+                }
+            }
+            for t in 0..T {
+                let dot = _mm256_madd_epi16(pairs[t], _mm256_set1_epi16(1));
+                dots[t] = _mm256_add_epi32(dots[t], dot);
+            }
+            first += F::SUMS_IN_16_BITS;
         }
-        let half = if F::SIXTEENTHS { first / 4 } else { 0 };
-        let sum = _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
-        sums[half] = _mm256_add_epi32(sums[half], sum);
+        let (scale, offset) = block.scale(half);
+        for t in 0..T {
+            let dots = _mm256_mul_ps(_mm256_cvtepi32_ps(dots[t]), rows.scale(t, sub_idx));
+            sums[t] = _mm256_fmadd_ps(dots, scale, sums[t]);
+            if F::OFFSET {
+                let x = if F::SIXTEENTHS {
+                    rows.sum(t, 2 * sub_idx + half, 16)
+                } else {
+                    rows.sum(t, sub_idx, SUB)
+                };
+                sums[t] = _mm256_fmadd_ps(x, offset, sums[t]);
+            }
+        }
     }
-    sums
 }
 
 /// Eight rows' codes times four activations, added in pairs.
@@ -234,7 +273,7 @@ unsafe fn many<F: Format>(
     tile: &mut [[f32; PANEL]],
     scratch: &mut Vec<u8>,
 ) {
-    let layout = layout::<F>();
+    let layout = F::LAYOUT;
     let mut unpacked = Unpacked::new(scratch);
     tile.as_flattened_mut().fill(0.0);
     let chunks_at_a_time = SUBS_AT_A_TIME / layout.subs();
@@ -257,23 +296,47 @@ unsafe fn many<F: Format>(
 
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn unpack<F: Format>(part: &[u8], unpacked: &mut Unpacked<'_>) -> usize {
-    let layout = layout::<F>();
     let mut n = 0;
-    for chunk in part.chunks_exact(layout.chunk_bytes()) {
-        for sub in 0..layout.subs() {
-            let codes = F::codes(chunk.as_ptr(), sub);
+    for chunk in part.chunks_exact(F::LAYOUT.chunk_bytes()) {
+        let chunk = chunk.as_ptr();
+        for sub in 0..F::LAYOUT.subs() {
             let to = unpacked.codes[n].as_mut_ptr().cast::<__m256i>();
-            (0..8).for_each(|s| _mm256_store_si256(to.add(s), codes[s]));
-            let scales = F::scales(chunk.as_ptr(), sub);
-            let offsets = F::offsets(chunk.as_ptr(), sub, scales);
-            for half in 0..2 {
-                _mm256_storeu_ps(unpacked.scales[n][half].as_mut_ptr(), scales[half]);
-                _mm256_storeu_ps(unpacked.offsets[n][half].as_mut_ptr(), offsets[half]);
+            for s in 0..8 {
+                _mm256_store_si256(to.add(s), F::codes(chunk, sub, s));
+            }
+            for half in 0..if F::SIXTEENTHS { 2 } else { 1 } {
+                let scale = F::scale(chunk, sub, half);
+                _mm256_storeu_ps(unpacked.scales[n][half].as_mut_ptr(), scale);
+                let offset = F::offset(chunk, sub, half, scale);
+                _mm256_storeu_ps(unpacked.offsets[n][half].as_mut_ptr(), offset);
             }
             n += 1;
         }
     }
     n
+}
+
+/// In memory, codes made ready.
+#[derive(Clone, Copy)]
+struct Ready<'a> {
+    codes: &'a [u8; 32 * 8],
+    scales: &'a [[f32; PANEL]; 2],
+    offsets: &'a [[f32; PANEL]; 2],
+}
+
+impl SubBlock for Ready<'_> {
+    #[inline(always)]
+    unsafe fn codes(self, s: usize) -> __m256i {
+        _mm256_load_si256(self.codes.as_ptr().cast::<__m256i>().add(s))
+    }
+
+    #[inline(always)]
+    unsafe fn scale(self, half: usize) -> (__m256, __m256) {
+        (
+            _mm256_loadu_ps(self.scales[half].as_ptr()),
+            _mm256_loadu_ps(self.offsets[half].as_ptr()),
+        )
+    }
 }
 
 /// `T` rows of activations from `row` on, added to the tile. Returns `T`.
@@ -291,52 +354,15 @@ unsafe fn rows<F: Format, const T: usize>(
     // those and the ones before.
     let mut sums: [__m256; T] = std::array::from_fn(|t| _mm256_loadu_ps(tile[t].as_ptr()));
     for sub in 0..n_subs {
-        let codes = unpacked.codes.get_unchecked(sub).as_ptr().cast::<__m256i>();
-        let at = first_sub + sub;
-        let dots = dots::<F, T>(codes, &rows, at);
-        let scales = load(unpacked.scales.get_unchecked(sub));
-        let offsets = load(unpacked.offsets.get_unchecked(sub));
-        for t in 0..T {
-            sums[t] = add::<F, T>(sums[t], dots[t], scales, offsets, &rows, t, at);
-        }
+        let block = Ready {
+            codes: unpacked.codes.get_unchecked(sub),
+            scales: unpacked.scales.get_unchecked(sub),
+            offsets: unpacked.offsets.get_unchecked(sub),
+        };
+        add::<F, T>(&mut sums, block, &rows, first_sub + sub);
     }
     for (tile, sum) in tile.iter_mut().zip(sums) {
         _mm256_storeu_ps(tile.as_mut_ptr(), sum);
     }
     T
-}
-
-#[inline(always)]
-unsafe fn load(halves: &[[f32; PANEL]; 2]) -> [__m256; 2] {
-    [
-        _mm256_loadu_ps(halves[0].as_ptr()),
-        _mm256_loadu_ps(halves[1].as_ptr()),
-    ]
-}
-
-/// As [`dot`], for `T` rows at once: each vector of codes is read once.
-#[inline(always)]
-unsafe fn dots<F: Format, const T: usize>(
-    codes: *const __m256i,
-    rows: &Rows<T>,
-    sub_idx: usize,
-) -> [[__m256i; 2]; T] {
-    let mut sums = [[_mm256_setzero_si256(); 2]; T];
-    let n = F::SUMS_IN_16_BITS;
-    for first in (0..8).step_by(n) {
-        let mut pairs = [_mm256_setzero_si256(); T];
-        for s in first..first + n {
-            let w = _mm256_load_si256(codes.add(s));
-            for t in 0..T {
-                let product = product::<F>(w, rows.four(t, sub_idx, s));
-                pairs[t] = _mm256_add_epi16(pairs[t], product);
-            }
-        }
-        let half = if F::SIXTEENTHS { first / 4 } else { 0 };
-        for t in 0..T {
-            let sum = _mm256_madd_epi16(pairs[t], _mm256_set1_epi16(1));
-            sums[t][half] = _mm256_add_epi32(sums[t][half], sum);
-        }
-    }
-    sums
 }
