@@ -11,7 +11,7 @@ pub(crate) fn run(sh: &Shell, prompt: &str) -> Result<()> {
     let model = assets::FOLDER.to_owned() + "/SmolLM2-135M-Instruct.Q4_1.gguf";
     cmd!(
         sh,
-        "cargo run --release --bin ponder -- run -m {model} {prompt}"
+        "cargo run --release --bin ponder -- run -m {model} --temperature 0 {prompt}"
     )
     .run()?;
     Ok(())

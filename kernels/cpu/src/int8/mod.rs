@@ -141,6 +141,7 @@ impl Int8Matrix {
         scratch: &mut Vec<u8>,
     ) {
         assert!(x.k() == self.k && tile.len() == x.n() * PANEL);
+        assert!(isa.is_available(), "this machine has no {}", isa.name());
         match isa {
             Isa::Scalar => scalar::panel(self, panel, x, tile, scratch),
             #[cfg(target_arch = "x86_64")]

@@ -41,6 +41,7 @@ impl Int8Rows {
     /// # Panics
     /// If `x` is not a whole number of such rows.
     pub fn quantize(&mut self, isa: Isa, threads: &Threads, x: &[f32], k: usize) {
+        assert!(isa.is_available(), "this machine has no {}", isa.name());
         assert!(k.is_multiple_of(SUB) && x.len().is_multiple_of(k.max(1)));
         let n = x.len().checked_div(k).unwrap_or(0);
         (self.n, self.k) = (n, k);
@@ -66,15 +67,15 @@ impl Int8Rows {
                     sums_32.part(subs),
                 )
             };
+            let words = codes.as_chunks_mut::<4>().0;
             for (row, x) in x[values].chunks_exact(k).enumerate() {
                 for (sub, x) in x.as_chunks::<SUB>().0.iter().enumerate() {
-                    let mut rounded = [0; SUB];
-                    let scale = quantize(isa, x, &mut rounded);
-                    for (s, four) in rounded.as_chunks::<4>().0.iter().enumerate() {
-                        let at = 4 * place.at(row, sub * 8 + s, k / 4);
-                        codes[at..at + 4].copy_from_slice(four);
+                    let rounded = round(isa, x);
+                    for (s, four) in rounded.codes.into_iter().enumerate() {
+                        words[place.at(row, sub * 8 + s, k / 4)] = four;
                     }
-                    let sums = sums_of_16(scale, &rounded);
+                    let scale = rounded.scale;
+                    let sums = rounded.sums.map(|sum| scale * sum as f32);
                     scales[place.at(row, sub, k / SUB)] = scale;
                     sums_16[place.at(row, 2 * sub, k / 16)] = sums[0];
                     sums_16[place.at(row, 2 * sub + 1, k / 16)] = sums[1];
@@ -151,21 +152,21 @@ impl Place {
     }
 }
 
-#[inline(always)]
-fn sums_of_16(scale: f32, codes: &[i8; SUB]) -> [f32; 2] {
-    let (first, second) = codes.split_at(16);
-    [first, second].map(|codes| {
-        let total: i32 = codes.iter().map(|&code| i32::from(code)).sum();
-        scale * total as f32
-    })
+/// 32 values as `scale × code`.
+pub(super) struct Rounded {
+    /// Four at a time, as they are stored.
+    pub(super) codes: [[i8; 4]; 8],
+    pub(super) scale: f32,
+    /// Sums of the first and of the second 16 codes.
+    pub(super) sums: [i32; 2],
 }
 
 #[inline(always)]
-fn quantize(isa: Isa, x: &[f32; SUB], codes: &mut [i8; SUB]) -> f32 {
+fn round(isa: Isa, x: &[f32; SUB]) -> Rounded {
     match isa {
-        Isa::Scalar => scalar::quantize(x, codes),
+        Isa::Scalar => scalar::round(x),
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => super::avx2::quantize(x, codes),
+        Isa::Avx2 => super::avx2::round(x),
         #[cfg(not(target_arch = "x86_64"))]
         Isa::Avx2 => unreachable!("not chosen on this architecture"),
     }

@@ -1,6 +1,7 @@
 //! The portable twin: a packed panel read value by value.
 
 use super::layout::{PANEL, SUB};
+use super::rows::Rounded;
 use super::{Int8Matrix, Int8Rows};
 use crate::BlockFormat;
 use crate::scalar::{E2M1_DOUBLED, IQ4_VALUES, f16_value, half_e8m0};
@@ -151,13 +152,20 @@ pub(super) fn exact_panel(matrix: &Int8Matrix, panel: usize, x: &[f32], tile: &m
     }
 }
 
-/// Rounds 32 values to `scale × code`, codes within ±127. Returns the scale.
-pub(super) fn quantize(x: &[f32; SUB], codes: &mut [i8; SUB]) -> f32 {
+/// Rounds 32 values to `scale × code`, codes within ±127.
+pub(super) fn round(x: &[f32; SUB]) -> Rounded {
     let largest = x.iter().fold(0.0f32, |max, x| max.max(x.abs()));
-    let scale = largest / 127.0;
-    let inverse = if scale > 0.0 { 127.0 / largest } else { 0.0 };
-    for (code, x) in codes.iter_mut().zip(x) {
-        *code = (x * inverse).round_ties_even() as i8;
+    let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
+    let codes: [[i8; 4]; 8] = std::array::from_fn(|s| {
+        std::array::from_fn(|i| (x[4 * s + i] * inverse).round_ties_even() as i8)
+    });
+    let sum = |half: usize| {
+        let codes = codes[4 * half..4 * half + 4].as_flattened();
+        codes.iter().map(|&code| i32::from(code)).sum()
+    };
+    Rounded {
+        codes,
+        scale: largest / 127.0,
+        sums: [sum(0), sum(1)],
     }
-    scale
 }

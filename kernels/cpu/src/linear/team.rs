@@ -292,6 +292,7 @@ impl<'a> Part<'a> {
         tile
     }
 
+    #[allow(clippy::needless_range_loop)] // Two slices of one length, which vectorizes.
     fn write(&self, panel: usize, tile: &[f32]) {
         let (len, width) = (
             self.product.matrix.panel_len(),
@@ -304,11 +305,13 @@ impl<'a> Part<'a> {
                 self.out
                     .part(n * width + columns.start..n * width + columns.end)
             };
-            let pairs = out.iter_mut().zip(tile);
+            let tile = &tile[..out.len()];
             if self.add {
-                pairs.for_each(|(out, sum)| *out += sum);
+                for i in 0..out.len() {
+                    out[i] += tile[i];
+                }
             } else {
-                pairs.for_each(|(out, sum)| *out = *sum);
+                out.copy_from_slice(tile);
             }
         }
     }

@@ -12,7 +12,7 @@ use super::{Int8Matrix, Int8Rows};
 use crate::BlockFormat;
 use formats::{Iq4Nl, Iq4Xs, Mxfp4, Q2K, Q3K, Q4_0, Q4_1, Q4K, Q5_0, Q5_1, Q5K, Q6K, Q8_0};
 
-pub(super) use rows::quantize;
+pub(super) use rows::round;
 
 /// `tile[row of x][row of panel]`. The caller has checked that the machine has AVX2 and FMA, and
 /// that the sizes fit.
