@@ -6,7 +6,7 @@ use std::path::Path;
 use ponder_models::FAMILIES;
 use ponder_runtime::{
     backend::cpu::{Cpu, CpuOptions, Isa, KvFormat, Precision},
-    decoder::{Decoder, Model},
+    decoder::{Decoder, LogitsFor, Model, Step},
     spec::ArchSpec,
     weights::Checkpoint,
 };
@@ -155,5 +155,34 @@ fn many_sequences_at_once_give_the_same_bits_as_one_by_one() {
         if quantized.iter().any(|name| path.ends_with(name)) {
             assert_batching_changes_nothing(&path, Precision::Int8);
         }
+    }
+}
+
+#[test]
+fn a_token_allocates_nothing() {
+    let cpu = CpuOptions {
+        threads: Some(1),
+        ..CpuOptions::default()
+    };
+    // Without windows: where one lets go of a block, the list of free blocks may grow.
+    for family in ["qwen3", "llama", "qwen3_moe", "lfm2"] {
+        let mut model = model(&folder(family), cpu);
+        let sequence = model.start(64).expect("a sequence");
+        let mut forward = |tokens: &[u32]| {
+            let step = Step {
+                sequence,
+                tokens,
+                logits: LogitsFor::Last,
+            };
+            model.forward(&[step]).expect("a forward pass").len()
+        };
+        forward(&[1; 36]);
+        forward(&[2]);
+        let counted = allocation_counter::measure(|| {
+            (0..20).for_each(|token| {
+                forward(&[token]);
+            });
+        });
+        assert_eq!(counted.count_total, 0, "{family}");
     }
 }

@@ -10,7 +10,7 @@ pub(super) const GROUP: usize = 8;
 
 /// Rows of activations as `scale × code`, with a scale for each 32 values.
 ///
-/// Every whole [`GROUP`] of rows lies interleaved: four codes of each row in turn, one scale of
+/// Every eight rows lie interleaved: four codes of each row in turn, one scale of
 /// each row in turn. What is left over lies row after row.
 #[derive(Debug, Default)]
 pub struct Int8Rows {
