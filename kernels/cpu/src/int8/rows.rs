@@ -102,6 +102,20 @@ impl Int8Rows {
         self.k
     }
 
+    /// `x -= row`: leaves what rounding took from a row.
+    ///
+    /// # Panics
+    /// If there is no such row, or `x` is not [`k`](Self::k) long.
+    pub fn subtract_from(&self, row: usize, x: &mut [f32]) {
+        assert_eq!(x.len(), self.k, "a whole row");
+        for (sub, x) in x.as_chunks_mut::<SUB>().0.iter_mut().enumerate() {
+            let (codes, scale, _) = self.sub(row, sub);
+            for (x, code) in x.iter_mut().zip(codes) {
+                *x -= scale * f32::from(code);
+            }
+        }
+    }
+
     /// 32 codes, their scale, and the sums of each 16 rounded values.
     pub(super) fn sub(&self, row: usize, sub: usize) -> ([i8; SUB], f32, [f32; 2]) {
         let first = row / GROUP * GROUP;
