@@ -54,11 +54,12 @@ fn help_and_version_are_0() {
         "show",
         "rm",
         "inspect",
+        "quantize",
         "Exit codes",
     ] {
         assert!(out.contains(name), "{name}");
     }
-    for later in ["serve", "bench", "eval", "quantize", "--votes"] {
+    for later in ["serve", "bench", "eval", "--votes"] {
         assert!(!out.contains(later), "{later}");
     }
 }
