@@ -31,7 +31,7 @@ struct Remainder {
 }
 
 /// Share of the sum of squares of a row from which a single value outweighs the others.
-const OUTWEIGHS: f32 = 0.03;
+const OUTWEIGHS: f32 = 0.1;
 
 impl Buffer {
     pub(super) fn new(max_rows: usize, width: usize) -> Self {
