@@ -7,7 +7,8 @@
 //!
 //! Weights are `scale × code + offset`, with scale and offset for each 16 or 32 values of a row;
 //! activations are `scale × code` for each 32. So a sum over 32 is one sum of integer products,
-//! scaled, and the offset times the sum of the activations.
+//! scaled, and the offset times the sum of the activations. Where one value outweighs a row, a
+//! block is rounded twice, and its second product added last.
 //!
 //! The sum for one weight row and one row of activations is taken in the same order whatever else
 //! is computed beside it: a row's result does not depend on the batch.
@@ -20,13 +21,14 @@ mod rows;
 mod scalar;
 #[cfg(test)]
 mod tests;
+mod twice;
 
 pub use rows::Int8Rows;
 
 use crate::memory::HugeBytes;
 use crate::threads::SharedSlice;
 use crate::{BlockFormat, Isa, Threads};
-use layout::{Layout, PANEL};
+use layout::{Layout, PANEL, SUB};
 
 /// Panels that are packed as one task.
 const PANELS_PER_TASK: usize = 16;
@@ -167,12 +169,13 @@ impl Int8Matrix {
     }
 
     fn sub_blocks(&self, panel: usize) -> impl Iterator<Item = scalar::SubBlock> {
-        let chunks = self
-            .panel_bytes(panel)
-            .chunks_exact(self.layout.chunk_bytes());
-        chunks.flat_map(|chunk| {
-            (0..self.layout.subs())
-                .map(|sub| scalar::SubBlock::read(self.format, chunk, self.layout.header, sub))
-        })
+        (0..self.k / SUB).map(move |sub| self.sub_block(panel, sub))
+    }
+
+    /// The `sub`-th 32 values of a panel's rows.
+    fn sub_block(&self, panel: usize, sub: usize) -> scalar::SubBlock {
+        let (subs, len) = (self.layout.subs(), self.layout.chunk_bytes());
+        let chunk = &self.panel_bytes(panel)[sub / subs * len..][..len];
+        scalar::SubBlock::read(self.format, chunk, self.layout.header, sub % subs)
     }
 }

@@ -2,6 +2,7 @@
 
 use super::layout::SUB;
 use super::scalar;
+use super::twice::{self, Twice};
 use crate::Isa;
 use crate::threads::{SharedSlice, Threads};
 
@@ -11,7 +12,8 @@ pub(super) const GROUP: usize = 8;
 /// Rows of activations as `scale × code`, with a scale for each 32 values.
 ///
 /// Every eight rows lie interleaved: four codes of each row in turn, one scale of
-/// each row in turn. What is left over lies row after row.
+/// each row in turn. What is left over lies row after row. Blocks that outweigh their row are
+/// rounded [twice](super::twice).
 #[derive(Debug, Default)]
 pub struct Int8Rows {
     n: usize,
@@ -24,6 +26,7 @@ pub struct Int8Rows {
     sums_16: Vec<f32>,
     /// `[n, k / 32]`: the same by 32.
     sums_32: Vec<f32>,
+    twice: Twice,
 }
 
 /// What a group of rows, or one row of the rest, begins with.
@@ -88,6 +91,24 @@ impl Int8Rows {
             1 => one_group(0, 0),
             n_groups => threads.run(n_groups, &one_group),
         }
+        self.round_twice(isa, x);
+    }
+
+    fn round_twice(&mut self, isa: Isa, x: &[f32]) {
+        let mut twice = std::mem::take(&mut self.twice);
+        twice.clear();
+        let n_subs = self.k / SUB;
+        for row in 0..self.n {
+            let scales = (0..n_subs).map(|sub| self.scale(row, sub));
+            let limit = twice::limit(scales.clone());
+            for (sub, _) in scales.enumerate().filter(|(_, scale)| *scale > limit) {
+                let (codes, scale, _) = self.sub(row, sub);
+                let x = &x[row * self.k + sub * SUB..][..SUB];
+                let rest = std::array::from_fn(|i| x[i] - scale * f32::from(codes[i]));
+                twice.push(twice::Place { row, sub }, &round(isa, &rest));
+            }
+        }
+        self.twice = twice;
     }
 
     /// Rows.
@@ -102,18 +123,15 @@ impl Int8Rows {
         self.k
     }
 
-    /// `x -= row`: leaves what rounding took from a row.
-    ///
-    /// # Panics
-    /// If there is no such row, or `x` is not [`k`](Self::k) long.
-    pub fn subtract_from(&self, row: usize, x: &mut [f32]) {
-        assert_eq!(x.len(), self.k, "a whole row");
-        for (sub, x) in x.as_chunks_mut::<SUB>().0.iter_mut().enumerate() {
-            let (codes, scale, _) = self.sub(row, sub);
-            for (x, code) in x.iter_mut().zip(codes) {
-                *x -= scale * f32::from(code);
-            }
-        }
+    /// The blocks that were rounded twice.
+    pub(super) fn twice(&self) -> &Twice {
+        &self.twice
+    }
+
+    fn scale(&self, row: usize, sub: usize) -> f32 {
+        let first = row / GROUP * GROUP;
+        let place = Place::new(self.n - first);
+        self.scales[first * self.k / SUB + place.at(row - first, sub, self.k / SUB)]
     }
 
     /// 32 codes, their scale, and the sums of each 16 rounded values.
@@ -126,7 +144,7 @@ impl Int8Rows {
         let sum = |half: usize| parts.sums_16[place.at(row, 2 * sub + half, k / 16)];
         (
             std::array::from_fn(code),
-            parts.scales[place.at(row, sub, k / SUB)],
+            self.scale(first + row, sub),
             [sum(0), sum(1)],
         )
     }

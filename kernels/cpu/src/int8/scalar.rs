@@ -37,6 +37,19 @@ impl SubBlock {
         }
         block
     }
+
+    /// Adds the products of each row with rounded activations: codes, scale, sums of halves.
+    fn add(&self, (codes, scale, sums): ([i8; SUB], f32, [f32; 2]), tile: &mut [f32; PANEL]) {
+        for (row, sum) in tile.iter_mut().enumerate() {
+            for (half, x_sum) in sums.iter().enumerate() {
+                let span = 16 * half..16 * half + 16;
+                let pairs = self.codes[row][span.clone()].iter().zip(&codes[span]);
+                let dot: i32 = pairs.map(|(&w, &a)| i32::from(w) * i32::from(a)).sum();
+                *sum += dot as f32 * scale * self.scale[half][row];
+                *sum += x_sum * self.offset[half][row];
+            }
+        }
+    }
 }
 
 /// The code of value `i` of 32. `words(w, b)` is byte `b` of the row's word `w`.
@@ -111,19 +124,17 @@ pub(super) fn panel(
     _scratch: &mut Vec<u8>,
 ) {
     tile.fill(0.0);
+    let tile = tile.as_chunks_mut::<PANEL>().0;
     for (sub_idx, block) in matrix.sub_blocks(panel).enumerate() {
-        for (n, tile) in tile.as_chunks_mut::<PANEL>().0.iter_mut().enumerate() {
-            let (codes, scale, sums) = x.sub(n, sub_idx);
-            for (row, sum) in tile.iter_mut().enumerate() {
-                for (half, x_sum) in sums.iter().enumerate() {
-                    let span = 16 * half..16 * half + 16;
-                    let pairs = block.codes[row][span.clone()].iter().zip(&codes[span]);
-                    let dot: i32 = pairs.map(|(&w, &a)| i32::from(w) * i32::from(a)).sum();
-                    *sum += dot as f32 * scale * block.scale[half][row];
-                    *sum += x_sum * block.offset[half][row];
-                }
-            }
+        for (n, sums) in tile.iter_mut().enumerate() {
+            block.add(x.sub(n, sub_idx), sums);
         }
+    }
+    for (place, parts) in x.twice().blocks() {
+        let block = matrix.sub_block(panel, place.sub);
+        let codes = parts.codes.first_chunk().expect("a whole block");
+        let sums = [parts.sums_16[0], parts.sums_16[1]];
+        block.add((*codes, parts.scales[0], sums), &mut tile[place.row]);
     }
 }
 

@@ -1,6 +1,7 @@
 //! Every format, every instruction set, odd sizes: against dequantized weights in float64.
 
 use super::layout::SUB;
+use super::twice::Place;
 use super::*;
 use crate::dequantize;
 
@@ -65,7 +66,9 @@ fn case(isa: Isa, threads: &Threads, format: BlockFormat, [n_rows, k, n]: [usize
     let mut weights = vec![0.0; n_rows * k];
     dequantize(format, &bytes, &mut weights);
     let matrix = Int8Matrix::pack(threads, format, &bytes, [n_rows, k]).expect("memory");
-    let x: Vec<f32> = (0..n * k).map(|_| random.unit() * 3.0).collect();
+    let mut x: Vec<f32> = (0..n * k).map(|_| random.unit() * 3.0).collect();
+    // Some rows have a value that outweighs all others.
+    x.iter_mut().step_by(2 * k + 41).for_each(|x| *x *= 1000.0);
     let mut rows = Int8Rows::default();
     rows.quantize(isa, threads, &x, k);
     Case {
@@ -76,17 +79,17 @@ fn case(isa: Isa, threads: &Threads, format: BlockFormat, [n_rows, k, n]: [usize
     }
 }
 
+/// The product, and the size that its terms could have: kernels add up codes and offsets, which are
+/// large where a weight is small.
 fn product(weights: &[f32], x: &[f32]) -> (f64, f64) {
-    let terms = weights
-        .iter()
-        .zip(x)
-        .map(|(&w, &x)| f64::from(w) * f64::from(x));
-    terms.fold((0.0, 0.0), |(sum, size), term| {
-        (sum + term, size + term.abs())
-    })
+    let largest = weights.iter().fold(0.0f32, |max, w| max.max(w.abs()));
+    let terms = weights.iter().zip(x);
+    let sum = terms.map(|(&w, &x)| f64::from(w) * f64::from(x)).sum();
+    let size: f64 = x.iter().map(|x| f64::from(x.abs())).sum();
+    (sum, size * f64::from(largest))
 }
 
-/// The largest error of a product, relative to the sum of the sizes of its terms.
+/// The largest error of a product, relative to the size of its terms.
 fn check(case: &Case, x: &[f32], limit: f64, mut panel: impl FnMut(usize, &mut [f32])) {
     let (n_rows, k) = (case.matrix.n_rows(), case.matrix.k());
     for p in 0..case.matrix.n_panels() {
@@ -121,6 +124,12 @@ fn rounded(rows: &Int8Rows) -> Vec<f32> {
             x.extend(codes.iter().map(|&code| f32::from(code) * scale));
         }
     }
+    for (place, parts) in rows.twice().blocks() {
+        let x = &mut x[place.row * rows.k() + place.sub * SUB..][..SUB];
+        for (x, &code) in x.iter_mut().zip(parts.codes) {
+            *x += f32::from(code) * parts.scales[0];
+        }
+    }
     x
 }
 
@@ -143,12 +152,11 @@ fn products_are_those_of_the_rounded_activations() {
                 let case = case(isa, &threads, format, shape);
                 let x = rounded(&case.rows);
                 let mut scratch = Vec::new();
-                // Offsets cancel against codes, which costs a digit.
-                check(&case, &x, 1e-5, |panel, tile| {
+                check(&case, &x, 1e-6, |panel, tile| {
                     case.matrix
                         .panel(isa, panel, &case.rows, tile, &mut scratch);
                 });
-                check(&case, &case.x, 1e-5, |panel, tile| {
+                check(&case, &case.x, 1e-6, |panel, tile| {
                     case.matrix.exact_panel(panel, &case.x, tile);
                 });
             }
@@ -179,6 +187,34 @@ fn a_row_does_not_depend_on_the_batch() {
 }
 
 #[test]
+fn what_stands_beside_a_large_value_is_not_lost() {
+    let threads = Threads::new(1).expect("a thread");
+    let mut random = Random(3);
+    let (n, k) = (11, 320);
+    let mut x: Vec<f32> = (0..n * k).map(|_| random.unit()).collect();
+    // In two blocks of some rows; the one must not hide the other.
+    for row in [0, 3, 9] {
+        x[row * k + 7] = 10_000.0;
+        x[row * k + 300] = -50.0;
+    }
+    x[10 * k..].fill(0.0);
+    let mut rows = Int8Rows::default();
+    rows.quantize(Isa::Scalar, &threads, &x, k);
+    let places: Vec<_> = rows.twice().blocks().map(|(place, _)| place).collect();
+    let expected = [0, 3, 9].map(|row| [0, 9].map(|sub| Place { row, sub }));
+    assert_eq!(places, expected.concat());
+    for (i, (x, rounded)) in x.iter().zip(rounded(&rows)).enumerate() {
+        let (row, i) = (i / k, i % k);
+        // The second scale of the first block is 10,000 / 127 / 2 / 127 at most.
+        let limit = match (places.iter().any(|place| place.row == row), i / SUB) {
+            (true, 0) => 0.16,
+            _ => 0.5 / 127.0,
+        };
+        assert!((x - rounded).abs() <= 1.01 * limit, "{x} {rounded}");
+    }
+}
+
+#[test]
 fn rounding_is_the_same_on_every_instruction_set() {
     let threads = Threads::new(2).expect("threads");
     let mut random = Random(7);
@@ -191,9 +227,17 @@ fn rounding_is_the_same_on_every_instruction_set() {
         rows.quantize(isa, &threads, &x, 64);
         let all = (0..rows.n() * 2).map(|i| {
             let (codes, scale, sums) = rows.sub(i / 2, i % 2);
-            (codes, scale.to_bits(), sums.map(f32::to_bits))
+            (codes.to_vec(), scale.to_bits(), sums.map(f32::to_bits))
         });
-        all.collect::<Vec<_>>()
+        let twice = rows.twice().blocks().map(|(_, parts)| {
+            let sums = [parts.sums_16[0], parts.sums_16[1]];
+            (
+                parts.codes.to_vec(),
+                parts.scales[0].to_bits(),
+                sums.map(f32::to_bits),
+            )
+        });
+        all.chain(twice).collect::<Vec<_>>()
     };
     let expected = quantize(Isa::Scalar);
     Isa::available().for_each(|isa| assert_eq!(quantize(isa), expected, "{}", isa.name()));

@@ -132,21 +132,6 @@ impl Matrix {
         match (&self.kind, x.rounded) {
             (Kind::Int8(matrix), Some(rounded)) => {
                 matrix.panel(isa, panel, rounded, tile, &mut scratch.bytes);
-                let Some((rows, rest)) = x.remainder.filter(|(rows, _)| !rows.is_empty()) else {
-                    return;
-                };
-                let width = Int8Matrix::PANEL;
-                scratch.remainder.resize(rest.n() * width, 0.0);
-                let Scratch {
-                    bytes, remainder, ..
-                } = scratch;
-                matrix.panel(isa, panel, rest, remainder, bytes);
-                for (row, rest) in rows.iter().zip(remainder.chunks_exact(width)) {
-                    let sums = &mut tile[row * width..(row + 1) * width];
-                    sums.iter_mut()
-                        .zip(rest)
-                        .for_each(|(sum, rest)| *sum += rest);
-                }
             }
             (Kind::Int8(matrix), None) => matrix.exact_panel(panel, x.values, tile),
             (Kind::Float(matrix), _) => matrix.panel(isa, panel, x.values, tile),

@@ -43,7 +43,6 @@ impl PerThread {
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
     tiles: [Vec<f32>; 2],
-    pub(super) remainder: Vec<f32>,
     pub(super) bytes: Vec<u8>,
     pub(super) floats: Vec<f32>,
 }
@@ -55,8 +54,6 @@ pub struct Input<'a> {
     pub values: &'a [f32],
     /// The same, rounded; without them every product is computed in float32.
     pub rounded: Option<&'a Int8Rows>,
-    /// What rounding took from some of the rows, and which these are; added where there is any.
-    pub remainder: Option<(&'a [usize], &'a Int8Rows)>,
 }
 
 /// A matrix and what is added to its product.

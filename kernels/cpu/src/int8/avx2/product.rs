@@ -15,7 +15,8 @@ use std::marker::PhantomData;
 use super::formats::Format;
 use crate::int8::Int8Rows;
 use crate::int8::layout::{PANEL, SUB};
-use crate::int8::rows::GROUP;
+use crate::int8::rows::{GROUP, Parts};
+use crate::int8::twice::Place;
 
 /// Rows of activations from which unpacking to memory pays.
 const MANY: usize = 5;
@@ -35,15 +36,15 @@ struct Rows<const T: usize> {
 }
 
 impl<const T: usize> Rows<T> {
-    fn new(x: &Int8Rows, first: usize, sixteenths: bool) -> Self {
-        let parts = x.parts(first);
+    /// `parts` are what the first of the rows begins with, `k` values each.
+    fn new(parts: Parts<'_>, k: usize, sixteenths: bool) -> Self {
         let sums = if sixteenths {
             parts.sums_16
         } else {
             parts.sums_32
         };
         Self {
-            k: x.k(),
+            k,
             codes: parts.codes.as_ptr(),
             scales: parts.scales.as_ptr(),
             sums: sums.as_ptr(),
@@ -104,6 +105,25 @@ pub(super) unsafe fn panel<F: Format>(
     } else {
         many::<F>(panel, x, tile, scratch);
     }
+    for (place, parts) in x.twice().blocks() {
+        again::<F>(panel, place, parts, &mut tile[place.row]);
+    }
+}
+
+/// Adds the product of a block that was rounded twice.
+#[inline(always)]
+unsafe fn again<F: Format>(panel: &[u8], place: Place, parts: Parts<'_>, tile: &mut [f32; PANEL]) {
+    let n_subs = F::LAYOUT.subs();
+    let block = Packed::<F> {
+        chunk: panel
+            .as_ptr()
+            .add(place.sub / n_subs * F::LAYOUT.chunk_bytes()),
+        sub: place.sub % n_subs,
+        format: PhantomData,
+    };
+    let mut sums = [_mm256_loadu_ps(tile.as_ptr())];
+    add::<F, 1>(&mut sums, block, &Rows::new(parts, SUB, F::SIXTEENTHS), 0);
+    _mm256_storeu_ps(tile.as_mut_ptr(), sums[0]);
 }
 
 /// 32 values of eight rows, packed or unpacked.
@@ -144,7 +164,7 @@ impl<F: Format> SubBlock for Packed<F> {
 /// A panel and `T` rows.
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn few<F: Format, const T: usize>(panel: &[u8], x: &Int8Rows, tile: &mut [[f32; PANEL]]) {
-    let rows = Rows::<T>::new(x, 0, F::SIXTEENTHS);
+    let rows = Rows::<T>::new(x.parts(0), x.k(), F::SIXTEENTHS);
     let mut sums = [_mm256_setzero_ps(); T];
     let mut sub_idx = 0;
     for chunk in panel.chunks_exact(F::LAYOUT.chunk_bytes()) {
@@ -349,9 +369,9 @@ unsafe fn rows<F: Format, const T: usize>(
     row: usize,
     tile: &mut [[f32; PANEL]],
 ) -> usize {
-    let rows = Rows::<T>::new(x, row, F::SIXTEENTHS);
+    let rows = Rows::<T>::new(x.parts(row), x.k(), F::SIXTEENTHS);
     let tile = &mut tile[row..row + T];
-    // those and the ones before.
+    // Added to those of the parts of the panel before this one.
     let mut sums: [__m256; T] = std::array::from_fn(|t| _mm256_loadu_ps(tile[t].as_ptr()));
     for sub in 0..n_subs {
         let block = Ready {
