@@ -5,8 +5,7 @@ use std::path::Path;
 
 use ponder_effort::SamplingParams;
 use ponder_runtime::{
-    backend::reference::Reference,
-    decoder::{Decoder, DecoderError, LogitsFor, Model, Step},
+    decoder::{LogitsFor, Step},
     spec::ArchSpec,
     weights::Checkpoint,
 };
@@ -120,15 +119,13 @@ pub fn logits(
     let checkpoint = Checkpoint::open(&path)?;
     let spec = ArchSpec::of(&checkpoint)?;
     let (vocab, total) = (spec.vocab_size, ids.len() + greedy);
-    let mut decoder = Decoder::load(
-        Reference::new(options.threads).map_err(DecoderError::from)?,
-        spec,
-        &checkpoint,
-        total,
-        1,
-    )?;
-    let sequence = decoder.start(total)?;
-    let values = decoder
+    let alone = LoadOptions {
+        max_sequences: 1,
+        ..options.clone()
+    };
+    let mut model = load::decoder(&alone, spec, &checkpoint, total)?;
+    let sequence = model.start(total)?;
+    let values = model
         .forward(&[Step {
             sequence,
             tokens: ids,
@@ -143,7 +140,7 @@ pub fn logits(
     while continuation.len() < greedy && !last.is_empty() {
         let token = argmax(&last);
         continuation.push(token);
-        last = decoder
+        last = model
             .forward(&[Step {
                 sequence,
                 tokens: &[token],

@@ -244,7 +244,7 @@ fn room(
     Ok((context.min(cache_tokens), cache_tokens))
 }
 
-fn decoder(
+pub(crate) fn decoder(
     options: &LoadOptions,
     spec: ArchSpec,
     checkpoint: &Checkpoint,

@@ -227,16 +227,19 @@ impl Inspect {
             },
             Self::Template(args) => InspectJob::Template(args.resolve(global)),
             Self::Logits {
-                model,
+                mut model,
                 ids,
                 greedy,
                 out,
-            } => InspectJob::Logits {
-                model: model.resolve(global)?,
-                ids,
-                greedy,
-                out,
-            },
+            } => {
+                model.load.device.get_or_insert(DeviceName::Reference);
+                InspectJob::Logits {
+                    model: model.resolve(global)?,
+                    ids,
+                    greedy,
+                    out,
+                }
+            }
         })
     }
 }
@@ -283,7 +286,7 @@ impl ModelArgs {
 impl LoadArgs {
     fn resolve(self, global: &GlobalArgs) -> Result<LoadOptions, CliError> {
         Ok(LoadOptions {
-            device: device(self.device)?,
+            device: self.device.map_or(Ok(Device::default()), device)?,
             threads: self.threads,
             context: self.context,
             offline: global.offline,
@@ -425,6 +428,17 @@ mod tests {
         assert!(error.to_string().contains("no CUDA (`cuda:1`)"), "{error}");
         assert_eq!(error.exit_code(), 1);
         assert!(resolve(&["run", "hi", "--device", "reference"], true).is_ok());
+    }
+
+    #[test]
+    fn logits_are_the_references_unless_a_device_is_named() {
+        let logits = ["inspect", "logits", "--ids", "1", "--out", "f"];
+        let device = |more: &[&str]| match resolve(&[&logits[..], more].concat(), true) {
+            Ok(Job::Inspect(InspectJob::Logits { model, .. })) => model.options.device,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(device(&[]), Device::Reference);
+        assert_eq!(device(&["--device", "cpu"]), Device::Cpu);
     }
 
     #[test]

@@ -93,9 +93,9 @@ pub(crate) struct ModelArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Model options")]
 pub(crate) struct LoadArgs {
-    /// Where the model runs: reference, cpu, cuda, cuda:N or metal
-    #[arg(long, default_value = "cpu")]
-    pub(crate) device: DeviceName,
+    /// Where the model runs: reference, cpu, cuda, cuda:N or metal (default: cpu)
+    #[arg(long)]
+    pub(crate) device: Option<DeviceName>,
     /// Number of threads (default: the machine's cores)
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub(crate) threads: Option<usize>,
@@ -286,7 +286,7 @@ pub(crate) enum Inspect {
     },
     /// The prompt that a request becomes
     Template(TemplateArgs),
-    /// The logits of token ids, written to a safetensors file
+    /// The logits of token ids, written to a safetensors file (without --device: the reference's)
     Logits {
         #[command(flatten)]
         model: ModelArgs,

@@ -19,7 +19,7 @@ use crate::int8::rows::{GROUP, Parts};
 use crate::int8::twice::Place;
 
 /// Rows of activations from which unpacking to memory pays.
-const MANY: usize = 5;
+const MANY: usize = 17;
 /// How far ahead memory is asked for, in bytes.
 const AHEAD: usize = 4096;
 /// Sub-blocks that are unpacked at a time: 16 kB of codes, half of a first-level cache.
@@ -95,12 +95,16 @@ pub(super) unsafe fn panel<F: Format>(
     scratch: &mut Vec<u8>,
 ) {
     if x.n() < MANY {
-        match x.n() {
-            0 => {}
-            1 => few::<F, 1>(panel, x, tile),
-            2 => few::<F, 2>(panel, x, tile),
-            3 => few::<F, 3>(panel, x, tile),
-            _ => few::<F, 4>(panel, x, tile),
+        // The panel is in the first-level cache when the rows after the first few read it.
+        let mut n = 0;
+        while n < x.n() {
+            n += match x.n() - n {
+                1 => few::<F, 1>(panel, x, n, tile),
+                2 => few::<F, 2>(panel, x, n, tile),
+                3 => few::<F, 3>(panel, x, n, tile),
+                4..GROUP => few::<F, 4>(panel, x, n, tile),
+                _ => few::<F, GROUP>(panel, x, n, tile),
+            };
         }
     } else {
         many::<F>(panel, x, tile, scratch);
@@ -161,10 +165,15 @@ impl<F: Format> SubBlock for Packed<F> {
     }
 }
 
-/// A panel and `T` rows.
+/// A panel and `T` rows from `row` on. Returns `T`.
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn few<F: Format, const T: usize>(panel: &[u8], x: &Int8Rows, tile: &mut [[f32; PANEL]]) {
-    let rows = Rows::<T>::new(x.parts(0), x.k(), F::SIXTEENTHS);
+unsafe fn few<F: Format, const T: usize>(
+    panel: &[u8],
+    x: &Int8Rows,
+    row: usize,
+    tile: &mut [[f32; PANEL]],
+) -> usize {
+    let rows = Rows::<T>::new(x.parts(row), x.k(), F::SIXTEENTHS);
     let mut sums = [_mm256_setzero_ps(); T];
     let mut sub_idx = 0;
     for chunk in panel.chunks_exact(F::LAYOUT.chunk_bytes()) {
@@ -179,9 +188,10 @@ unsafe fn few<F: Format, const T: usize>(panel: &[u8], x: &Int8Rows, tile: &mut 
             sub_idx += 1;
         }
     }
-    for (tile, sum) in tile.iter_mut().zip(sums) {
+    for (tile, sum) in tile[row..].iter_mut().zip(sums) {
         _mm256_storeu_ps(tile.as_mut_ptr(), sum);
     }
+    T
 }
 
 /// Asks for the part of the panel (or of the next one) that is `AHEAD` bytes behind a sub-block: the
@@ -320,6 +330,7 @@ unsafe fn unpack<F: Format>(part: &[u8], unpacked: &mut Unpacked<'_>) -> usize {
     for chunk in part.chunks_exact(F::LAYOUT.chunk_bytes()) {
         let chunk = chunk.as_ptr();
         for sub in 0..F::LAYOUT.subs() {
+            prefetch::<F>(chunk, sub);
             let to = unpacked.codes[n].as_mut_ptr().cast::<__m256i>();
             for s in 0..8 {
                 _mm256_store_si256(to.add(s), F::codes(chunk, sub, s));
