@@ -50,7 +50,7 @@ impl KvFormat {
         }
     }
 
-    const fn has_scales(self) -> bool {
+    pub(super) const fn has_scales(self) -> bool {
         matches!(self, Self::Q8_0 | Self::Q4_0)
     }
 }

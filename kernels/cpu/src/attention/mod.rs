@@ -17,6 +17,7 @@ mod encode;
 mod layout;
 mod merge;
 mod plain;
+mod plan;
 mod quantized;
 mod scratch;
 mod segment;

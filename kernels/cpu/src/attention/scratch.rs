@@ -1,8 +1,8 @@
 //! Memory that attention works in, kept from call to call.
 
-use super::segment::{DIRECT_ROWS, WIDENED_ROWS};
+use super::plan::{self, Plan};
+use super::segment::WIDENED_ROWS;
 use super::softmax::RowState;
-use super::work::{Task, Unit};
 use super::{Attention, BLOCK_LEN};
 use crate::memory::AlignedFloats;
 use crate::simd::pairs::Factors;
@@ -11,9 +11,8 @@ use crate::simd::rows::WIDTH;
 /// Scratch memory for [`Attention::run`]. It grows to what the largest call so far needed.
 #[derive(Debug, Default)]
 pub struct AttentionScratch {
-    pub(super) units: Vec<Unit>,
-    pub(super) tasks: Vec<Task>,
-    /// Of segments that are merged after all are done, a row each.
+    pub(super) plan: Plan,
+    /// Of segments that are computed by themselves, a row each.
     pub(super) part_states: Vec<RowState>,
     pub(super) part_sums: AlignedFloats,
     pub(super) threads: Vec<ThreadScratch>,
@@ -36,14 +35,14 @@ impl AttentionScratch {
         n_rows: usize,
         n_tokens: usize,
     ) {
+        let n_segments = plan::n_segments(n_tokens);
+        self.plan.reserve(n_sequences + n_rows, n_segments);
+        // Of sequences that share all of their segments, or of tiles that are split.
         let n_kv_heads = attention.layout.n_kv_heads;
-        let n_units = (n_sequences + n_rows) * n_kv_heads;
-        let n_segments = super::work::n_segments(n_tokens);
-        let n_parts = super::work::max_split_units(n_threads).min(n_units) * n_segments;
-        self.units.reserve(n_units);
-        self.tasks.reserve(n_units + n_parts);
-        let n_part_rows = n_parts * super::work::tile_tokens(attention) * attention.group();
-        self.grow(attention, n_threads, n_part_rows);
+        let n_split = plan::max_split_units(n_threads).min((n_sequences + n_rows) * n_kv_heads);
+        let n_split_rows = n_split * plan::tile_tokens(attention);
+        let n_part_rows = n_split_rows.max(n_sequences * n_kv_heads) * attention.group();
+        self.grow(attention, n_threads, n_part_rows * n_segments);
     }
 
     /// Makes room for tiles of an attention layer on some threads, and for rows of parts.
@@ -52,7 +51,7 @@ impl AttentionScratch {
         if self.threads.len() < n_threads {
             self.threads.resize_with(n_threads, ThreadScratch::default);
         }
-        let rows = super::work::tile_tokens(attention) * attention.group();
+        let rows = plan::tile_tokens(attention) * attention.group();
         for thread in &mut self.threads {
             thread.grow(rows, width);
         }
@@ -89,7 +88,7 @@ impl ThreadScratch {
         self.scores.grow(rows * BLOCK_LEN);
         self.factors.grow(rows);
         self.widened.grow(WIDENED_ROWS * WIDTH);
-        let n_rounded = DIRECT_ROWS * width / WIDTH;
+        let n_rounded = rows * width / WIDTH;
         if self.rounded.len() < n_rounded {
             self.rounded.resize(n_rounded, Factors::ZERO);
         }

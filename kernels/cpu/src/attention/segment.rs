@@ -1,14 +1,16 @@
-//! Attention of a tile of queries over one segment of their sequence: where the time goes.
+//! Attention of tiles of queries over one segment of their sequences: where the time goes.
 //!
-//! A tile's rows are the query heads of one KV head for consecutive tokens. Few rows (decode) read
-//! the cache directly, all of them in one pass; many rows (prefill) widen each part of a block to
-//! `f32` once, into memory that stays in the first-level cache.
+//! A tile's rows are the query heads of one KV head for consecutive tokens. Blocks that all tiles
+//! have in common are used for all rows at once, then each tile goes on with its own. Few rows
+//! (decode) read the cache directly, two of them in one pass; many rows (prefill) widen each part
+//! of a block to `f32` once, into memory that stays in the first-level cache.
 
 use std::ops::Range;
 
 use super::cell::Cell;
+use super::plan::Tile;
 use super::softmax::{RowState, weigh};
-use super::{Attention, BLOCK_LEN, Span};
+use super::{Attention, BLOCK_LEN, SEGMENT_BLOCKS, Span};
 use crate::simd::pairs::Factors;
 use crate::simd::rows::{self, Ahead, Row, WIDTH};
 use crate::simd::{Kernel, Simd};
@@ -22,40 +24,44 @@ pub(super) const DIRECT_ROWS: usize = 4;
 /// The arguments; `C` stands for the format of the cache.
 pub(super) struct Segment<'a, C> {
     pub(super) attention: &'a Attention<'a>,
-    pub(super) span: &'a Span<'a>,
+    pub(super) spans: &'a [Span<'a>],
     pub(super) storage: &'a [u8],
     pub(super) kv_head: usize,
-    /// Position of the tile's first token.
-    pub(super) position: usize,
-    /// Tokens of the tile.
-    pub(super) n_tokens: usize,
-    /// Blocks of the sequence.
-    pub(super) blocks: Range<usize>,
-    /// `[n_tokens * group, head_dim]`
+    pub(super) tiles: &'a [Tile],
+    /// Which of the tiles the rows are of, one tile's after the other's. In formats with scales
+    /// either all of them have few rows or none has.
+    pub(super) members: &'a [usize],
+    /// Which segment of their sequences it is.
+    pub(super) index: usize,
+    /// How many blocks the members have in common, and see the whole of, before their own.
+    pub(super) n_shared: usize,
+    /// `[n_rows, head_dim]`
     pub(super) queries: &'a [f32],
-    /// `[n_tokens * group]`, set to that of this segment.
+    /// `[n_rows]`, set to that of this segment.
     pub(super) states: &'a mut [RowState],
-    /// `[n_tokens * group, n_chunks * 32]`, likewise: sums of values, not yet divided.
+    /// `[n_rows, n_chunks * 32]`, likewise: sums of values, not yet divided.
     pub(super) sums: &'a mut [f32],
-    /// `[n_tokens * group]` blocks of scores, then of weights.
+    /// `[n_rows]` blocks of scores, then of weights.
     pub(super) scores: &'a mut [[f32; BLOCK_LEN]],
-    /// Factors for the sums of earlier blocks, `[n_tokens * group]`.
+    /// Factors for the sums of earlier blocks, `[n_rows]`.
     pub(super) factors: &'a mut [f32],
     /// [`WIDENED_ROWS`] rows of 32.
     pub(super) widened: &'a mut [f32],
-    /// `[DIRECT_ROWS, n_chunks]`, for formats that multiply with rounded queries.
+    /// `[n_rows, n_chunks]`, for formats that multiply with rounded queries.
     pub(super) rounded: &'a mut [Factors],
     pub(super) format: std::marker::PhantomData<C>,
 }
 
-/// A block as a tile sees it.
+/// A block as some rows see it.
 pub(super) struct View {
     pub(super) keys: *const u8,
     pub(super) values: *const u8,
-    /// Rows of the tile that see any of its tokens.
+    /// Rows that see any of its tokens.
     pub(super) rows: Range<usize>,
     /// Tokens that any of those rows sees.
     pub(super) tokens: Range<usize>,
+    /// Position of the first row's token; nothing where all rows see the whole block.
+    position: Option<usize>,
     /// From this block to the one that is read next, in bytes; 0 if there is none.
     pub(super) ahead: isize,
 }
@@ -70,48 +76,68 @@ impl View {
 }
 
 impl<C: Cell> Segment<'_, C> {
-    /// Block tokens that the token of a row sees.
+    /// Block tokens that a token sees.
     #[inline(always)]
-    fn seen(&self, block: usize, row: usize) -> Range<usize> {
-        let seen = self
-            .attention
-            .seen(self.position + row / self.attention.group());
+    fn seen(&self, block: usize, position: usize) -> Range<usize> {
+        let seen = self.attention.seen(position);
         let first = block * BLOCK_LEN;
         let clamp = |position: usize| position.clamp(first, first + BLOCK_LEN) - first;
         clamp(seen.start)..clamp(seen.end)
     }
 
     #[inline(always)]
-    fn head(&self, block: usize) -> &[u8] {
+    fn head(&self, tile: &Tile, block: usize) -> &[u8] {
         let layout = &self.attention.layout;
-        let start =
-            self.span.block(block) * layout.block_bytes() + self.kv_head * layout.head_bytes();
+        let block = self.spans[tile.span].block(block);
+        let start = block * layout.block_bytes() + self.kv_head * layout.head_bytes();
         &self.storage[start..start + layout.head_bytes()]
     }
 
-    /// The block, unless no row sees it.
+    /// What of a block is seen by a tile whose rows begin with `first_row`; nothing if no row sees
+    /// any of it.
     #[inline(always)]
-    fn view(&self, block: usize) -> Option<View> {
+    fn tile_view(&self, tile: &Tile, first_row: usize, block: usize) -> Option<View> {
         let group = self.attention.group();
-        let sees = |token: usize| !self.seen(block, token * group).is_empty();
-        let first = (0..self.n_tokens).find(|&token| sees(token))?;
-        let last = (first..self.n_tokens).rfind(|&token| sees(token))?;
-        let tokens = self.seen(block, first * group).start..self.seen(block, last * group).end;
-        let head = self.head(block);
-        let next = block + 1 - self.span.dropped_blocks;
-        let ahead = if next < self.span.blocks.len() {
-            let next = self.head(block + 1).as_ptr();
+        let seen = |token: usize| self.seen(block, tile.position + token);
+        let first = (0..tile.n_tokens).find(|&token| !seen(token).is_empty())?;
+        let last = (first..tile.n_tokens).rfind(|&token| !seen(token).is_empty())?;
+        Some(View {
+            rows: first_row + first * group..first_row + (last + 1) * group,
+            tokens: seen(first).start..seen(last).end,
+            position: Some(tile.position + first),
+            ..self.whole_view(tile, block)
+        })
+    }
+
+    /// A block that all rows see, from the first to the last token; a tile has it in its table.
+    #[inline(always)]
+    fn whole_view(&self, tile: &Tile, block: usize) -> View {
+        let head = self.head(tile, block);
+        let span = &self.spans[tile.span];
+        let ahead = if block + 1 - span.dropped_blocks < span.blocks.len() {
+            let next = self.head(tile, block + 1).as_ptr();
             next.addr().wrapping_sub(head.as_ptr().addr()).cast_signed()
         } else {
             0
         };
-        Some(View {
+        View {
             keys: head.as_ptr(),
             values: head[self.attention.layout.key_bytes()..].as_ptr(),
-            rows: first * group..(last + 1) * group,
-            tokens,
+            rows: 0..self.states.len(),
+            tokens: 0..BLOCK_LEN,
+            position: None,
             ahead,
-        })
+        }
+    }
+
+    /// Whether rows read the cache directly. Formats without scales get the same sums either way.
+    fn is_direct(&self) -> bool {
+        let n_rows = if C::SCALED {
+            self.tiles[self.members[0]].n_rows(self.attention)
+        } else {
+            self.states.len()
+        };
+        n_rows <= DIRECT_ROWS
     }
 
     fn clear(&mut self) {
@@ -132,61 +158,60 @@ impl<C: Cell> Kernel for Segment<'_, C> {
     /// Without blocks of scores: a pass for the largest score, one for the weights.
     fn scalar(mut self) {
         self.clear();
-        let layout = self.attention.layout;
-        let (dim, stride) = (layout.head_dim, self.sums_stride());
-        for row in 0..self.states.len() {
-            let query = &self.queries[row * dim..][..dim];
-            let tokens = || {
-                let tokens = |block| self.seen(block, row).map(move |token| (block, token));
-                self.blocks.clone().flat_map(tokens)
-            };
-            let score = |block, token| {
-                let keys = self.head(block);
-                let key = |d: usize| key_value::<C>(keys, d, token);
-                let product: f32 = (0..dim).map(|d| query[d] * key(d)).sum();
-                let score = product * self.attention.scale;
-                let cap = self.attention.softcap;
-                cap.map_or(score, |cap| cap * (score / cap).tanh())
-            };
-            let max = tokens().map(|(block, token)| score(block, token));
-            let max = max.fold(f32::NEG_INFINITY, f32::max);
-            let mut state = RowState { max, sum: 0.0 };
-            let mut sums = vec![0.0; stride];
-            for (block, token) in tokens() {
-                let weight = (score(block, token) - max).exp();
-                let values = &self.head(block)[layout.key_bytes()..];
-                state.sum += weight;
-                for (d, sum) in sums[..dim].iter_mut().enumerate() {
-                    *sum += weight * value_value::<C>(values, d, token);
-                }
+        let group = self.attention.group();
+        let mut first_row = 0;
+        for &member in self.members {
+            let tile = &self.tiles[member];
+            for row in 0..tile.n_rows(self.attention) {
+                self.scalar_row(tile, first_row + row, tile.position + row / group);
             }
-            self.states[row] = state;
-            self.sums[row * stride..][..stride].copy_from_slice(&sums);
+            first_row += tile.n_rows(self.attention);
         }
     }
 
     #[inline(always)]
     fn simd<S: Simd>(mut self, s: S) {
         self.clear();
-        let is_direct = self.states.len() <= DIRECT_ROWS;
+        let is_direct = self.is_direct();
         if is_direct {
             C::begin(&mut self, s);
         }
-        for block in self.blocks.clone() {
-            let Some(view) = self.view(block) else {
-                continue;
+        let shared = self.index * SEGMENT_BLOCKS..self.index * SEGMENT_BLOCKS + self.n_shared;
+        let mut first_row = 0;
+        // The blocks of all members together, then those of each. One loop, so that what it is
+        // about is compiled once.
+        for step in 0..=self.members.len() {
+            let tile = &self.tiles[self.members[step.saturating_sub(1)]];
+            let blocks = if step == 0 {
+                shared.clone()
+            } else {
+                let blocks = tile.blocks(self.attention, self.index);
+                blocks.start.max(shared.end)..blocks.end
             };
-            // SAFETY: a view points to the keys and values of one head, whole.
-            unsafe {
-                if is_direct {
-                    C::scores(&mut self, s, &view);
-                    self.weigh(s, block, &view);
-                    C::values(&mut self, s, &view);
+            for block in blocks {
+                let view = if step == 0 {
+                    Some(self.whole_view(tile, block))
                 } else {
-                    self.widened_scores(s, &view);
-                    self.weigh(s, block, &view);
-                    self.widened_values(s, &view);
+                    self.tile_view(tile, first_row, block)
+                };
+                let Some(view) = view else {
+                    continue;
+                };
+                // SAFETY: a view points to the keys and values of one head, whole.
+                unsafe {
+                    if is_direct {
+                        C::scores(&mut self, s, &view);
+                        self.weigh(s, block, &view);
+                        C::values(&mut self, s, &view);
+                    } else {
+                        self.widened_scores(s, &view);
+                        self.weigh(s, block, &view);
+                        self.widened_values(s, &view);
+                    }
                 }
+            }
+            if step > 0 {
+                first_row += tile.n_rows(self.attention);
             }
         }
     }
@@ -195,11 +220,46 @@ impl<C: Cell> Kernel for Segment<'_, C> {
 impl<C: Cell> Segment<'_, C> {
     #[inline(always)]
     fn weigh<S: Simd>(&mut self, s: S, block: usize, view: &View) {
+        let group = self.attention.group();
         for row in view.rows.clone() {
-            let seen = self.seen(block, row);
+            let seen = view.position.map_or(0..BLOCK_LEN, |first| {
+                self.seen(block, first + (row - view.rows.start) / group)
+            });
             let (scores, state) = (&mut self.scores[row], &mut self.states[row]);
             self.factors[row] = weigh(s, self.attention, seen, scores, state);
         }
+    }
+
+    fn scalar_row(&mut self, tile: &Tile, row: usize, position: usize) {
+        let layout = self.attention.layout;
+        let (dim, stride) = (layout.head_dim, self.sums_stride());
+        let query = &self.queries[row * dim..][..dim];
+        let tokens = || {
+            let tokens = |block| self.seen(block, position).map(move |token| (block, token));
+            tile.blocks(self.attention, self.index).flat_map(tokens)
+        };
+        let score = |block, token| {
+            let keys = self.head(tile, block);
+            let key = |d: usize| key_value::<C>(keys, d, token);
+            let product: f32 = (0..dim).map(|d| query[d] * key(d)).sum();
+            let score = product * self.attention.scale;
+            let cap = self.attention.softcap;
+            cap.map_or(score, |cap| cap * (score / cap).tanh())
+        };
+        let max = tokens().map(|(block, token)| score(block, token));
+        let max = max.fold(f32::NEG_INFINITY, f32::max);
+        let mut state = RowState { max, sum: 0.0 };
+        let mut sums = vec![0.0; stride];
+        for (block, token) in tokens() {
+            let weight = (score(block, token) - max).exp();
+            let values = &self.head(tile, block)[layout.key_bytes()..];
+            state.sum += weight;
+            for (d, sum) in sums[..dim].iter_mut().enumerate() {
+                *sum += weight * value_value::<C>(values, d, token);
+            }
+        }
+        self.states[row] = state;
+        self.sums[row * stride..][..stride].copy_from_slice(&sums);
     }
 
     /// The sums of a view's rows in a chunk, and from one row to the next.

@@ -1,6 +1,8 @@
 //! Every instruction set and format against softmax in double precision over all tokens at once;
 //! and the promises about equality bit for bit.
 
+mod shared;
+
 use super::*;
 use crate::simd::tests::random;
 
@@ -471,8 +473,8 @@ fn reserved_memory_is_enough() {
     scratch.reserve(&attention, 2, 2, 64, 1024);
     let sizes = |scratch: &AttentionScratch| {
         [
-            scratch.units.capacity(),
-            scratch.tasks.capacity(),
+            scratch.plan.tiles.capacity(),
+            scratch.plan.parts.capacity(),
             scratch.part_states.len(),
             scratch.part_sums.len(),
         ]
