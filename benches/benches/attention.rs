@@ -31,17 +31,29 @@ fn numbers(n: usize) -> Vec<f32> {
     (0..n).map(|_| next()).collect()
 }
 
-/// A sequence in the storages of some layers, which are used in turn: with enough of them, each
+/// Sequences in the storages of some layers, which are used in turn: with enough of them, each
 /// has left the cache of the processor when its turn comes again.
-struct Sequence {
+struct Sequences {
     attention: Attention<'static>,
     layers: Vec<HugeBytes>,
-    blocks: Vec<u32>,
+    /// The blocks of each; the first ones are the same.
+    tables: Vec<Vec<u32>>,
     n_tokens: usize,
 }
 
-impl Sequence {
-    fn new(threads: &Threads, format: KvFormat, n_tokens: usize, n_layers: usize) -> Self {
+impl Sequences {
+    fn one(threads: &Threads, format: KvFormat, n_tokens: usize, n_layers: usize) -> Self {
+        Self::forks(threads, format, 1, [0, n_tokens], n_layers)
+    }
+
+    /// `n` sequences with so many tokens in common, and so many of their own.
+    fn forks(
+        threads: &Threads,
+        format: KvFormat,
+        n: usize,
+        [n_shared, n_own]: [usize; 2],
+        n_layers: usize,
+    ) -> Self {
         let layout = KvLayout {
             format,
             n_kv_heads: N_KV_HEADS,
@@ -55,17 +67,23 @@ impl Sequence {
             window: None,
             sinks: None,
         };
-        let blocks: Vec<u32> = (0..n_tokens.div_ceil(BLOCK_LEN) as u32).collect();
-        let n_bytes = blocks.len() * layout.block_bytes();
+        let shared = (n_shared / BLOCK_LEN) as u32;
+        let own = n_own.div_ceil(BLOCK_LEN) as u32;
+        let n_blocks = shared + n as u32 * own;
+        let table = |index: u32| {
+            let own = shared + index * own..shared + (index + 1) * own;
+            (0..shared).chain(own).collect()
+        };
         let rows = numbers(BLOCK_LEN * N_KV_HEADS * HEAD_DIM);
         let layer = || {
+            let n_bytes = n_blocks as usize * layout.block_bytes();
             let mut storage = HugeBytes::zeroed(n_bytes).expect("memory");
-            for position in (0..n_tokens).step_by(BLOCK_LEN) {
+            for block in 0..n_blocks {
                 let span = Span {
                     first_row: 0,
-                    n_rows: BLOCK_LEN.min(n_tokens - position),
-                    position,
-                    blocks: &blocks,
+                    n_rows: BLOCK_LEN,
+                    position: 0,
+                    blocks: &[block],
                     dropped_blocks: 0,
                 };
                 let rows = [&rows[..]; 2];
@@ -76,26 +94,29 @@ impl Sequence {
         Self {
             attention,
             layers: (0..n_layers).map(|_| layer()).collect(),
-            blocks,
-            n_tokens,
+            tables: (0..n as u32).map(table).collect(),
+            n_tokens: n_shared + n_own,
         }
     }
 
-    /// Times the last `n_rows` tokens' attention.
+    /// Times the attention of the last `n_rows` tokens of each.
     fn time(&self, threads: &Threads, isa: Isa, n_rows: usize, bencher: Bencher<'_, '_>) {
-        let queries = numbers(n_rows * N_HEADS * HEAD_DIM);
+        let queries = numbers(self.tables.len() * n_rows * N_HEADS * HEAD_DIM);
         let mut out = vec![0.0; queries.len()];
         let mut scratch = AttentionScratch::new();
-        let spans = [Span {
-            first_row: 0,
-            n_rows,
-            position: self.n_tokens - n_rows,
-            blocks: &self.blocks,
-            dropped_blocks: 0,
-        }];
+        let tables = self.tables.iter().enumerate();
+        let spans: Vec<_> = tables
+            .map(|(index, blocks)| Span {
+                first_row: index * n_rows,
+                n_rows,
+                position: self.n_tokens - n_rows,
+                blocks,
+                dropped_blocks: 0,
+            })
+            .collect();
         // A product and a sum for each dimension of a key and of a value that a query sees.
         let n_seen: usize = (self.n_tokens - n_rows..self.n_tokens).map(|p| p + 1).sum();
-        let flop = ItemsCount::new(4 * n_seen * N_HEADS * HEAD_DIM);
+        let flop = ItemsCount::new(4 * spans.len() * n_seen * N_HEADS * HEAD_DIM);
         let bytes = BytesCount::new(self.layers[0].len());
         let bencher = bencher.counter(flop).counter(bytes);
         let mut layers = self.layers.iter().cycle();
@@ -111,25 +132,81 @@ impl Sequence {
     }
 }
 
+/// What decode can reach: 256 MB read from end to end, in 64 parts.
+#[divan::bench(consts = [1, 2])]
+fn memory<const THREADS: usize>(bencher: Bencher<'_, '_>) {
+    let threads = Threads::new(THREADS).expect("threads");
+    let mut bytes = HugeBytes::zeroed(256 << 20).expect("memory");
+    bytes.fill(1);
+    let part_len = bytes.len() / 64;
+    bencher
+        .counter(BytesCount::new(bytes.len()))
+        .bench_local(|| {
+            threads.run(64, &|part, _| {
+                let mut sums = [0u64; 32];
+                for line in bytes[part * part_len..][..part_len].as_chunks::<256>().0 {
+                    for (sum, word) in sums.iter_mut().zip(line.as_chunks().0) {
+                        *sum = sum.wrapping_add(u64::from_ne_bytes(*word));
+                    }
+                }
+                black_box(sums);
+            });
+        });
+}
+
 /// One new token after 8192.
 #[divan::bench(args = KvFormat::ALL, consts = [1, 2])]
 fn decode<const THREADS: usize>(bencher: Bencher<'_, '_>, format: KvFormat) {
+    decode_after::<THREADS>(bencher, format, 8192);
+}
+
+/// The same after fewer and after more.
+#[divan::bench(args = [(KvFormat::F16, 2048), (KvFormat::F16, 16384), (KvFormat::Q8_0, 2048), (KvFormat::Q8_0, 16384)], consts = [1, 2])]
+fn decode_at_depth<const THREADS: usize>(
+    bencher: Bencher<'_, '_>,
+    (format, n_tokens): (KvFormat, usize),
+) {
+    decode_after::<THREADS>(bencher, format, n_tokens);
+}
+
+fn decode_after<const THREADS: usize>(
+    bencher: Bencher<'_, '_>,
+    format: KvFormat,
+    n_tokens: usize,
+) {
     let threads = Threads::new(THREADS).expect("threads");
-    Sequence::new(&threads, format, 8192, N_LAYERS).time(&threads, Isa::best(), 1, bencher);
+    let n_layers = (N_LAYERS * 8192 / n_tokens).max(2);
+    Sequences::one(&threads, format, n_tokens, n_layers).time(&threads, Isa::best(), 1, bencher);
+}
+
+/// One new token of each of some sequences with a common beginning, and 64 tokens of their own.
+#[divan::bench(args = [(1, 512), (4, 512), (8, 512), (16, 512), (1, 2048), (4, 2048), (8, 2048), (16, 2048)], consts = [1, 2])]
+fn forks<const THREADS: usize>(bencher: Bencher<'_, '_>, (n, n_shared): (usize, usize)) {
+    let threads = Threads::new(THREADS).expect("threads");
+    let forks = Sequences::forks(&threads, KvFormat::F16, n, [n_shared, 64], 16);
+    forks.time(&threads, Isa::best(), 1, bencher);
+}
+
+/// The same in a cache of 8 bits.
+#[divan::bench(args = [(1, 2048), (16, 2048)], consts = [1, 2])]
+fn forks_q8<const THREADS: usize>(bencher: Bencher<'_, '_>, (n, n_shared): (usize, usize)) {
+    let threads = Threads::new(THREADS).expect("threads");
+    let forks = Sequences::forks(&threads, KvFormat::Q8_0, n, [n_shared, 64], 16);
+    forks.time(&threads, Isa::best(), 1, bencher);
 }
 
 /// The same without vectors, a sixteenth as long.
 #[divan::bench(args = KvFormat::ALL)]
 fn decode_512_scalar(bencher: Bencher<'_, '_>, format: KvFormat) {
     let threads = Threads::new(1).expect("threads");
-    Sequence::new(&threads, format, 512, 1).time(&threads, Isa::Scalar, 1, bencher);
+    Sequences::one(&threads, format, 512, 1).time(&threads, Isa::Scalar, 1, bencher);
 }
 
 /// The last 512 tokens of a prompt.
 #[divan::bench(args = [512, 2048], consts = [1, 2])]
 fn prefill<const THREADS: usize>(bencher: Bencher<'_, '_>, n_tokens: usize) {
     let threads = Threads::new(THREADS).expect("threads");
-    let sequence = Sequence::new(&threads, KvFormat::F16, n_tokens, 1);
+    let sequence = Sequences::one(&threads, KvFormat::F16, n_tokens, 1);
     sequence.time(&threads, Isa::best(), 512, bencher);
 }
 
@@ -137,5 +214,5 @@ fn prefill<const THREADS: usize>(bencher: Bencher<'_, '_>, n_tokens: usize) {
 #[divan::bench(args = KvFormat::ALL)]
 fn verify(bencher: Bencher<'_, '_>, format: KvFormat) {
     let threads = Threads::new(1).expect("threads");
-    Sequence::new(&threads, format, 8192, N_LAYERS).time(&threads, Isa::best(), 4, bencher);
+    Sequences::one(&threads, format, 8192, N_LAYERS).time(&threads, Isa::best(), 4, bencher);
 }

@@ -219,7 +219,9 @@ impl Simd for Avx2 {
 
     #[inline(always)]
     fn prefetch(self, address: *const u8) {
+        // Into the second level: the first one waits for so few lines at a time that it would bound
+        // what is read in a second, and is too small for a block that is used and the next one.
         // SAFETY: a prefetch never faults.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(address.cast()) }
     }
 }
