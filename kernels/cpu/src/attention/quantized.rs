@@ -103,37 +103,45 @@ impl<P: Encode> Cell for Quantized<P> {
     unsafe fn values<S: Simd>(segment: &mut Segment<'_, Self>, s: S, view: &View) {
         let tokens = view.tokens.clone();
         let n_pairs = tokens.end.div_ceil(2);
-        for chunk in 0..segment.attention.layout.n_chunks() {
-            let values = view.values.wrapping_add(chunk * Self::CHUNK_BYTES);
-            s.prefetch(values.wrapping_offset(view.ahead));
-            // SAFETY: a chunk begins with its scales.
-            let scales = unsafe { s.load_32_f16(values) };
-            let (sums, stride) = segment.chunk_sums(view, chunk);
-            let weights = &segment.scores[view.rows.clone()];
-            let scales_of_sums = &segment.factors[view.rows.clone()];
-            in_groups!(view.rows.len(), DIRECT_GROUP, |M, first| {
-                let mut rounded = [Factors::ZERO; M];
-                for (rounded, weights) in rounded.iter_mut().zip(&weights[first..]) {
-                    *rounded = Factors::round::<S, P>(s, &scaled(s, weights, scales, &tokens));
+        let n_chunks = segment.attention.layout.n_chunks();
+        let chunk_at = |chunk| view.values.wrapping_add(chunk * Self::CHUNK_BYTES);
+        in_groups!(view.rows.len(), DIRECT_GROUP, |M, first| {
+            // All chunks before the products: their roundings wait for nothing but themselves, so
+            // a processor does several at a time.
+            let rows = view.rows.start + first..view.rows.start + first + M;
+            for chunk in 0..n_chunks {
+                // SAFETY: a chunk begins with its scales.
+                let scales = unsafe { s.load_32_f16(chunk_at(chunk)) };
+                for (m, weights) in segment.scores[rows.clone()].iter().enumerate() {
+                    let weights = scaled(s, weights, scales, &tokens);
+                    segment.rounded_weights[chunk * M + m] = Factors::round::<S, P>(s, &weights);
                 }
+            }
+            // The first pass over the values asks for the next ones.
+            let ahead = if first == 0 { view.ahead } else { 0 };
+            for chunk in 0..n_chunks {
+                let values = chunk_at(chunk);
+                s.prefetch(values.wrapping_offset(ahead));
+                let (sums, stride) = segment.chunk_sums(view, chunk);
+                let rounded = &segment.rounded_weights[chunk * M..(chunk + 1) * M];
+                let scales_of_sums = &segment.factors[rows.clone()];
                 let mut factors = [&rounded[0]; M];
-                for (factors, rounded) in factors.iter_mut().zip(&rounded) {
+                for (factors, rounded) in factors.iter_mut().zip(rounded) {
                     *factors = rounded;
                 }
                 // SAFETY: the chunk's rows follow its scales; sums are whole chunks.
                 unsafe {
                     let values = values.add(Self::SCALE_BYTES);
-                    let products =
-                        multiply_pairs::<S, P, M>(s, factors, values, n_pairs, view.ahead);
+                    let products = multiply_pairs::<S, P, M>(s, factors, values, n_pairs, ahead);
                     for (m, product) in products.into_iter().enumerate() {
                         let sums = sums.add((first + m) * stride);
-                        let local = s.scale_32(scales_of_sums[first + m], s.load_32(sums));
+                        let local = s.scale_32(scales_of_sums[m], s.load_32(sums));
                         let scale = s.splat(rounded[m].scale);
                         s.store_32(sums, s.scale_add_32(scale, product, local));
                     }
                 }
-            });
-        }
+            }
+        });
     }
 
     #[inline(always)]

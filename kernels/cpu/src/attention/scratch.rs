@@ -6,7 +6,7 @@ use super::softmax::RowState;
 use super::{Attention, BLOCK_LEN};
 use crate::memory::AlignedFloats;
 use crate::simd::pairs::Factors;
-use crate::simd::rows::WIDTH;
+use crate::simd::rows::{DIRECT_GROUP, WIDTH};
 
 /// Scratch memory for [`Attention::run`]. It grows to what the largest call so far needed.
 #[derive(Debug, Default)]
@@ -76,6 +76,7 @@ pub(super) struct ThreadScratch {
     pub(super) factors: AlignedFloats,
     pub(super) widened: AlignedFloats,
     pub(super) rounded: Vec<Factors>,
+    pub(super) rounded_weights: Vec<Factors>,
     pub(super) states: Vec<RowState>,
     pub(super) total_states: Vec<RowState>,
 }
@@ -88,9 +89,14 @@ impl ThreadScratch {
         self.scores.grow(rows * BLOCK_LEN);
         self.factors.grow(rows);
         self.widened.grow(WIDENED_ROWS * WIDTH);
-        let n_rounded = rows * width / WIDTH;
-        if self.rounded.len() < n_rounded {
-            self.rounded.resize(n_rounded, Factors::ZERO);
+        let n_chunks = width / WIDTH;
+        for (rounded, n) in [
+            (&mut self.rounded, rows * n_chunks),
+            (&mut self.rounded_weights, DIRECT_GROUP * n_chunks),
+        ] {
+            if rounded.len() < n {
+                rounded.resize(n, Factors::ZERO);
+            }
         }
         if self.states.len() < rows {
             self.states.resize(rows, RowState::EMPTY);

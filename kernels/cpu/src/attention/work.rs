@@ -197,6 +197,7 @@ impl Call<'_> {
                 factors: &mut scratch.factors,
                 widened: &mut scratch.widened,
                 rounded: &mut scratch.rounded,
+                rounded_weights: &mut scratch.rounded_weights,
                 format: PhantomData,
             };
             simd::run(self.isa, segment);

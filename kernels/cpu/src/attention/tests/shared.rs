@@ -114,7 +114,7 @@ fn check_forks(attention: &Attention<'_>, forks: &[Fork]) {
             )
         });
         let alone = alone.collect::<Vec<_>>().concat();
-        for n_threads in 1..=4 {
+        for n_threads in [1, 2, 4] {
             let threads = Threads::new(n_threads).expect("threads");
             let together = attend(attention, (&threads, isa), &spans, &queries, &cache.storage);
             let differs = together.iter().zip(&alone).position(|(a, b)| a != b);
@@ -158,7 +158,7 @@ fn forks_at(places: &[usize], n: usize, rows: &[usize]) -> Vec<Fork> {
 fn any_number_of_forks_gets_what_each_gets_alone() {
     for format in KvFormat::ALL {
         for n in 2..=17 {
-            check_forks(&layer(format, 2, 2, 40), &forks_at(&[300], n, &[1]));
+            check_forks(&layer(format, 1, 2, 40), &forks_at(&[300], n, &[1]));
         }
     }
 }
