@@ -169,11 +169,7 @@ fn decode_at_depth<const THREADS: usize>(
     decode_after::<THREADS>(bencher, format, n_tokens);
 }
 
-fn decode_after<const THREADS: usize>(
-    bencher: Bencher<'_, '_>,
-    format: KvFormat,
-    n_tokens: usize,
-) {
+fn decode_after<const THREADS: usize>(bencher: Bencher<'_, '_>, format: KvFormat, n_tokens: usize) {
     let threads = Threads::new(THREADS).expect("threads");
     let n_layers = (N_LAYERS * 8192 / n_tokens).max(2);
     Sequences::one(&threads, format, n_tokens, n_layers).time(&threads, Isa::best(), 1, bencher);

@@ -22,8 +22,8 @@ const TILE_ROWS: usize = 96;
 /// split.
 const UNITS_PER_THREAD: usize = 16;
 
-/// Tasks for each thread that rows which share a segment are left to be: beyond that they go
-/// together.
+/// Rows that have a segment in common go together as far as this leaves so many tasks for each
+/// thread.
 const SHARED_PER_THREAD: usize = 2;
 
 /// Tokens of a tile.
@@ -215,9 +215,11 @@ impl Plan {
         let mut order = std::mem::take(&mut self.order);
         for segment in 0..n_segments.unwrap_or(0) {
             let first = |(index, tile): (usize, &Tile)| {
-                let may = tile.may_share(segment) && rows(tile) < limit;
+                if rows(tile) >= limit || !tile.may_share(segment) {
+                    return None;
+                }
                 let blocks = tile.common_blocks(attention, spans, segment);
-                blocks.first().filter(|_| may).map(|&block| (block, index))
+                blocks.first().map(|&block| (block, index))
             };
             order.clear();
             order.extend(self.tiles.iter().enumerate().filter_map(first));
@@ -297,7 +299,7 @@ impl Plan {
             self.n_part_rows += tile.n_parts * n_kv_heads * tile.n_rows(attention);
             for segment in (start..end).filter(|segment| !tile.shared.contains(segment)) {
                 self.parts.push(Part {
-                    segment: segment,
+                    segment,
                     members: self.members.len()..self.members.len() + 1,
                     n_shared: 0,
                 });

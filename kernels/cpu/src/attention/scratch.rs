@@ -36,7 +36,8 @@ impl AttentionScratch {
         n_tokens: usize,
     ) {
         let n_segments = plan::n_segments(n_tokens);
-        self.plan.reserve(n_sequences + n_rows, n_segments);
+        let n_tiles = n_sequences + n_rows / plan::tile_tokens(attention);
+        self.plan.reserve(n_tiles, n_segments);
         // Of sequences that share all of their segments, or of tiles that are split.
         let n_kv_heads = attention.layout.n_kv_heads;
         let n_split = plan::max_split_units(n_threads).min((n_sequences + n_rows) * n_kv_heads);
