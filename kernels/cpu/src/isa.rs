@@ -12,11 +12,17 @@ pub enum Isa {
     Scalar,
     /// x86-64 with AVX2, FMA and F16C: every processor since Haswell and Zen.
     Avx2,
+    /// AArch64: NEON, which all such processors have.
+    Neon,
+    /// AArch64 with products of bytes summed by fours (`FEAT_DotProd`): every processor since
+    /// Cortex-A75 and A76, Neoverse N1 and Apple A13. Same results as [`Neon`](Self::Neon), bit
+    /// for bit.
+    NeonDot,
 }
 
 impl Isa {
     /// All of them, the plainest first.
-    pub const ALL: [Self; 2] = [Self::Scalar, Self::Avx2];
+    pub const ALL: [Self; 4] = [Self::Scalar, Self::Avx2, Self::Neon, Self::NeonDot];
 
     /// The best one that this machine has, or what the environment variable `PONDER_ISA` names.
     ///
@@ -48,6 +54,8 @@ impl Isa {
         match self {
             Self::Scalar => true,
             Self::Avx2 => has_avx2(),
+            Self::Neon => has_neon(),
+            Self::NeonDot => has_neon() && has_neon_dot(),
         }
     }
 
@@ -57,6 +65,8 @@ impl Isa {
         match self {
             Self::Scalar => "scalar",
             Self::Avx2 => "avx2",
+            Self::Neon => "neon",
+            Self::NeonDot => "neon_dot",
         }
     }
 }
@@ -70,5 +80,26 @@ fn has_avx2() -> bool {
 
 #[cfg(not(target_arch = "x86_64"))]
 fn has_avx2() -> bool {
+    false
+}
+
+/// The kernels read bytes as the words of a little-endian machine.
+#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+fn has_neon() -> bool {
+    std::arch::is_aarch64_feature_detected!("neon")
+}
+
+#[cfg(not(all(target_arch = "aarch64", target_endian = "little")))]
+fn has_neon() -> bool {
+    false
+}
+
+#[cfg(target_arch = "aarch64")]
+fn has_neon_dot() -> bool {
+    std::arch::is_aarch64_feature_detected!("dotprod")
+}
+
+#[cfg(not(target_arch = "aarch64"))]
+fn has_neon_dot() -> bool {
     false
 }

@@ -16,6 +16,8 @@
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 mod layout;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod pack;
 mod rows;
 mod scalar;
@@ -148,8 +150,12 @@ impl Int8Matrix {
             Isa::Scalar => scalar::panel(self, panel, x, tile, scratch),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => avx2::panel(self, panel, x, tile, scratch),
-            #[cfg(not(target_arch = "x86_64"))]
-            Isa::Avx2 => unreachable!("not chosen on this architecture"),
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => neon::panel::<neon::Smull>(self, panel, x, tile, scratch),
+            #[cfg(target_arch = "aarch64")]
+            Isa::NeonDot => neon::panel::<neon::Sdot>(self, panel, x, tile, scratch),
+            #[allow(unreachable_patterns)] // Each architecture lacks those of the others.
+            _ => unreachable!("available, checked above"),
         }
     }
 

@@ -199,7 +199,9 @@ fn round(isa: Isa, x: &[f32; SUB]) -> Rounded {
         Isa::Scalar => scalar::round(x),
         #[cfg(target_arch = "x86_64")]
         Isa::Avx2 => super::avx2::round(x),
-        #[cfg(not(target_arch = "x86_64"))]
-        Isa::Avx2 => unreachable!("not chosen on this architecture"),
+        #[cfg(target_arch = "aarch64")]
+        Isa::Neon | Isa::NeonDot => super::neon::round(x),
+        #[allow(unreachable_patterns)] // Each architecture lacks those of the others.
+        _ => unreachable!("available, checked by the caller"),
     }
 }

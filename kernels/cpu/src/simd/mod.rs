@@ -12,6 +12,8 @@
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 pub(crate) mod math;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 pub(crate) mod pairs;
 pub(crate) mod rows;
 #[cfg(test)]
@@ -43,7 +45,10 @@ pub(crate) fn run<K: Kernel>(isa: Isa, kernel: K) -> K::Output {
         // SAFETY: the machine has the set, checked above.
         #[cfg(target_arch = "x86_64")]
         Isa::Avx2 => unsafe { avx2::run(kernel) },
-        #[allow(unreachable_patterns)] // On other architectures those above are missing.
+        // SAFETY: the machine has the set, checked above.
+        #[cfg(target_arch = "aarch64")]
+        Isa::Neon | Isa::NeonDot => unsafe { neon::run(kernel) },
+        #[allow(unreachable_patterns)] // Each architecture lacks those of the others.
         _ => unreachable!("available, checked above"),
     }
 }
