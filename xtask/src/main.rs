@@ -4,6 +4,7 @@
 //! 2. [`assets`]: real model files and tokenizers from package registries.
 //! 3. [`demo`]: an answer from a real model, from nothing.
 //! 4. [`fuzz`]: one fuzz target for some seconds.
+//! 5. [`neon`]: the CPU kernels' tests on an emulated AArch64.
 
 #![forbid(unsafe_code)]
 
@@ -11,6 +12,7 @@ mod assets;
 mod ci;
 mod demo;
 mod fuzz;
+mod neon;
 
 use std::process::ExitCode;
 
@@ -24,6 +26,8 @@ usage: cargo xtask COMMAND
                            smollm2 | gemma3 | tokenizers | vocabs
   demo [PROMPT]            fetch a small model and ask it
   fuzz [TARGET [SECONDS]]  fuzz one target (60 seconds); no TARGET: list them
+  neon [fetch]             test the kernels for AArch64 under emulation
+                           fetch: only make sure that there is a toolchain
 ";
 
 fn main() -> ExitCode {
@@ -65,6 +69,8 @@ fn run(args: &[&str]) -> anyhow::Result<Outcome> {
             Ok(seconds) => fuzz::run(&sh, target, seconds)?,
             Err(_) => return Ok(Outcome::WrongUsage),
         },
+        ["neon"] => neon::run(&sh)?,
+        ["neon", "fetch"] => neon::fetch(&sh)?,
         _ => return Ok(Outcome::WrongUsage),
     }
     Ok(Outcome::Done)

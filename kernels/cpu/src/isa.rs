@@ -103,3 +103,24 @@ fn has_neon_dot() -> bool {
 fn has_neon_dot() -> bool {
     false
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Isa, OVERRIDE};
+
+    /// So a run of the tests that names a set cannot pass without it.
+    #[test]
+    fn a_set_that_was_asked_for_is_used() {
+        if let Ok(name) = std::env::var(OVERRIDE) {
+            assert_eq!(Isa::best().name(), name);
+        }
+    }
+
+    #[test]
+    fn names_are_distinct_and_the_best_set_is_there() {
+        for (i, isa) in Isa::ALL.into_iter().enumerate() {
+            assert!(Isa::ALL[..i].iter().all(|other| other.name() != isa.name()));
+        }
+        assert!(Isa::best().is_available());
+    }
+}

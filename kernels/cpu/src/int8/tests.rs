@@ -6,7 +6,7 @@ use super::*;
 use crate::dequantize;
 
 /// Formats with integer kernels.
-fn formats() -> impl Iterator<Item = BlockFormat> {
+pub(super) fn formats() -> impl Iterator<Item = BlockFormat> {
     BlockFormat::ALL
         .into_iter()
         .filter(|&format| Int8Matrix::supports(format))
@@ -35,6 +35,11 @@ fn blocks(format: BlockFormat, n: usize, random: &mut Random) -> Vec<u8> {
     let mut bytes: Vec<u8> = (0..n * format.block_bytes())
         .map(|_| random.next() as u8)
         .collect();
+    make_scales_ordinary(format, &mut bytes);
+    bytes
+}
+
+fn make_scales_ordinary(format: BlockFormat, bytes: &mut [u8]) {
     for block in bytes.chunks_exact_mut(format.block_bytes()) {
         let halves: &[usize] = match format {
             BlockFormat::Q4_1 | BlockFormat::Q5_1 | BlockFormat::Q4K | BlockFormat::Q5K => &[0, 2],
@@ -49,26 +54,41 @@ fn blocks(format: BlockFormat, n: usize, random: &mut Random) -> Vec<u8> {
         };
         halves.iter().for_each(|&at| block[at + 1] &= 0xbf);
     }
-    bytes
 }
 
-struct Case {
-    matrix: Int8Matrix,
+pub(super) struct Case {
+    pub(super) matrix: Int8Matrix,
     /// `[n_rows, k]`
     weights: Vec<f32>,
     x: Vec<f32>,
-    rows: Int8Rows,
+    pub(super) rows: Int8Rows,
 }
 
-fn case(isa: Isa, threads: &Threads, format: BlockFormat, [n_rows, k, n]: [usize; 3]) -> Case {
+pub(super) fn case(
+    isa: Isa,
+    threads: &Threads,
+    format: BlockFormat,
+    [n_rows, k, n]: [usize; 3],
+) -> Case {
     let mut random = Random((n_rows * 1000 + k * 10 + n) as u64);
     let bytes = blocks(format, n_rows * k / format.block_len(), &mut random);
-    let mut weights = vec![0.0; n_rows * k];
-    dequantize(format, &bytes, &mut weights);
-    let matrix = Int8Matrix::pack(threads, format, &bytes, [n_rows, k]).expect("memory");
     let mut x: Vec<f32> = (0..n * k).map(|_| random.unit() * 3.0).collect();
     // Some rows have a value that outweighs all others.
     x.iter_mut().step_by(2 * k + 41).for_each(|x| *x *= 1000.0);
+    packed(isa, threads, format, &bytes, x, [n_rows, k])
+}
+
+fn packed(
+    isa: Isa,
+    threads: &Threads,
+    format: BlockFormat,
+    bytes: &[u8],
+    x: Vec<f32>,
+    [n_rows, k]: [usize; 2],
+) -> Case {
+    let mut weights = vec![0.0; n_rows * k];
+    dequantize(format, bytes, &mut weights);
+    let matrix = Int8Matrix::pack(threads, format, bytes, [n_rows, k]).expect("memory");
     let mut rows = Int8Rows::default();
     rows.quantize(isa, threads, &x, k);
     Case {
@@ -181,6 +201,29 @@ fn a_row_does_not_depend_on_the_batch() {
                 let mut tile = vec![0.0; n * PANEL];
                 case.matrix.panel(isa, 0, &rows, &mut tile, &mut scratch);
                 assert_eq!(tile, together[..n * PANEL], "{format} {n} of 23");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_largest_codes_do_not_overflow() {
+    let threads = Threads::new(1).expect("a thread");
+    for isa in Isa::available() {
+        for format in formats() {
+            let k = 2 * format.block_len();
+            for (byte, sign) in [(0x80, 1.0), (0x80, -1.0), (0x7f, 1.0), (0xff, -1.0)] {
+                let mut bytes = vec![byte; 8 * 2 * format.block_bytes()];
+                make_scales_ordinary(format, &mut bytes);
+                // For one row, and for a group.
+                for n in [1, 8] {
+                    let case = packed(isa, &threads, format, &bytes, vec![sign; n * k], [8, k]);
+                    let mut scratch = Vec::new();
+                    check(&case, &case.x, 1e-6, |panel, tile| {
+                        case.matrix
+                            .panel(isa, panel, &case.rows, tile, &mut scratch);
+                    });
+                }
             }
         }
     }

@@ -13,7 +13,7 @@ use crate::scalar::{E2M1_DOUBLED, IQ4_VALUES};
 
 /// Four rows of a panel, in one chunk.
 #[derive(Clone, Copy)]
-pub(super) struct FourRows {
+pub(in crate::int8) struct FourRows {
     pub(super) chunk: *const u8,
     /// The first four or the second.
     pub(super) which: usize,

@@ -11,6 +11,8 @@ mod dot;
 mod formats;
 mod product;
 mod rows;
+#[cfg(test)]
+mod tests;
 
 use super::layout::PANEL;
 use super::{Int8Matrix, Int8Rows};
