@@ -167,7 +167,7 @@ fn products_are_those_of_the_rounded_activations() {
                 [31, long, 5],
                 [16, 9 * long, 8],
                 [7, 2 * long, 33],
-                [24, 72 * 32 / long * long, 15],
+                [24, 72 * 32 / long * long, 18],
             ] {
                 let case = case(isa, &threads, format, shape);
                 let x = rounded(&case.rows);
@@ -216,7 +216,7 @@ fn the_largest_codes_do_not_overflow() {
                 let mut bytes = vec![byte; 8 * 2 * format.block_bytes()];
                 make_scales_ordinary(format, &mut bytes);
                 // For one row, and for a group.
-                for n in [1, 8] {
+                for n in [1, 24] {
                     let case = packed(isa, &threads, format, &bytes, vec![sign; n * k], [8, k]);
                     let mut scratch = Vec::new();
                     check(&case, &case.x, 1e-6, |panel, tile| {

@@ -6,6 +6,10 @@
 //!
 //! How four products become one sum is what processors differ in ([`Smull`] and [`Sdot`]). All of
 //! them give the same whole numbers, and so the same results.
+//!
+//! `smmla`, the product of matrices, is left out. It takes eight values of two rows where a vector
+//! here holds four values of four: bringing weights, activations and sums into its order takes 48
+//! instructions for every 64 of its own, which do the work of 128 `sdot`.
 
 mod dot;
 mod formats;

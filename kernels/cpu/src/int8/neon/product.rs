@@ -21,8 +21,10 @@ use crate::int8::layout::{PANEL, SUB};
 use crate::int8::rows::{GROUP, Parts};
 use crate::int8::twice::Place;
 
+// The three numbers are those of AVX2: they were not measured on this architecture.
+
 /// Rows of activations from which unpacking to memory pays.
-const MANY: usize = 5;
+const MANY: usize = 17;
 /// How far ahead memory is asked for, in bytes.
 const AHEAD: usize = 4096;
 /// Sub-blocks that are unpacked at a time: 24 kB.
@@ -116,12 +118,16 @@ pub(super) unsafe fn panel<D: Dot, F: Format>(
     scratch: &mut Vec<u8>,
 ) {
     if x.n() < MANY {
-        match x.n() {
-            0 => {}
-            1 => few::<D, F, 1>(panel, x, tile),
-            2 => few::<D, F, 2>(panel, x, tile),
-            3 => few::<D, F, 3>(panel, x, tile),
-            _ => few::<D, F, 4>(panel, x, tile),
+        // The panel is in the first-level cache when the rows after the first few read it.
+        let mut n = 0;
+        while n < x.n() {
+            n += match x.n() - n {
+                1 => few::<D, F, 1>(panel, x, n, tile),
+                2 => few::<D, F, 2>(panel, x, n, tile),
+                3 => few::<D, F, 3>(panel, x, n, tile),
+                4..GROUP => few::<D, F, 4>(panel, x, n, tile),
+                _ => few::<D, F, GROUP>(panel, x, n, tile),
+            };
         }
     } else {
         many::<D, F>(panel, x, tile, scratch);
@@ -211,14 +217,15 @@ impl<F: Format> SubBlock for Packed<F> {
     }
 }
 
-/// A panel and `T` rows.
+/// A panel and `T` rows from `row` on. Returns `T`.
 #[inline(always)]
 unsafe fn few<D: Dot, F: Format, const T: usize>(
     panel: &[u8],
     x: &Int8Rows,
+    row: usize,
     tile: &mut [[f32; PANEL]],
-) {
-    let rows = Rows::<T>::new(x.parts(0), x.k(), F::SIXTEENTHS);
+) -> usize {
+    let rows = Rows::<T>::new(x.parts(row), x.k(), F::SIXTEENTHS);
     let mut sums = [[vdupq_n_f32(0.0); 2]; T];
     let mut sub_idx = 0;
     for chunk in panel.chunks_exact(F::LAYOUT.chunk_bytes()) {
@@ -229,9 +236,10 @@ unsafe fn few<D: Dot, F: Format, const T: usize>(
             sub_idx += 1;
         }
     }
-    for (tile, sum) in tile.iter_mut().zip(sums) {
+    for (tile, sum) in tile[row..].iter_mut().zip(sums) {
         store(tile, sum);
     }
+    T
 }
 
 /// Asks for the part of the panel (or of the next one) that is `AHEAD` bytes behind a sub-block.
@@ -360,7 +368,7 @@ unsafe fn many<D: Dot, F: Format>(
                 1 => add_rows::<D, F, 1>(blocks, first, x, n, tile),
                 2 => add_rows::<D, F, 2>(blocks, first, x, n, tile),
                 3 => add_rows::<D, F, 3>(blocks, first, x, n, tile),
-                4..8 => add_rows::<D, F, 4>(blocks, first, x, n, tile),
+                4..GROUP => add_rows::<D, F, 4>(blocks, first, x, n, tile),
                 _ => add_rows::<D, F, GROUP>(blocks, first, x, n, tile),
             };
         }
@@ -373,6 +381,7 @@ unsafe fn unpack<'a, F: Format>(part: &[u8], unpacked: &'a mut [Unpacked]) -> &'
     let mut n = 0;
     for chunk in part.chunks_exact(F::LAYOUT.chunk_bytes()) {
         for sub in 0..n_subs {
+            prefetch::<F>(chunk.as_ptr(), sub);
             let (from, to) = (Packed::<F>::new(chunk.as_ptr(), sub), &mut unpacked[n]);
             for (s, [a, b]) in to.codes.iter_mut().enumerate() {
                 let codes = from.codes(s);
