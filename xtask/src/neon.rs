@@ -22,22 +22,22 @@ struct Processor {
     name: &'static str,
     /// The best instruction set that the kernels have for it.
     isa: &'static str,
-    /// Which tests run: a part of their names.
-    tests: &'static str,
+    /// Which tests run: parts of their names; none for all.
+    tests: &'static [&'static str],
 }
 
-/// With everything that qemu knows, which has all sets; and with nothing but NEON, where only the
-/// choice of a set is still in doubt.
+/// With everything that qemu knows, which has all sets; and with nothing but NEON, for what depends
+/// on the choice.
 const PROCESSORS: &[Processor] = &[
     Processor {
         name: "max",
         isa: "neon_dot",
-        tests: "",
+        tests: &[],
     },
     Processor {
         name: "cortex-a53",
         isa: "neon",
-        tests: "isa::",
+        tests: &["isa::", "int8::"],
     },
 ];
 
@@ -69,7 +69,7 @@ pub(crate) fn run(sh: &Shell) -> Result<()> {
         println!("neon: {isa} on {name}");
         let mut test = cmd!(
             sh,
-            "cargo test --locked --package ponder-kernels-cpu --lib --target {TARGET} --target-dir {FOLDER}/build -- {tests}"
+            "cargo test --locked --package ponder-kernels-cpu --lib --target {TARGET} --target-dir {FOLDER}/build -- {tests...}"
         )
         .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", &toolchain.linker)
         .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER", &runner)
