@@ -5,7 +5,7 @@
 
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
-use ponder_kernels_cpu::{FloatFormat, FloatMatrix, Isa, Threads};
+use ponder_kernels_cpu::{Arena, FloatFormat, FloatMatrix, Isa, Threads};
 
 /// Rows and inputs.
 const SHAPE: [usize; 2] = [3072, 1024];
@@ -22,7 +22,9 @@ fn main() {
 fn time(bencher: Bencher<'_, '_>, isa: Isa, format: FloatFormat, n: usize) {
     let threads = Threads::new(2).expect("threads");
     let bytes = vec![1; SHAPE[0] * SHAPE[1] * format.n_bytes()];
-    let matrix = || FloatMatrix::pack(&threads, format, &bytes, SHAPE).expect("memory");
+    let matrix = || {
+        FloatMatrix::pack(&threads, &mut Arena::default(), format, &bytes, SHAPE).expect("memory")
+    };
     let matrices: Vec<_> = (0..N_MATRICES).map(|_| matrix()).collect();
     let mut matrices = matrices.iter().cycle();
     let x = vec![0.5; n * SHAPE[1]];

@@ -7,7 +7,7 @@
 use candle_core::quantized::{GgmlType, k_quants};
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
-use ponder_kernels_cpu::{BlockFormat, Int8Matrix, Int8Rows, Isa, Threads};
+use ponder_kernels_cpu::{Arena, BlockFormat, Int8Matrix, Int8Rows, Isa, Threads};
 
 /// Rows and inputs.
 const SHAPE: [usize; 2] = [3072, 1024];
@@ -29,7 +29,9 @@ fn time(bencher: Bencher<'_, '_>, isa: Isa, format: BlockFormat, n: usize) {
     let n_bytes = SHAPE[0] * SHAPE[1] / format.block_len() * format.block_bytes();
     // Neither zeros nor numbers that are too small for half precision.
     let bytes = vec![0x11; n_bytes];
-    let matrix = || Int8Matrix::pack(&threads, format, &bytes, SHAPE).expect("memory");
+    let mut arena = Arena::default();
+    let mut matrix =
+        || Int8Matrix::pack(&threads, &mut arena, format, &bytes, SHAPE).expect("memory");
     let matrices: Vec<_> = (0..BYTES_IN_TURN / n_bytes).map(|_| matrix()).collect();
     let mut matrices = matrices.iter().cycle();
     let x: Vec<f32> = (0..n * SHAPE[1]).map(|i| (i % 31) as f32 - 15.0).collect();

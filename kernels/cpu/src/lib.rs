@@ -7,7 +7,8 @@
 //! 3. [`f16_to_f32`], [`bf16_to_f32`] and their relatives convert plain little-endian values.
 //! 4. [`Isa`] is the instruction set that this machine is used with, chosen once at run time.
 //! 5. [`Threads`] runs the parts of an operation on several cores.
-//! 6. [`HugeBytes`] is memory for weights and caches.
+//! 6. [`HugeBytes`] is memory for caches, an [`Arena`] that for weights, a [`Source`] what they are
+//!    made from.
 //! 7. [`elementwise`] is what happens between matrices: norms, rotations, gates, sums.
 //! 8. [`attention`] is softmax attention over a paged cache.
 //! 9. [`FloatMatrix`] multiplies with weights that are plain numbers.
@@ -35,7 +36,7 @@ pub use float::{FloatFormat, FloatMatrix};
 pub use format::BlockFormat;
 pub use int8::{Int8Matrix, Int8Rows};
 pub use isa::Isa;
-pub use memory::HugeBytes;
+pub use memory::{Arena, HugeBytes, Source};
 pub use quantize::{Encoder, f32_to_bf16, f32_to_f16};
 pub use scalar::{bf16_to_f32, dequantize, f16_to_f32, f32_from_le_bytes};
 pub use threads::Threads;

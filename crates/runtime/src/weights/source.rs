@@ -6,6 +6,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -143,15 +144,25 @@ impl Span {
         })
     }
 
-    /// Lets go of the memory of this part, if it is a mapped file.
-    pub(super) fn release(&self) {
+    /// Lets go of the memory of some of these bytes, if they are a mapped file.
+    pub(super) fn release(&self, part: Range<usize>) {
+        assert!(part.start <= part.end && part.end <= self.len, "{part:?}");
         #[cfg(unix)]
         if let Bytes::Mapped(map) = &self.source.bytes {
+            let start = self.start + part.start;
             // SAFETY: for a private, read-only mapping of a file this drops clean pages, which are
             // read from the file again at the next access: no byte that anybody sees changes.
-            let advice = unsafe { map.unchecked_advise_range(DontNeed, self.start, self.len) };
+            let advice = unsafe { map.unchecked_advise_range(DontNeed, start, part.len()) };
             // It is advice: where the system does not take it, memory is used for longer.
             let _ = advice;
+        }
+    }
+
+    /// Asks for pages of the usual size, if it is a mapped file.
+    pub(super) fn advise_small_pages(&self) {
+        #[cfg(target_os = "linux")]
+        if let Bytes::Mapped(map) = &self.source.bytes {
+            let _ = map.advise_range(memmap2::Advice::NoHugePage, self.start, self.len);
         }
     }
 

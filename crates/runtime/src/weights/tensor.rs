@@ -138,11 +138,17 @@ impl MappedTensor {
         self.data.bytes()
     }
 
-    /// Tells the system that the mapped pages of this tensor will hardly be read again, because a
-    /// backend has a layout of its own: they no longer count as memory of this process, and are
-    /// read from the file again if they are needed after all.
-    pub fn release(&self) {
-        self.data.release();
+    /// Tells the system that the mapped pages of these bytes of the tensor will hardly be read again,
+    /// because a backend has a layout of its own: they no longer count as memory of this process,
+    /// and are read from the file again if they are needed after all.
+    pub fn release(&self, part: Range<usize>) {
+        self.data.release(part);
+    }
+
+    /// Tells the system that rows will be read here and there, so that one does not bring in a
+    /// huge page.
+    pub fn will_be_looked_up(&self) {
+        self.data.advise_small_pages();
     }
 
     /// The file that the tensor lies in.

@@ -12,7 +12,7 @@ mod pack;
 #[cfg(test)]
 mod tests;
 
-use crate::memory::HugeBytes;
+use crate::memory::{Arena, HugeBytes, Source, in_slices};
 use crate::simd::rows::{Row, WIDTH};
 use crate::{Isa, Threads, simd};
 
@@ -76,20 +76,22 @@ impl FloatMatrix {
     /// Rows of a panel.
     pub const PANEL: usize = WIDTH;
 
-    /// Packs the rows of a file, `[n_rows, k]` little-endian numbers. Rows past the end of the
-    /// last panel are zeros.
+    /// Packs the rows of a file, `[n_rows, k]` little-endian numbers, into memory of `arena`. Rows
+    /// past the end of the last panel are zeros.
     ///
     /// # Errors
     /// When the system has no memory left.
     ///
     /// # Panics
-    /// If `bytes` are not exactly the rows.
+    /// If `source` is not exactly the rows.
     pub fn pack(
         threads: &Threads,
+        arena: &mut Arena,
         format: FloatFormat,
-        bytes: &[u8],
+        source: &dyn Source,
         [n_rows, k]: [usize; 2],
     ) -> std::io::Result<Self> {
+        let bytes = source.bytes();
         let n_bytes = n_rows
             .checked_mul(k)
             .and_then(|n| n.checked_mul(format.n_bytes()));
@@ -100,13 +102,16 @@ impl FloatMatrix {
         );
         let n_panels = n_rows.div_ceil(Self::PANEL);
         let panel_bytes = k * Self::PANEL * format.n_bytes();
-        let mut packed = HugeBytes::zeroed(n_panels * panel_bytes)?;
-        for_format!(format, |Format| pack::pack::<Format>(
-            threads,
-            bytes,
-            k,
-            &mut packed
-        ));
+        let mut packed = arena.take(n_panels * panel_bytes)?;
+        let row_bytes = k * format.n_bytes();
+        in_slices(source, n_panels, Self::PANEL * row_bytes, |panels| {
+            let rows = panels.start * Self::PANEL..n_rows.min(panels.end * Self::PANEL);
+            let rows = &bytes[rows.start * row_bytes..rows.end * row_bytes];
+            let packed = &mut packed[panels.start * panel_bytes..panels.end * panel_bytes];
+            for_format!(format, |Format| pack::pack::<Format>(
+                threads, rows, k, packed
+            ));
+        });
         Ok(Self {
             format,
             n_rows,

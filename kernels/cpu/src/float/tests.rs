@@ -57,7 +57,9 @@ fn products_agree_at_every_size() {
             (5, 1025),
         ] {
             let (bytes, weights) = encode(format, &random(n_rows * k, 1));
-            let matrix = FloatMatrix::pack(&threads, format, &bytes, [n_rows, k]).expect("memory");
+            let matrix =
+                FloatMatrix::pack(&threads, &mut Arena::default(), format, &bytes, [n_rows, k])
+                    .expect("memory");
             for isa in Isa::available() {
                 for n in [0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 13, 31, 32, 33, 65] {
                     let x = random(n * k, 2);
@@ -84,7 +86,9 @@ fn a_row_does_not_depend_on_the_others() {
     let (n_rows, k, n) = (70, 517, 40);
     for format in FloatFormat::ALL {
         let (bytes, _) = encode(format, &random(n_rows * k, 3));
-        let matrix = FloatMatrix::pack(&threads, format, &bytes, [n_rows, k]).expect("memory");
+        let matrix =
+            FloatMatrix::pack(&threads, &mut Arena::default(), format, &bytes, [n_rows, k])
+                .expect("memory");
         let x = random(n * k, 4);
         for isa in Isa::available() {
             let together = multiply(&matrix, isa, &x, n);
@@ -106,7 +110,9 @@ fn rows_come_back_as_they_were() {
         for format in FloatFormat::ALL {
             let (n_rows, k) = (67, 45);
             let (bytes, weights) = encode(format, &random(n_rows * k, 5));
-            let matrix = FloatMatrix::pack(&threads, format, &bytes, [n_rows, k]).expect("memory");
+            let matrix =
+                FloatMatrix::pack(&threads, &mut Arena::default(), format, &bytes, [n_rows, k])
+                    .expect("memory");
             assert_eq!(matrix.n_bytes(), 96 * k * format.n_bytes());
             for (row, want) in weights.chunks(k).enumerate() {
                 let mut out = vec![f32::NAN; k];
@@ -122,7 +128,9 @@ fn nothing_times_nothing_is_nothing() {
     let threads = Threads::new(1).expect("threads");
     for format in FloatFormat::ALL {
         for shape in [[0, 0], [0, 5], [3, 0]] {
-            let matrix = FloatMatrix::pack(&threads, format, &[], shape).expect("memory");
+            let matrix =
+                FloatMatrix::pack(&threads, &mut Arena::default(), format, &Vec::new(), shape)
+                    .expect("memory");
             for isa in Isa::available() {
                 assert!(multiply(&matrix, isa, &[], 0).is_empty());
                 if shape == [3, 0] {
@@ -137,5 +145,11 @@ fn nothing_times_nothing_is_nothing() {
 #[should_panic(expected = "11 bytes are not [2, 3]")]
 fn wrong_sizes_are_refused() {
     let threads = Threads::new(1).expect("threads");
-    let _ = FloatMatrix::pack(&threads, FloatFormat::BF16, &[0; 11], [2, 3]);
+    let _ = FloatMatrix::pack(
+        &threads,
+        &mut Arena::default(),
+        FloatFormat::BF16,
+        &vec![0; 11],
+        [2, 3],
+    );
 }

@@ -27,7 +27,7 @@ mod twice;
 
 pub use rows::Int8Rows;
 
-use crate::memory::HugeBytes;
+use crate::memory::{Arena, HugeBytes, Source, in_slices};
 use crate::threads::SharedSlice;
 use crate::{BlockFormat, Isa, Threads};
 use layout::{Layout, PANEL, SUB};
@@ -55,20 +55,22 @@ impl Int8Matrix {
         Layout::of(format).is_some()
     }
 
-    /// Packs the rows of a file, `[n_rows, k]` in blocks of `format`. Rows past the end of the last
-    /// panel are zeros.
+    /// Packs the rows of a file, `[n_rows, k]` in blocks of `format`, into memory of `arena`. Rows
+    /// past the end of the last panel are zeros.
     ///
     /// # Errors
     /// When the system has no memory left.
     ///
     /// # Panics
-    /// If the format is not [supported](Self::supports), or `bytes` are not exactly the rows.
+    /// If the format is not [supported](Self::supports), or `source` is not exactly the rows.
     pub fn pack(
         threads: &Threads,
+        arena: &mut Arena,
         format: BlockFormat,
-        bytes: &[u8],
+        source: &dyn Source,
         [n_rows, k]: [usize; 2],
     ) -> std::io::Result<Self> {
+        let bytes = source.bytes();
         let layout = Layout::of(format).expect("a format with integer kernels");
         let row_bytes = k / format.block_len() * format.block_bytes();
         assert!(
@@ -78,24 +80,27 @@ impl Int8Matrix {
         );
         let n_panels = n_rows.div_ceil(PANEL);
         let panel_bytes = k / layout.chunk_len * layout.chunk_bytes();
-        let mut packed = HugeBytes::zeroed(n_panels * panel_bytes)?;
+        let mut packed = arena.take(n_panels * panel_bytes)?;
         let shared = SharedSlice::new(&mut packed);
-        threads.run(n_panels.div_ceil(PANELS_PER_TASK), &|task, _| {
-            let first = task * PANELS_PER_TASK;
-            for panel in first..n_panels.min(first + PANELS_PER_TASK) {
-                // SAFETY: each panel belongs to one task.
-                let out = unsafe { shared.part(panel * panel_bytes..(panel + 1) * panel_bytes) };
-                let row = |row: usize| {
-                    let row = panel * PANEL + row;
-                    (row < n_rows).then(|| &bytes[row * row_bytes..(row + 1) * row_bytes])
-                };
-                let rows: [Option<&[u8]>; PANEL] = std::array::from_fn(row);
-                for (i, chunk) in out.chunks_exact_mut(layout.chunk_bytes()).enumerate() {
-                    let at = i * format.block_bytes();
-                    let blocks = rows.map(|row| row.map(|row| &row[at..at + format.block_bytes()]));
-                    pack::pack_chunk(format, layout, blocks, chunk);
-                }
+        let pack_panel = |panel: usize| {
+            // SAFETY: each panel belongs to one task.
+            let out = unsafe { shared.part(panel * panel_bytes..(panel + 1) * panel_bytes) };
+            let row = |row: usize| {
+                let row = panel * PANEL + row;
+                (row < n_rows).then(|| &bytes[row * row_bytes..(row + 1) * row_bytes])
+            };
+            let rows: [Option<&[u8]>; PANEL] = std::array::from_fn(row);
+            for (i, chunk) in out.chunks_exact_mut(layout.chunk_bytes()).enumerate() {
+                let at = i * format.block_bytes();
+                let blocks = rows.map(|row| row.map(|row| &row[at..at + format.block_bytes()]));
+                pack::pack_chunk(format, layout, blocks, chunk);
             }
+        };
+        in_slices(source, n_panels, PANEL * row_bytes, |panels| {
+            threads.run(panels.len().div_ceil(PANELS_PER_TASK), &|task, _| {
+                let first = panels.start + task * PANELS_PER_TASK;
+                (first..panels.end.min(first + PANELS_PER_TASK)).for_each(pack_panel);
+            });
         });
         Ok(Self {
             format,

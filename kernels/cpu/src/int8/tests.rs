@@ -75,20 +75,22 @@ pub(super) fn case(
     let mut x: Vec<f32> = (0..n * k).map(|_| random.unit() * 3.0).collect();
     // Some rows have a value that outweighs all others.
     x.iter_mut().step_by(2 * k + 41).for_each(|x| *x *= 1000.0);
-    packed(isa, threads, format, &bytes, x, [n_rows, k])
+    packed(isa, threads, format, bytes, x, [n_rows, k])
 }
 
 fn packed(
     isa: Isa,
     threads: &Threads,
     format: BlockFormat,
-    bytes: &[u8],
+    bytes: Vec<u8>,
     x: Vec<f32>,
     [n_rows, k]: [usize; 2],
 ) -> Case {
     let mut weights = vec![0.0; n_rows * k];
-    dequantize(format, bytes, &mut weights);
-    let matrix = Int8Matrix::pack(threads, format, bytes, [n_rows, k]).expect("memory");
+    dequantize(format, &bytes, &mut weights);
+    let mut arena = Arena::default();
+    let matrix = Int8Matrix::pack(threads, &mut arena, format, &bytes, [n_rows, k]);
+    let matrix = matrix.expect("memory");
     let mut rows = Int8Rows::default();
     rows.quantize(isa, threads, &x, k);
     Case {
@@ -217,7 +219,7 @@ fn the_largest_codes_do_not_overflow() {
                 make_scales_ordinary(format, &mut bytes);
                 // For one row, and for a group.
                 for n in [1, 24] {
-                    let case = packed(isa, &threads, format, &bytes, vec![sign; n * k], [8, k]);
+                    let case = packed(isa, &threads, format, bytes.clone(), vec![sign; n * k], [8, k]);
                     let mut scratch = Vec::new();
                     check(&case, &case.x, 1e-6, |panel, tile| {
                         case.matrix

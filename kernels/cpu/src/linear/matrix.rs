@@ -4,7 +4,7 @@ use std::io;
 
 use super::plain::PlainMatrix;
 use super::team::{Input, Scratch};
-use crate::{BlockFormat, FloatFormat, FloatMatrix, Int8Matrix, Isa, Threads};
+use crate::{Arena, BlockFormat, FloatFormat, FloatMatrix, Int8Matrix, Isa, Source, Threads};
 
 /// How a file stores the values of a matrix. All are little-endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -46,35 +46,39 @@ enum Kind {
 }
 
 impl Matrix {
-    /// Takes over the bytes of a file, `[n_rows, k]`. They are copied, and not needed any more.
+    /// Takes over the bytes of a file, `[n_rows, k]`: packed into memory of `arena` and released, or
+    /// left where they are if their format has no kernel.
     ///
     /// # Errors
     /// When the system has no memory left.
     ///
     /// # Panics
-    /// If `bytes` are not exactly that many values.
+    /// If `source` is not exactly that many values.
     pub fn pack(
         threads: &Threads,
+        arena: &mut Arena,
         encoding: Encoding,
-        bytes: &[u8],
+        source: impl Source + 'static,
         [n_rows, k]: [usize; 2],
     ) -> io::Result<Self> {
+        let bytes = source.bytes();
         let row_bytes = encoding.row_bytes(k);
         assert!(
             row_bytes.is_some_and(|row_bytes| bytes.len() == n_rows * row_bytes),
             "{encoding:?}: {} bytes are not [{n_rows}, {k}]",
             bytes.len()
         );
-        let float =
-            |format| FloatMatrix::pack(threads, format, bytes, [n_rows, k]).map(Kind::Float);
+        let shape = [n_rows, k];
+        let mut float =
+            |format| FloatMatrix::pack(threads, arena, format, &source, shape).map(Kind::Float);
         let kind = match encoding {
             Encoding::F32 => float(FloatFormat::F32)?,
             Encoding::F16 => float(FloatFormat::F16)?,
             Encoding::BF16 => float(FloatFormat::BF16)?,
             Encoding::Block(format) if Int8Matrix::supports(format) => {
-                Kind::Int8(Int8Matrix::pack(threads, format, bytes, [n_rows, k])?)
+                Kind::Int8(Int8Matrix::pack(threads, arena, format, &source, shape)?)
             }
-            Encoding::Block(format) => Kind::Plain(PlainMatrix::pack(format, bytes, [n_rows, k])?),
+            Encoding::Block(format) => Kind::Plain(PlainMatrix::new(format, source, shape)),
         };
         Ok(Self { n_rows, k, kind })
     }

@@ -1,16 +1,14 @@
 //! Matrices in the layout of their file: for the formats that have no kernel of their own.
 
-use std::io;
+use crate::{BlockFormat, Source, dequantize};
 
-use crate::{BlockFormat, HugeBytes, dequantize};
-
-/// `[n_rows, k]` weights as the file has them; widened to float32 eight rows at a time.
+/// `[n_rows, k]` weights where the file has them; widened to float32 eight rows at a time.
 #[derive(Debug)]
 pub(super) struct PlainMatrix {
     format: BlockFormat,
     n_rows: usize,
     k: usize,
-    bytes: HugeBytes,
+    source: Box<dyn Source>,
 }
 
 impl PlainMatrix {
@@ -18,35 +16,38 @@ impl PlainMatrix {
     pub(super) const PANEL: usize = 8;
 
     /// The caller has checked that the bytes are whole rows.
-    pub(super) fn pack(
+    pub(super) fn new(
         format: BlockFormat,
-        bytes: &[u8],
+        source: impl Source + 'static,
         [n_rows, k]: [usize; 2],
-    ) -> io::Result<Self> {
-        let mut copy = HugeBytes::zeroed(bytes.len())?;
-        copy.copy_from_slice(bytes);
-        Ok(Self {
+    ) -> Self {
+        Self {
             format,
             n_rows,
             k,
-            bytes: copy,
-        })
+            source: Box::new(source),
+        }
     }
 
     pub(super) fn n_bytes(&self) -> usize {
-        self.bytes.len()
+        self.bytes().len()
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.source.bytes()
     }
 
     /// `tile[n][row]`, `x` is `[n, k]`.
     pub(super) fn panel(&self, panel: usize, x: &[f32], tile: &mut [f32], floats: &mut Vec<f32>) {
         floats.resize(self.k, 0.0);
-        let row_bytes = self.bytes.len() / self.n_rows;
+        let all = self.bytes();
+        let row_bytes = all.len() / self.n_rows;
         for lane in 0..Self::PANEL {
             let row = panel * Self::PANEL + lane;
             if row >= self.n_rows {
                 continue;
             }
-            let bytes = &self.bytes[row * row_bytes..(row + 1) * row_bytes];
+            let bytes = &all[row * row_bytes..(row + 1) * row_bytes];
             dequantize(self.format, bytes, floats);
             let tiles = tile.chunks_exact_mut(Self::PANEL);
             for (tile, x) in tiles.zip(x.chunks_exact(self.k)) {

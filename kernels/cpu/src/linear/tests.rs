@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::elementwise::Activation;
-use crate::{BlockFormat, Int8Rows, Isa, bf16_to_f32, dequantize, f16_to_f32, f32_from_le_bytes};
+use crate::{
+    Arena, BlockFormat, Int8Rows, Isa, bf16_to_f32, dequantize, f16_to_f32, f32_from_le_bytes,
+};
 
 const ENCODINGS: [Encoding; 6] = [
     Encoding::F32,
@@ -59,9 +61,11 @@ struct Layer {
 
 fn layer(team: &Team, encoding: Encoding, [rows, k]: [usize; 2], seed: usize) -> Layer {
     let bytes = bytes(encoding, rows * k, seed);
+    let weights = widened(encoding, &bytes, rows * k);
+    let (threads, mut arena) = (team.threads(), Arena::default());
     Layer {
-        matrix: Matrix::pack(team.threads(), encoding, &bytes, [rows, k]).expect("memory"),
-        weights: widened(encoding, &bytes, rows * k),
+        matrix: Matrix::pack(threads, &mut arena, encoding, bytes, [rows, k]).expect("memory"),
+        weights,
         bias: (0..rows).map(|i| i as f32 / 7.0).collect(),
     }
 }

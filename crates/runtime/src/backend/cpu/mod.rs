@@ -12,7 +12,7 @@ mod recurrent;
 mod state;
 mod weight;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 
 pub use buffer::Buffer;
@@ -20,7 +20,7 @@ pub use ponder_kernels_cpu::{Isa, attention::KvFormat};
 pub use state::State;
 pub use weight::Weight;
 
-use ponder_kernels_cpu::{elementwise, linear};
+use ponder_kernels_cpu::{Arena, elementwise, linear};
 
 use super::{AttentionLayer, Backend, BackendError, Batch, Experts, Linear, RecurrentLayer};
 use crate::{
@@ -71,8 +71,16 @@ pub struct Cpu {
     team: linear::Team,
     precision: Precision,
     kv_format: KvFormat,
+    /// Where weights go.
+    arena: RefCell<Arena>,
     experts: RefCell<ExpertBuffers>,
+    /// Rows that were looked up in tables since their pages were let go.
+    n_looked_up: Cell<usize>,
 }
+
+/// After so many rows the pages that they lie on are let go: there are some kB to each, and in the
+/// course of time all of a table would be in memory.
+const LOOKED_UP: usize = 256;
 
 impl Cpu {
     /// Starts the threads.
@@ -86,7 +94,9 @@ impl Cpu {
             team,
             precision: options.precision,
             kv_format: options.kv_format,
+            arena: RefCell::default(),
             experts: RefCell::default(),
+            n_looked_up: Cell::default(),
         })
     }
 
@@ -112,10 +122,12 @@ impl Backend for Cpu {
     }
 
     fn matrix(&self, tensor: &MappedTensor) -> Result<Weight, BackendError> {
-        weight::pack(self.team.threads(), tensor).map_err(failed("pack weights"))
+        let arena = &mut self.arena.borrow_mut();
+        weight::pack(self.team.threads(), arena, tensor).map_err(failed("pack weights"))
     }
 
     fn table(&self, tensor: &MappedTensor) -> Result<Weight, BackendError> {
+        tensor.will_be_looked_up();
         Ok(Weight::Table(tensor.clone()))
     }
 
@@ -150,6 +162,11 @@ impl Backend for Cpu {
                 out.iter_mut().for_each(|value| *value *= scale);
             }
         });
+        self.n_looked_up.update(|n| n + tokens.len());
+        if self.n_looked_up.get() >= LOOKED_UP {
+            self.n_looked_up.set(0);
+            table.release(0..table.bytes().len());
+        }
         Ok(())
     }
 

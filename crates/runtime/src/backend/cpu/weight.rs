@@ -1,9 +1,10 @@
 //! Weights in the layouts that kernels read.
 
 use std::io;
+use std::ops::Range;
 
-use ponder_kernels_cpu::Threads;
 use ponder_kernels_cpu::linear::{Encoding, Matrix};
+use ponder_kernels_cpu::{Arena, Source, Threads};
 
 use crate::weights::{MappedTensor, TensorType};
 
@@ -41,19 +42,34 @@ impl Weight {
     }
 }
 
-/// Packs a matrix and lets go of its pages in the file.
-pub(super) fn pack(threads: &Threads, tensor: &MappedTensor) -> io::Result<Weight> {
+/// Packs a matrix and lets go of its pages in the file; a matrix of a format that has no kernel
+/// stays there.
+pub(super) fn pack(
+    threads: &Threads,
+    arena: &mut Arena,
+    tensor: &MappedTensor,
+) -> io::Result<Weight> {
     let shape = [tensor.n_rows(), tensor.row_len()];
-    let packed = match encoding(tensor.ty()) {
-        Some(encoding) => Matrix::pack(threads, encoding, tensor.bytes(), shape),
+    let matrix = match encoding(tensor.ty()) {
+        Some(encoding) => Matrix::pack(threads, arena, encoding, tensor.clone(), shape),
         None => {
             let values = tensor.to_vec().into_iter();
+            tensor.release(0..tensor.bytes().len());
             let bytes: Vec<u8> = values.flat_map(f32::to_le_bytes).collect();
-            Matrix::pack(threads, Encoding::F32, &bytes, shape)
+            Matrix::pack(threads, arena, Encoding::F32, bytes, shape)
         }
-    };
-    tensor.release();
-    Ok(Weight::Matrix(packed?))
+    }?;
+    Ok(Weight::Matrix(matrix))
+}
+
+impl Source for MappedTensor {
+    fn bytes(&self) -> &[u8] {
+        self.bytes()
+    }
+
+    fn release(&self, part: Range<usize>) {
+        self.release(part);
+    }
 }
 
 /// `None` for the types that no weights have; they are widened.
