@@ -45,6 +45,33 @@ fn piped_output_is_the_content_and_a_newline() {
 }
 
 #[test]
+fn the_cache_is_as_it_was_asked_for() {
+    let model = tiny_model(Style::Plain);
+    let run = |words: &[&str]| {
+        let output = output_of(only_a(model.path(), "run", "40", words), "");
+        (output.status.code(), stdout(&output), stderr(&output))
+    };
+    let text = format!("{}\n", "A".repeat(40));
+    for cache_type in ["f32", "f16", "bf16", "q8_0", "q4_0"] {
+        let words = ["hi", "--cache-type", cache_type, "--max-sequences", "1"];
+        assert_eq!(run(&words), (Some(0), text.clone(), String::new()));
+    }
+    for drafts in ["--prompt-lookup", "--no-prompt-lookup"] {
+        assert_eq!(run(&["hi", drafts]), (Some(0), text.clone(), String::new()));
+    }
+    // What does not fit ends the answer: one block for the tokens, another for the sequence.
+    let (code, cut, _) = run(&["hi", "--cache-tokens", "32", "--max-sequences", "1"]);
+    assert_eq!(code, Some(0));
+    assert!(cut.len() > 1 && cut.len() < text.len() && text.starts_with(cut.trim_end()));
+    let (code, _, error) = run(&["hi", "--cache-tokens", "32", "--context", "64"]);
+    assert_eq!(code, Some(1));
+    assert!(error.contains("the cache holds 32 tokens"), "{error}");
+    let (code, _, error) = run(&["hi", "--device", "reference", "--cache-type", "q8_0"]);
+    assert_eq!(code, Some(1));
+    assert!(error.contains("not as q8_0\nhint: "), "{error}");
+}
+
+#[test]
 fn escape_sequences_pass_a_pipe_unchanged() {
     let model = tiny_model(Style::Plain);
     let args = ["--color", "always", "hi"];

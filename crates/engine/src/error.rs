@@ -55,6 +55,10 @@ pub enum EngineError {
     )]
     CacheTooSmall { cache: usize, context: usize },
     #[error(
+        "the reference stores keys and values as f32, not as {0} (hint: leave --cache-type out, or use --device cpu)"
+    )]
+    CacheType(&'static str),
+    #[error(
         "the thread that runs the model has ended (hint: this is a bug; start again with -v and report what it prints)"
     )]
     WorkerGone,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use ponder_runtime::{
+    backend::cpu::KvFormat,
     cache::CachePlan,
     spec::{ArchSpec, MixerSpec},
     weights::{Checkpoint, TensorType},
@@ -53,10 +54,9 @@ pub struct ModelInfo {
     pub load_s: f64,
     #[serde(skip)]
     pub(crate) plan: CachePlan,
+    #[serde(skip)]
+    pub(crate) cache_type: KvFormat,
 }
-
-/// Bytes of a number in the cache: half precision, as the CPU backend keeps keys and values.
-pub(crate) const CACHE_BYTES: usize = 2;
 
 impl ModelInfo {
     pub(crate) fn new(
@@ -65,6 +65,7 @@ impl ModelInfo {
         spec: &ArchSpec,
         template: bool,
         chat_format: &str,
+        cache_type: KvFormat,
     ) -> Self {
         let plan = CachePlan::new(spec);
         let attention = spec.layers.iter().find_map(|layer| match &layer.mixer {
@@ -95,20 +96,16 @@ impl ModelInfo {
             template,
             chat_format: chat_format.to_owned(),
             licence: licence(checkpoint),
-            kv_bytes_per_token: plan
-                .groups
-                .iter()
-                .flat_map(|group| &group.shapes)
-                .map(|shape| 2 * shape.width() * CACHE_BYTES)
-                .sum::<usize>() as u64,
+            kv_bytes_per_token: plan.bytes_per_token(cache_type.bytes_of_32()),
             load_s: 0.0,
             plan,
+            cache_type,
         }
     }
 
     /// Bytes that running the model takes with `context` tokens: weights and cache.
     pub fn memory_bytes(&self, context: usize) -> u64 {
-        self.file_bytes + self.plan.bytes(context, CACHE_BYTES)
+        self.file_bytes + self.plan.bytes(context, self.cache_type.bytes_of_32())
     }
 }
 

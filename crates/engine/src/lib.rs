@@ -56,6 +56,7 @@ pub use info::ModelInfo;
 pub use load::LoadProgress;
 pub use outlet::Canceller;
 pub use ponder_effort::SamplingOverrides;
+pub use ponder_runtime::backend::cpu::KvFormat;
 pub use ponder_tokenizer::chat::{Content, FunctionCall, Message, ToolCall};
 pub use request::{Device, Effort, LoadOptions, Request};
 pub use vocab::gguf_vocab;

@@ -17,10 +17,7 @@ use ponder_runtime::{
 };
 use ponder_tokenizer::{Tokenizer, chat::ChatTemplate, split::ChatFormat};
 
-use crate::{
-    Device, EngineError, LoadOptions, ModelInfo, info::CACHE_BYTES, memory, sampling,
-    vocab::gguf_vocab,
-};
+use crate::{Device, EngineError, LoadOptions, ModelInfo, memory, sampling, vocab::gguf_vocab};
 
 /// What loading reports.
 #[derive(Clone, Copy, Debug)]
@@ -108,6 +105,7 @@ pub(crate) fn load(
         &spec,
         text.tokenizer.chat_template().is_some(),
         &text.format.name,
+        options.cache_type()?,
     );
     info.context = context;
     info.load_s = started.elapsed().as_secs_f64();
@@ -162,6 +160,7 @@ pub(crate) fn describe(name: &str, options: &LoadOptions) -> Result<ModelInfo, E
         &spec,
         tokenizer.chat_template().is_some(),
         &format.name,
+        options.cache_type()?,
     );
     info.context = context(options, &spec)?;
     Ok(info)
@@ -224,13 +223,11 @@ fn room(
     checkpoint: &Checkpoint,
 ) -> Result<(usize, usize), EngineError> {
     let context = context(options, spec)?;
+    let bytes_of_32 = options.cache_type()?.bytes_of_32();
     let cache_tokens = options.cache_tokens.unwrap_or_else(|| {
         memory::cache_tokens(
             &CachePlan::new(spec),
-            match options.device {
-                Device::Reference => size_of::<f32>(),
-                Device::Cpu => CACHE_BYTES,
-            },
+            bytes_of_32,
             checkpoint.file_bytes(),
             options.context,
             spec.context_len,
@@ -260,6 +257,7 @@ pub(crate) fn decoder(
         Device::Cpu => {
             let cpu = CpuOptions {
                 threads: options.threads,
+                kv_format: options.cache_type()?,
                 ..CpuOptions::default()
             };
             let backend = Cpu::new(&cpu).map_err(DecoderError::from)?;

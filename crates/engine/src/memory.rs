@@ -15,14 +15,14 @@ const UNKNOWN_MEMORY: u64 = 4 << 30;
 /// was asked for by number always fits once.
 pub(crate) fn cache_tokens(
     plan: &CachePlan,
-    bytes_per_element: usize,
+    bytes_of_32: usize,
     weight_bytes: u64,
     context: Option<usize>,
     trained_context: usize,
     max_sequences: usize,
 ) -> usize {
     let left = available_bytes().saturating_sub(weight_bytes);
-    let tokens = tokens_in(left / 2, plan, bytes_per_element);
+    let tokens = tokens_in(left / 2, plan, bytes_of_32);
     let least = context.unwrap_or(MIN_TOKENS.min(trained_context));
     let most = context
         .unwrap_or(trained_context)
@@ -31,12 +31,9 @@ pub(crate) fn cache_tokens(
 }
 
 /// Tokens that fit into `bytes`. Windows count as if they were never full: a bound is a bound.
-fn tokens_in(bytes: u64, plan: &CachePlan, bytes_per_element: usize) -> usize {
-    let widths = plan.groups.iter().flat_map(|group| &group.shapes);
-    let per_token: usize = widths
-        .map(|shape| 2 * shape.width() * bytes_per_element)
-        .sum();
-    let tokens = bytes.checked_div(per_token as u64).unwrap_or(u64::MAX);
+fn tokens_in(bytes: u64, plan: &CachePlan, bytes_of_32: usize) -> usize {
+    let per_token = plan.bytes_per_token(bytes_of_32);
+    let tokens = bytes.checked_div(per_token).unwrap_or(u64::MAX);
     usize::try_from(tokens).unwrap_or(usize::MAX)
 }
 
@@ -93,17 +90,18 @@ mod tests {
 
     #[test]
     fn tokens_fill_the_memory() {
-        assert_eq!(tokens_in(1 << 20, &plan(), 4), (1 << 20) / (128 * 10 * 4));
+        assert_eq!(tokens_in(1 << 20, &plan(), 128), (1 << 20) / (128 * 10 * 4));
+        assert_eq!(tokens_in(1 << 20, &plan(), 18), (1 << 20) / (4 * 18 * 10));
         let none = CachePlan {
             groups: Vec::new(),
             ..plan()
         };
-        assert_eq!(tokens_in(1, &none, 4), usize::MAX);
+        assert_eq!(tokens_in(1, &none, 128), usize::MAX);
     }
 
     #[test]
     fn a_context_that_was_asked_for_always_fits_and_no_more_than_is_of_use() {
-        let tokens = |context, weights| cache_tokens(&plan(), 4, weights, context, 1 << 40, 4);
+        let tokens = |context, weights| cache_tokens(&plan(), 128, weights, context, 1 << 40, 4);
         assert_eq!(tokens(None, u64::MAX), MIN_TOKENS);
         assert_eq!(tokens(Some(100_000), u64::MAX), 100_000);
         assert_eq!(tokens(Some(10), 0), 40);

@@ -3,9 +3,12 @@
 use std::str::FromStr;
 
 use ponder_effort::SamplingOverrides;
+use ponder_runtime::backend::cpu::KvFormat;
 use ponder_tokenizer::chat::Message;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+use crate::EngineError;
 
 /// Where a model runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,6 +39,9 @@ pub struct LoadOptions {
     /// kept of earlier ones: a bound that is never exceeded. `None`: as many as can be used, but no
     /// more than half of the memory that is free beside the weights.
     pub cache_tokens: Option<usize>,
+    /// How keys and values are stored; `None`: in half precision, and by [`Device::Reference`],
+    /// which knows nothing else, in 32 bits.
+    pub cache_type: Option<KvFormat>,
     /// Let a text that repeats itself say what comes next, and check it in one step. Changes the
     /// time that an answer takes, and nothing else; used only where it is measured to save time.
     pub prompt_lookup: bool,
@@ -45,6 +51,18 @@ impl LoadOptions {
     /// [`LoadOptions::max_sequences`] within its bounds: a step has room for a row of each.
     pub(crate) fn n_sequences(&self) -> usize {
         self.max_sequences.clamp(1, 256)
+    }
+
+    /// How keys and values are stored.
+    ///
+    /// # Errors
+    /// Where the device cannot store them so.
+    pub(crate) fn cache_type(&self) -> Result<KvFormat, EngineError> {
+        match (self.device, self.cache_type) {
+            (Device::Reference, None | Some(KvFormat::F32)) => Ok(KvFormat::F32),
+            (Device::Reference, Some(wanted)) => Err(EngineError::CacheType(wanted.name())),
+            (Device::Cpu, wanted) => Ok(wanted.unwrap_or(KvFormat::F16)),
+        }
     }
 }
 
@@ -58,6 +76,7 @@ impl Default for LoadOptions {
             revision: None,
             max_sequences: 16,
             cache_tokens: None,
+            cache_type: None,
             prompt_lookup: true,
         }
     }

@@ -285,13 +285,22 @@ impl ModelArgs {
 
 impl LoadArgs {
     fn resolve(self, global: &GlobalArgs) -> Result<LoadOptions, CliError> {
+        let defaults = LoadOptions::default();
         Ok(LoadOptions {
             device: self.device.map_or(Ok(Device::default()), device)?,
             threads: self.threads,
             context: self.context,
             offline: global.offline,
             revision: self.revision,
-            ..LoadOptions::default()
+            max_sequences: self.max_sequences.unwrap_or(defaults.max_sequences),
+            cache_tokens: self.cache_tokens,
+            cache_type: self.cache_type,
+            // The two options override each other, so the later one stands alone.
+            prompt_lookup: match (self.prompt_lookup, self.no_prompt_lookup) {
+                (true, _) => true,
+                (false, true) => false,
+                (false, false) => defaults.prompt_lookup,
+            },
         })
     }
 }
@@ -378,6 +387,7 @@ pub(crate) fn answer_options(words: &[&str]) -> AnswerOptions {
 #[cfg(test)]
 mod tests {
     use clap::{CommandFactory, Parser};
+    use ponder_engine::KvFormat;
 
     use super::*;
 
@@ -442,6 +452,32 @@ mod tests {
     }
 
     #[test]
+    fn load_options_are_passed_on() {
+        let options = |words: &[&str]| match resolve(&[&["run", "hi"], words].concat(), true) {
+            Ok(Job::Run(job)) => job.model.options,
+            other => panic!("not a run: {other:?}"),
+        };
+        let (plain, defaults) = (options(&[]), LoadOptions::default());
+        assert_eq!(plain.max_sequences, defaults.max_sequences);
+        assert_eq!((plain.cache_tokens, plain.cache_type), (None, None));
+        assert!(plain.prompt_lookup);
+        let words = [
+            "--max-sequences",
+            "3",
+            "--cache-tokens",
+            "4096",
+            "--cache-type",
+            "q8_0",
+        ];
+        let asked = options(&words);
+        assert_eq!((asked.max_sequences, asked.cache_tokens), (3, Some(4096)));
+        assert_eq!(asked.cache_type, Some(KvFormat::Q8_0));
+        assert!(!options(&["--no-prompt-lookup"]).prompt_lookup);
+        assert!(options(&["--no-prompt-lookup", "--prompt-lookup"]).prompt_lookup);
+        assert!(!options(&["--prompt-lookup", "--no-prompt-lookup"]).prompt_lookup);
+    }
+
+    #[test]
     fn wrong_usage_is_refused_by_clap() {
         for words in [
             &["run", "--temperature", "-1", "hi"][..],
@@ -449,6 +485,9 @@ mod tests {
             &["run", "--effort", "huge", "hi"],
             &["run", "--typo", "hi"],
             &["run", "--stop", "", "hi"],
+            &["run", "--max-sequences", "0", "hi"],
+            &["run", "--cache-tokens", "0", "hi"],
+            &["run", "--cache-type", "q9", "hi"],
             &["show"],
             &["show", "a", "-m", "b"],
             &["quantize", "m", "o.gguf"],

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
+use ponder_engine::KvFormat;
 use ponder_engine::quantize::TargetType;
 
 use super::values::{
-    ColorWhen, DeviceName, EffortLevel, LogitBias, ShowThinking, at_least_one, finite, fraction,
-    local_time, non_negative, positive,
+    ColorWhen, DeviceName, EffortLevel, LogitBias, ShowThinking, at_least_one, cache_type, finite,
+    fraction, local_time, non_negative, positive,
 };
 
 const MODEL_HELP: &str = "\
@@ -102,6 +103,22 @@ pub(crate) struct LoadArgs {
     /// Length of the context in tokens (default: the model's own)
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub(crate) context: Option<usize>,
+    /// Answers that are made side by side, 256 at most; more wait
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub(crate) max_sequences: Option<usize>,
+    /// Tokens that all answers together may have in the cache, prompts included (default: what half
+    /// of the free memory holds)
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub(crate) cache_tokens: Option<usize>,
+    /// How keys and values are stored: f32, f16, bf16, q8_0 or q4_0 (default: f16)
+    #[arg(long, value_name = "TYPE", value_parser = cache_type)]
+    pub(crate) cache_type: Option<KvFormat>,
+    /// Let a text that repeats itself say what comes next; saves time, changes nothing (default)
+    #[arg(long, overrides_with = "no_prompt_lookup")]
+    pub(crate) prompt_lookup: bool,
+    /// Compute every token without guessing
+    #[arg(long)]
+    pub(crate) no_prompt_lookup: bool,
     /// Branch, tag or commit of the hub repository
     #[arg(long, value_name = "REV")]
     pub(crate) revision: Option<String>,

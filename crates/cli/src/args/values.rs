@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use clap::ValueEnum;
+use ponder_engine::KvFormat;
 use serde::{Deserialize, Serialize};
 
 /// When styles (colour, dim, bold) are used.
@@ -118,6 +119,12 @@ impl FromStr for LogitBias {
     }
 }
 
+/// How keys and values are stored, by name.
+pub(crate) fn cache_type(text: &str) -> Result<KvFormat, String> {
+    let found = KvFormat::ALL.into_iter().find(|ty| ty.name() == text);
+    found.ok_or_else(|| format!("expected {}", KvFormat::ALL.map(KvFormat::name).join(", ")))
+}
+
 /// A finite number of at least 0.
 pub(crate) fn non_negative(text: &str) -> Result<f32, String> {
     finite(text).and_then(|value| match value {
@@ -189,6 +196,14 @@ mod tests {
         for wrong in ["", "gpu", "cuda:", "cuda:x", "cuda:-1"] {
             assert!(DeviceName::from_str(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn cache_types_have_their_usual_names() {
+        assert_eq!(cache_type("q8_0"), Ok(KvFormat::Q8_0));
+        assert_eq!(cache_type("bf16"), Ok(KvFormat::BF16));
+        let error = cache_type("q5_1").expect_err("no such type");
+        assert_eq!(error, "expected f32, f16, bf16, q8_0, q4_0");
     }
 
     #[test]

@@ -86,8 +86,17 @@ impl CachePlan {
         plan
     }
 
-    /// Bytes that `n_tokens` of one sequence take at `bytes_per_element`, whole blocks counted.
-    pub fn bytes(&self, n_tokens: usize, bytes_per_element: usize) -> u64 {
+    /// Bytes that keys and values of a token take in all layers, where 32 numbers take
+    /// `bytes_of_32`.
+    pub fn bytes_per_token(&self, bytes_of_32: usize) -> u64 {
+        let shapes = self.groups.iter().flat_map(|group| &group.shapes);
+        let numbers: usize = shapes.map(|shape| 2 * shape.width()).sum();
+        (numbers as u64 * bytes_of_32 as u64).div_ceil(32)
+    }
+
+    /// Bytes that `n_tokens` of one sequence take, whole blocks counted, where 32 numbers take
+    /// `bytes_of_32`.
+    pub fn bytes(&self, n_tokens: usize, bytes_of_32: usize) -> u64 {
         let kv: usize = self
             .groups
             .iter()
@@ -104,7 +113,7 @@ impl CachePlan {
             })
             .sum();
         let recurrent: usize = self.recurrent.iter().map(|state| state.len).sum();
-        (kv as u64 * bytes_per_element as u64) + recurrent as u64 * 4
+        (kv as u64 * bytes_of_32 as u64).div_ceil(32) + recurrent as u64 * 4
     }
 
     fn add_kv(&mut self, window: Option<usize>, shape: KvShape) -> LayerSlot {
