@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::{
     Arc, Mutex,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use ponder_runtime::{
@@ -68,6 +68,8 @@ pub(crate) struct Watch {
     pub(crate) n_open: AtomicU64,
     /// The step at which the device fails; 0: never.
     pub(crate) fails_at: AtomicU64,
+    /// Whether blocks are left uncounted, which takes memory.
+    pub(crate) is_trusted: AtomicBool,
     /// Tokens of each sequence in the last step.
     pub(crate) last: Mutex<Vec<usize>>,
 }
@@ -81,6 +83,7 @@ impl Watch {
 pub(crate) struct Fake {
     kind: Kind,
     cache: Cache,
+    open: Vec<SeqId>,
     blocks: HashMap<(usize, u32), [u32; BLOCK_LEN]>,
     slots: HashMap<u32, u64>,
     copies: Vec<CacheCopy>,
@@ -109,22 +112,69 @@ impl Fake {
         let fake = Self {
             cache: Cache::new(plan, kind.cache_tokens, kind.max_sequences),
             kind,
+            open: Vec::new(),
             blocks: HashMap::new(),
             slots: HashMap::new(),
             copies: Vec::new(),
             logits: Vec::new(),
             watch: Arc::clone(&watch),
         };
-        fake.report(0);
+        fake.report();
         (Box::new(fake), watch)
     }
 
-    fn report(&self, opened: i64) {
+    fn opened(&mut self, id: SeqId) {
+        self.open.push(id);
+        self.report();
+    }
+
+    /// Tells the outside how things are, and sees that no block is lost or doubled: what sequences
+    /// hold and what can be had is all there is.
+    fn report(&self) {
+        let n_blocks = self.cache.capacity().n_blocks;
+        let held = self.groups().map(|group| self.holders(group).len());
+        if let Some(most) = held.max() {
+            let had = self.cache.free_tokens() / BLOCK_LEN;
+            assert_eq!(most + had, n_blocks, "blocks held and to be had");
+        }
         let free = self.cache.free_tokens() as u64;
         self.watch.free_tokens.store(free, Ordering::Relaxed);
-        self.watch
-            .n_open
-            .fetch_add(opened as u64, Ordering::Relaxed);
+        let n_open = self.open.len() as u64;
+        self.watch.n_open.store(n_open, Ordering::Relaxed);
+    }
+
+    /// Groups of which blocks are counted.
+    fn groups(&self) -> std::ops::Range<usize> {
+        match self.watch.is_trusted.load(Ordering::Relaxed) {
+            true => 0..0,
+            false => 0..self.kind.windows.len(),
+        }
+    }
+
+    /// The blocks of a group that sequences hold, with how many hold each.
+    fn holders(&self, group: usize) -> HashMap<u32, usize> {
+        let mut holders = HashMap::new();
+        for &id in &self.open {
+            let sequence = self.cache.sequence(id).expect("an open sequence");
+            for &block in sequence.table(group).blocks() {
+                *holders.entry(block).or_default() += 1;
+            }
+        }
+        holders
+    }
+
+    /// Sees that nobody else holds what a step is about to write.
+    fn check_alone(&self, steps: &[Step<'_>]) {
+        for group in self.groups() {
+            let holders = self.holders(group);
+            for step in steps {
+                let sequence = self.cache.sequence(step.sequence).expect("a sequence");
+                for place in sequence.len() - step.tokens.len()..sequence.len() {
+                    let (block, _) = sequence.table(group).locate(place);
+                    assert_eq!(holders[&block], 1, "block {block} of group {group}");
+                }
+            }
+        }
     }
 
     fn copy(&mut self) {
@@ -168,7 +218,7 @@ impl Fake {
         }
         if let Some(slot) = sequence.slot() {
             let slot = slots.get_mut(&slot).expect("a cleared slot");
-            *slot = mix(*slot, token);
+            *slot = recur(*slot, token, kind.memory);
             state ^= *slot;
         }
         state
@@ -179,6 +229,14 @@ impl Fake {
 fn mix(state: u64, token: u32) -> u64 {
     let mixed = (state ^ u64::from(token)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     mixed ^ (mixed >> 29)
+}
+
+/// A recurrent state that remembers every token, or the last few as they are.
+fn recur(state: u64, token: u32, memory: usize) -> u64 {
+    match u32::try_from(memory) {
+        Ok(memory @ 0..8) => (state << 8 | u64::from(token)) & ((1 << (8 * memory)) - 1),
+        _ => mix(state, token),
+    }
 }
 
 /// Logits between 0 and 8 that follow from a digest.
@@ -197,7 +255,8 @@ pub(crate) fn logits_after(kind: &Kind, text: &[u32]) -> Vec<f32> {
             .fold(state, |state, &token| mix(state, token));
     }
     if kind.is_recurrent {
-        state ^= text.iter().fold(0, |state, &token| mix(state, token));
+        let recur = |state, &token: &u32| recur(state, token, kind.memory);
+        state ^= text.iter().fold(0, recur);
     }
     logits(state).collect()
 }
@@ -213,29 +272,34 @@ impl Model for Fake {
 
     fn open(&mut self, prompt: &[u32], planned_len: usize) -> Result<Opened, DecoderError> {
         let opened = self.cache.open(prompt, planned_len, &mut self.copies)?;
-        self.report(1);
+        self.opened(opened.sequence);
         Ok(opened)
     }
 
     fn start(&mut self, planned_len: usize) -> Result<SeqId, DecoderError> {
         let id = self.cache.start(planned_len, &mut self.copies)?;
-        self.report(1);
+        self.opened(id);
         Ok(id)
     }
 
     fn fork(&mut self, sequence: SeqId) -> Result<SeqId, DecoderError> {
         let id = self.cache.fork(sequence, &mut self.copies)?;
-        self.report(1);
+        self.opened(id);
         Ok(id)
     }
 
-    fn truncate(&mut self, sequence: SeqId, len: usize) -> Result<(), DecoderError> {
+    fn save(&mut self, sequence: SeqId) -> Result<bool, DecoderError> {
+        Ok(self.cache.save(sequence, &mut self.copies)?)
+    }
+
+    fn truncate(&mut self, sequence: SeqId, len: usize) -> Result<usize, DecoderError> {
         Ok(self.cache.truncate(sequence, len)?)
     }
 
     fn free(&mut self, sequence: SeqId) -> Result<(), DecoderError> {
         self.cache.free(sequence)?;
-        self.report(-1);
+        self.open.retain(|&id| id != sequence);
+        self.report();
         Ok(())
     }
 
@@ -254,6 +318,7 @@ impl Model for Fake {
                 message: "unplugged".to_owned(),
             }));
         }
+        self.check_alone(steps);
         self.copy();
         for step in steps {
             let first = self.cache.sequence(step.sequence)?.len() - step.tokens.len();
@@ -279,7 +344,7 @@ impl Model for Fake {
         last.clear();
         last.extend(steps.iter().map(|step| step.tokens.len()));
         drop(last);
-        self.report(0);
+        self.report();
         Ok(&mut self.logits)
     }
 }

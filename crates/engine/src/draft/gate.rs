@@ -2,8 +2,10 @@
 //!
 //! A step over more rows takes longer; drafts that are drawn as drafted save steps. With `m` rows of
 //! sequences that generate, time `T(rows)` of a step and chance `p` that a draft is right, `k` drafts
-//! make `m + p + p² + … + pᵏ` tokens in `T(m + k)` instead of `m` tokens in `T(m)`. Times are
-//! measured, chances are counted.
+//! make `m + p + p² + … + pᵏ` tokens in `T(m + k)` instead of `m` tokens in `T(m)`. In models with
+//! recurrent state, of which the state before all drafts is kept, a wrong draft after `a` right ones
+//! makes the next step compute `a + 1` tokens again, so that `T(m + a + 1) - T(m)` comes to that.
+//! Times are measured, chances are counted.
 
 /// Drafts in one step at most, of all sequences together. A step of more rows costs almost
 /// proportionally more everywhere.
@@ -69,6 +71,28 @@ impl StepTimes {
     }
 }
 
+/// The step that drafts are to be added to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rows {
+    /// Rows so far, drafts of other sequences among them.
+    pub(crate) now: usize,
+    /// Rows of sequences that each get a token.
+    pub(crate) generating: usize,
+    /// Whether a wrong draft takes the right ones before it, and the token before all, with it.
+    pub(crate) is_recurrent: bool,
+}
+
+impl Rows {
+    /// What the next step takes longer if it has `n` tokens to compute again.
+    fn time_to_redo(self, times: &StepTimes, n: usize) -> f64 {
+        let time = |rows| times.of(rows).unwrap_or(0.0);
+        match self.is_recurrent {
+            true => (time(self.generating + n) - time(self.generating)).max(0.0),
+            false => 0.0,
+        }
+    }
+}
+
 /// How often drafts of one sequence are right, and when to try again if they are not.
 #[derive(Debug, Clone)]
 pub(crate) struct Gate {
@@ -91,25 +115,20 @@ impl Gate {
         }
     }
 
-    /// How many of `available` drafts pay in a step of `rows` rows so far, of which `generating`
-    /// belong to sequences that each get a token.
-    pub(crate) fn choose(
-        &mut self,
-        times: &StepTimes,
-        rows: usize,
-        generating: usize,
-        available: usize,
-    ) -> usize {
-        let Some(now) = times.of(rows).filter(|_| available > 0) else {
+    /// How many of `available` drafts pay.
+    pub(crate) fn choose(&mut self, times: &StepTimes, rows: Rows, available: usize) -> usize {
+        let Some(now) = times.of(rows.now).filter(|_| available > 0) else {
             return 0;
         };
-        let (p, certain) = (self.right / self.tested, generating as f64);
+        let (p, certain) = (self.right / self.tested, rows.generating as f64);
         let (mut best, mut best_rate) = (0, MARGIN * certain / now);
-        let (mut expected, mut chance) = (certain, 1.0);
+        let (mut expected, mut chance, mut again) = (certain, 1.0, 0.0);
         for k in 1..=available {
+            again += chance * (1.0 - p) * rows.time_to_redo(times, k);
             chance *= p;
             expected += chance;
-            let rate = times.of(rows + k).map_or(0.0, |time| expected / time);
+            let time = times.of(rows.now + k);
+            let rate = time.map_or(0.0, |time| expected / (time + again));
             if rate > best_rate {
                 (best, best_rate) = (k, rate);
             }
@@ -152,6 +171,14 @@ mod tests {
         times
     }
 
+    fn rows(generating: usize) -> Rows {
+        Rows {
+            now: generating,
+            generating,
+            is_recurrent: false,
+        }
+    }
+
     fn after(rights: &[bool]) -> Gate {
         let mut gate = Gate::new();
         for &right in rights {
@@ -165,14 +192,36 @@ mod tests {
         // A memory-bound device: more rows are almost free.
         let cheap = times(1.0, 0.05);
         let right = [true; 50];
-        assert_eq!(after(&right).choose(&cheap, 1, 1, 8), 8);
+        assert_eq!(after(&right).choose(&cheap, rows(1), 8), 8);
         let half: Vec<bool> = (0..50).map(|i| i % 2 == 0).collect();
-        let some = after(&half).choose(&cheap, 1, 1, 8);
+        let some = after(&half).choose(&cheap, rows(1), 8);
         assert!((1..6).contains(&some), "{some}");
         // A device bound by arithmetic: each row costs as much as the first.
         let dear = times(0.0, 1.0);
-        assert_eq!(after(&right).choose(&dear, 1, 1, 8), 0);
-        assert_eq!(after(&half).choose(&dear, 1, 1, 8), 0);
+        assert_eq!(after(&right).choose(&dear, rows(1), 8), 0);
+        assert_eq!(after(&half).choose(&dear, rows(1), 8), 0);
+    }
+
+    #[test]
+    fn drafts_that_must_be_computed_again_pay_less() {
+        let half: Vec<bool> = (0..50).map(|i| i % 2 == 0).collect();
+        let chosen = |per_row, is_recurrent| {
+            let rows = Rows {
+                is_recurrent,
+                ..rows(1)
+            };
+            after(&half).choose(&times(1.0, per_row), rows, 8)
+        };
+        // Almost free rows, and rows that pay once but not twice.
+        assert!(chosen(0.01, true) > 0);
+        assert!(chosen(0.5, false) > 0 && chosen(0.5, true) == 0);
+        // What is always right is never computed again.
+        let cheap = times(1.0, 0.05);
+        let rows = Rows {
+            is_recurrent: true,
+            ..rows(1)
+        };
+        assert_eq!(after(&[true; 200]).choose(&cheap, rows, 8), 8);
     }
 
     #[test]
@@ -180,7 +229,7 @@ mod tests {
         let cheap = times(1.0, 0.1);
         let mut gate = after(&[false; 50]);
         let tried = (0..2000).filter(|_| {
-            let k = gate.choose(&cheap, 1, 1, 8);
+            let k = gate.choose(&cheap, rows(1), 8);
             gate.observe(0, k > 0);
             k > 0
         });
@@ -194,7 +243,7 @@ mod tests {
         let mut gate = after(&[false; 50]);
         let mut made = 0;
         for _ in 0..200 {
-            let k = gate.choose(&cheap, 1, 1, 8);
+            let k = gate.choose(&cheap, rows(1), 8);
             gate.observe(k, false);
             made += k;
         }
@@ -205,18 +254,18 @@ mod tests {
     fn beside_many_sequences_drafts_must_be_cheaper() {
         let times = times(1.0, 0.1);
         let gate = after(&[true, false, true, true, false, true, true]);
-        assert!(gate.clone().choose(&times, 1, 1, 8) > 0);
-        assert_eq!(gate.clone().choose(&times, 40, 40, 8), 0);
+        assert!(gate.clone().choose(&times, rows(1), 8) > 0);
+        assert_eq!(gate.clone().choose(&times, rows(40), 8), 0);
     }
 
     #[test]
     fn nothing_is_drafted_before_a_plain_step_was_measured() {
         let mut gate = after(&[true; 50]);
-        assert_eq!(gate.choose(&StepTimes::new(), 1, 1, 8), 0);
+        assert_eq!(gate.choose(&StepTimes::new(), rows(1), 8), 0);
         let mut one = StepTimes::new();
         one.observe(1, 0.1);
-        assert_eq!(gate.choose(&one, 1, 1, 8), 8, "to be measured");
-        assert_eq!(gate.choose(&one, 1, 1, 0), 0);
+        assert_eq!(gate.choose(&one, rows(1), 8), 8, "to be measured");
+        assert_eq!(gate.choose(&one, rows(1), 0), 0);
     }
 
     #[test]

@@ -9,5 +9,5 @@
 mod gate;
 mod lookup;
 
-pub(crate) use gate::{Gate, MAX_DRAFTS, StepTimes};
+pub(crate) use gate::{Gate, MAX_DRAFTS, Rows, StepTimes};
 pub(crate) use lookup::Lookup;

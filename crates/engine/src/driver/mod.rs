@@ -12,7 +12,7 @@ use ponder_runtime::decoder::{DecoderError, Model, Step};
 
 use crate::{
     EngineError, FinishReason,
-    draft::{MAX_DRAFTS, StepTimes},
+    draft::{MAX_DRAFTS, Rows, StepTimes},
     schedule::{Entry, Limits, Scheduler},
 };
 
@@ -145,7 +145,7 @@ impl<C: Consumer> Driver<C> {
         let is_decoding = running
             .iter()
             .all(|entry| entry.n_fed() <= 1 && entry.n_fed() == entry.n_rows());
-        if is_decoding && self.model.cache().plan().recurrent.is_empty() {
+        if is_decoding {
             self.add_drafts(n_rows)?;
         }
         self.forward(is_decoding)?;
@@ -158,6 +158,7 @@ impl<C: Consumer> Driver<C> {
     /// Adds drafts to a step of `rows` rows in which every sequence gets one token.
     fn add_drafts(&mut self, rows: usize) -> Result<(), DecoderError> {
         let mut total = rows;
+        let is_recurrent = !self.model.cache().plan().recurrent.is_empty();
         for index in 0..self.scheduler.running().len() {
             let left = MAX_DRAFTS - (total - rows);
             let entry = &mut self.scheduler.running_mut()[index];
@@ -171,12 +172,15 @@ impl<C: Consumer> Driver<C> {
             lookup.draft(entry.known(), wanted, &mut self.drafts);
             let branch = &mut entry.payload;
             branch.lookup = lookup;
-            let n = branch
-                .gate
-                .choose(&self.times, total, rows, self.drafts.len());
+            let rows = Rows {
+                now: total,
+                generating: rows,
+                is_recurrent,
+            };
+            let n = branch.gate.choose(&self.times, rows, self.drafts.len());
             self.drafts.truncate(n);
             if n > 0 {
-                let model = self.model.as_ref();
+                let model = self.model.as_mut();
                 self.scheduler.draft(index, &self.drafts, model)?;
                 total += self.scheduler.running()[index].n_drafts();
             }

@@ -18,6 +18,8 @@ pub(crate) struct Entry<T> {
     pub(super) n_known: usize,
     /// How many of them the cache holds.
     pub(super) n_computed: usize,
+    /// Of what the cache does not hold, tokens that it held before a wrong draft was taken back.
+    pub(super) n_undone: usize,
     /// Tokens of the coming step.
     pub(super) n_fed: usize,
     /// Tokens that the cache held when the sequence ran first.
@@ -36,6 +38,7 @@ impl<T> Entry<T> {
             n_known: tokens.len(),
             tokens,
             n_computed: 0,
+            n_undone: 0,
             n_fed: 0,
             cached: None,
             is_paused: false,
@@ -58,13 +61,14 @@ impl<T> Entry<T> {
         self.cached.unwrap_or(0)
     }
 
-    /// Tokens that are certain and not computed: one while the answer is generated.
+    /// Tokens that are certain and not computed: one while the answer is generated, and those that
+    /// were undone.
     pub(super) fn n_pending(&self) -> usize {
         self.n_known - self.n_computed
     }
 
     pub(super) fn is_decoding(&self) -> bool {
-        self.n_pending() == 1 && self.n_computed > 0
+        self.n_pending() == 1 + self.n_undone && self.n_computed > 0
     }
 
     /// Whether it has a place in the cache.
@@ -109,8 +113,10 @@ impl<T> Entry<T> {
 
     /// The step was done.
     pub(crate) fn advance(&mut self) {
-        self.n_computed += self.n_fed;
-        self.n_fed = 0;
+        if self.n_fed > 0 {
+            self.n_computed += self.n_fed;
+            (self.n_fed, self.n_undone) = (0, 0);
+        }
     }
 
     /// A token was drawn. Returns whether it is the one that was drafted for its place: only then do
@@ -130,8 +136,12 @@ impl<T> Entry<T> {
     pub(super) fn settle(&mut self) -> Option<usize> {
         self.tokens.truncate(self.n_known);
         let len = self.n_known - 1;
-        let too_far = self.n_computed > len;
-        self.n_computed = self.n_computed.min(len);
-        too_far.then_some(len)
+        (self.n_computed > len).then_some(len)
+    }
+
+    /// The cache went back to `len` tokens.
+    pub(super) fn go_back(&mut self, len: usize) {
+        self.n_computed = len;
+        self.n_undone = self.n_known - 1 - len;
     }
 }

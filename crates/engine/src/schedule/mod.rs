@@ -11,7 +11,8 @@
 //!    back and waits again; where others wait, so does one whose reader takes nothing.
 //! 3. The steps of [`Scheduler::running`] are run; each entry is told [`Entry::advance`] and
 //!    [`Entry::accept`].
-//! 4. [`Scheduler::settle`] rolls back what was drafted wrongly.
+//! 4. [`Scheduler::settle`] rolls back what was drafted wrongly. A recurrent state goes back to where
+//!    it was before all drafts; the right ones come again with the next token.
 
 mod entry;
 
@@ -143,14 +144,16 @@ impl<T> Scheduler<T> {
         &mut self,
         index: usize,
         drafts: &[u32],
-        model: &dyn Model,
+        model: &mut dyn Model,
     ) -> Result<(), DecoderError> {
         let entry = &mut self.running[index];
         let Some(sequence) = entry.sequence.filter(|_| entry.n_fed == 1) else {
             return Ok(());
         };
-        let cache = model.cache();
-        if cache.fits(&mut self.room, sequence, 1 + drafts.len())? {
+        let has_room = model
+            .cache()
+            .fits(&mut self.room, sequence, 1 + drafts.len())?;
+        if has_room && model.save(sequence)? {
             entry.tokens.extend_from_slice(drafts);
             entry.n_fed += drafts.len();
         }
@@ -161,7 +164,7 @@ impl<T> Scheduler<T> {
     pub(crate) fn settle(&mut self, model: &mut dyn Model) -> Result<(), DecoderError> {
         for entry in &mut self.running {
             if let (Some(len), Some(sequence)) = (entry.settle(), entry.sequence) {
-                model.truncate(sequence, len)?;
+                entry.go_back(model.truncate(sequence, len)?);
             }
         }
         Ok(())
@@ -174,8 +177,13 @@ impl<T> Scheduler<T> {
         model: &mut dyn Model,
         removed: &mut Vec<T>,
     ) -> Result<(), DecoderError> {
-        for entry in self.running.extract_if(.., &mut is_over) {
+        for mut entry in self.running.extract_if(.., &mut is_over) {
             if let Some(sequence) = entry.sequence {
+                if let Some(len) = entry.settle() {
+                    // Drafts beyond the end would be in the way of what goes on from there. Where
+                    // nothing was saved the last token stays, which is as good.
+                    let _ = model.truncate(sequence, len);
+                }
                 model.free(sequence)?;
             }
             removed.push(entry.payload);
@@ -190,7 +198,7 @@ impl<T> Scheduler<T> {
         self.arrived
     }
 
-    /// One token for each sequence that generates.
+    /// One token for each sequence that generates, and those before it that were undone.
     fn feed_answers(&mut self, model: &mut dyn Model) -> Result<Option<T>, DecoderError> {
         let mut index = 0;
         while index < self.running.len() {
@@ -199,8 +207,8 @@ impl<T> Scheduler<T> {
                 index += 1;
                 continue;
             }
-            let key = entry.key;
-            while !self.fits(model, index, 1)? {
+            let (key, n) = (entry.key, entry.n_pending());
+            while !self.fits(model, index, n)? {
                 if self.preempt(index, model)? {
                     // A sequence that rested may have stood before this one.
                     index = self.index_of(key);
@@ -211,7 +219,7 @@ impl<T> Scheduler<T> {
                     return Ok(None);
                 }
             }
-            self.running[index].n_fed = 1;
+            self.running[index].n_fed = n;
             index += 1;
         }
         Ok(None)
@@ -370,8 +378,7 @@ impl<T> Scheduler<T> {
         if let Some(sequence) = entry.sequence.take() {
             model.free(sequence)?;
         }
-        entry.n_computed = 0;
-        entry.n_fed = 0;
+        (entry.n_computed, entry.n_undone, entry.n_fed) = (0, 0, 0);
         let place = self.waiting.partition_point(|other| other.key < entry.key);
         self.waiting.insert(place, entry);
         // What was planned for it is free again.
@@ -410,3 +417,6 @@ fn chunk(n_computed: usize, n_pending: usize, budget: usize, model: &dyn Model) 
     }
     n
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,8 @@
 //! 3. [`Cache::append`] makes room for tokens and returns the copies that must happen first.
 //!    Whether there is room for what several sequences want is asked of [`Cache::fits`].
 //! 4. [`Cache::commit`] says that the tokens were computed: whole blocks can be found from now on.
-//! 5. [`Cache::truncate`] rolls back. [`Cache::free`] gives everything back, but leaves blocks whose
+//! 5. [`Cache::truncate`] rolls back, in models with recurrent state to where [`Cache::save`] was
+//!    called. [`Cache::free`] gives everything back, but leaves blocks whose
 //!    tokens are known for later prompts, until the room is needed.
 
 mod plan;
@@ -27,7 +28,7 @@ pub use plan::{CachePlan, KvGroup, KvShape, LayerSlot, RecurrentState};
 pub use sequence::{Opened, Room, Sequence};
 pub use table::BlockTable;
 
-use sequence::Past;
+use sequence::{Past, Saved};
 use store::NONE;
 use thiserror::Error;
 use tree::{Found, Tree};
@@ -86,7 +87,7 @@ pub enum CacheError {
     Unknown(SeqId),
     /// Rolling back further than the windows (or a recurrent state) remember.
     #[error(
-        "cannot roll back from {len} to {to} tokens: the cache no longer holds what came before (hint: take a fork before the part that may be undone)"
+        "cannot roll back from {len} to {to} tokens: the cache no longer holds what came before (hint: save the state, or take a fork, before the part that may be undone)"
     )]
     Forgotten {
         /// Present length.
@@ -165,6 +166,7 @@ impl Cache {
             planned_len,
             tables: vec![BlockTable::default(); self.plan.groups.len()],
             slot,
+            saved: None,
             past: None,
         }))
     }
@@ -203,6 +205,7 @@ impl Cache {
             planned_len,
             tables: tables.unwrap_or_default(),
             slot,
+            saved: None,
             past: Some(Past { node, tail }),
         });
         let cached = len;
@@ -217,6 +220,7 @@ impl Cache {
             copies.push(CacheCopy::Slot { from, to });
         }
         twin.slot = slot;
+        twin.saved = None;
         for (group, table) in twin.tables.iter().enumerate() {
             for &block in table.blocks() {
                 self.tree.share(group, block);
@@ -285,37 +289,70 @@ impl Cache {
         Ok(())
     }
 
-    /// Forgets all tokens from `len` on.
-    ///
-    /// # Errors
-    /// [`CacheError::Forgotten`] where a window has already let go of what position `len` attends
-    /// to, or where the model has recurrent state (fork before the part that may be undone).
-    pub fn truncate(&mut self, id: SeqId, len: usize) -> Result<(), CacheError> {
+    /// Keeps the recurrent state of a sequence as it is now, so that [`Cache::truncate`] can come
+    /// back to here; what was saved before is given up. Returns `false` where no slot is left for
+    /// it; a sequence without recurrent state needs none.
+    pub fn save(&mut self, id: SeqId, copies: &mut Vec<CacheCopy>) -> Result<bool, CacheError> {
         let mut sequence = self.take(id)?;
-        let held = sequence
-            .tables
-            .iter()
-            .zip(&self.plan.groups)
-            .all(|(table, group)| table.holds(len, group.window));
-        let result = if len >= sequence.len {
-            Ok(())
-        } else if !held || sequence.slot.is_some() {
-            Err(CacheError::Forgotten {
-                len: sequence.len,
-                to: len,
-            })
-        } else {
-            if let Some(past) = &mut sequence.past {
-                self.roll_back(past, len);
+        let is_saved = match sequence.slot {
+            None => true,
+            Some(from) => {
+                let to = sequence.saved.map(|saved| saved.slot);
+                let to = to.or_else(|| self.tree.take_slot());
+                let len = Some(sequence.len);
+                sequence.saved = to.map(|slot| Saved { slot, len });
+                copies.extend(to.map(|to| CacheCopy::Slot { from, to }));
+                to.is_some()
             }
-            for (group, table) in sequence.tables.iter_mut().enumerate() {
-                table.truncate(group, len, &mut self.tree);
-            }
-            sequence.len = len;
-            Ok(())
         };
         self.sequences[id.0 as usize] = Some(sequence);
+        Ok(is_saved)
+    }
+
+    /// Forgets all tokens from `len` on. A recurrent state is only known where it was
+    /// [saved](Cache::save): there, tokens before `len` are forgotten too, and are to be appended
+    /// again. Returns the tokens that are left.
+    ///
+    /// # Errors
+    /// [`CacheError::Forgotten`] where a window has already let go of what the next position attends
+    /// to, or where a recurrent state was not saved at `len` or before.
+    pub fn truncate(&mut self, id: SeqId, len: usize) -> Result<usize, CacheError> {
+        let mut sequence = self.take(id)?;
+        let result = self.truncated(&mut sequence, len);
+        self.sequences[id.0 as usize] = Some(sequence);
         result
+    }
+
+    fn truncated(&mut self, sequence: &mut Sequence, len: usize) -> Result<usize, CacheError> {
+        if len >= sequence.len {
+            return Ok(sequence.len);
+        }
+        let saved = sequence.saved.and_then(|saved| saved.len);
+        let to = match sequence.slot {
+            None => Some(len),
+            Some(_) => saved.filter(|&saved| saved <= len),
+        };
+        let is_held = |&to: &usize| {
+            let mut groups = sequence.tables.iter().zip(&self.plan.groups);
+            groups.all(|(table, group)| table.holds(to, group.window))
+        };
+        let to = to.filter(is_held).ok_or(CacheError::Forgotten {
+            len: sequence.len,
+            to: len,
+        })?;
+        if let (Some(slot), Some(saved)) = (&mut sequence.slot, &mut sequence.saved) {
+            // The saved state is the present one again, and the other slot is free to be saved to.
+            std::mem::swap(slot, &mut saved.slot);
+            saved.len = None;
+        }
+        if let Some(past) = &mut sequence.past {
+            self.roll_back(past, to);
+        }
+        for (group, table) in sequence.tables.iter_mut().enumerate() {
+            table.truncate(group, to, &mut self.tree);
+        }
+        sequence.len = to;
+        Ok(to)
     }
 
     /// Ends a sequence. What it alone held can be had again; of a sequence that was
@@ -326,7 +363,8 @@ impl Cache {
         for (group, table) in sequence.tables.iter_mut().enumerate() {
             table.truncate(group, 0, &mut self.tree);
         }
-        if let Some(slot) = sequence.slot {
+        let saved = sequence.saved.map(|saved| saved.slot);
+        for slot in sequence.slot.into_iter().chain(saved) {
             self.tree.release_slot(slot);
         }
         if let Some(past) = sequence.past {

@@ -9,7 +9,16 @@ pub struct Sequence {
     pub(super) planned_len: usize,
     pub(super) tables: Vec<BlockTable>,
     pub(super) slot: Option<u32>,
+    pub(super) saved: Option<Saved>,
     pub(super) past: Option<Past>,
+}
+
+/// A second slot, for the recurrent state as it was some tokens ago.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Saved {
+    pub(super) slot: u32,
+    /// The length at which it was saved; `None`: what is in the slot is of no use.
+    pub(super) len: Option<usize>,
 }
 
 /// What a sequence that takes part in the prefix index knows of its tokens.

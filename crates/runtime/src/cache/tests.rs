@@ -114,7 +114,11 @@ struct Walk {
     /// Texts of sequences that have ended, from which new prompts begin.
     texts: Vec<Vec<u32>>,
     copies: Vec<CacheCopy>,
+    /// Where the state of a sequence was saved.
+    saved: HashMap<SeqId, usize>,
     found: usize,
+    /// How often a sequence came back to where it was saved.
+    undone: usize,
 }
 
 impl Walk {
@@ -127,7 +131,9 @@ impl Walk {
             whole: Vec::new(),
             texts: Vec::new(),
             copies: Vec::new(),
+            saved: HashMap::new(),
             found: 0,
+            undone: 0,
         }
     }
 
@@ -186,6 +192,7 @@ impl Walk {
 
     fn end(&mut self, pick: usize) {
         let (id, tokens) = self.whole.swap_remove(pick);
+        self.saved.remove(&id);
         self.cache.free(id).expect("a sequence");
         self.texts.push(tokens);
         if self.texts.len() > 8 {
@@ -196,7 +203,7 @@ impl Walk {
     fn step(&mut self) {
         let pick = self.random.below(self.whole.len().max(1));
         let has_room = self.whole.len() < 6;
-        match self.random.below(9) {
+        match self.random.below(10) {
             0 if has_room => {
                 let id = self.cache.start(100, &mut self.copies);
                 self.whole.push((id.expect("a free slot"), Vec::new()));
@@ -211,11 +218,25 @@ impl Walk {
                 let len = self.random.below(self.whole[pick].1.len() + 1);
                 let (id, tokens) = &mut self.whole[pick];
                 match self.cache.truncate(*id, len) {
-                    Ok(()) => tokens.truncate(len),
+                    Ok(left) => {
+                        let (is_shorter, was_saved) = (left < tokens.len(), self.saved.get(id));
+                        assert!(left == len || (left < len && was_saved == Some(&left)));
+                        tokens.truncate(left);
+                        self.undone += usize::from(is_shorter && was_saved == Some(&left));
+                        if is_shorter {
+                            self.saved.remove(id);
+                        }
+                    }
                     Err(error) => assert!(matches!(error, CacheError::Forgotten { .. }), "{error}"),
                 }
             }
             5 if !self.whole.is_empty() => self.end(pick),
+            6 if !self.whole.is_empty() => {
+                let (id, tokens) = &self.whole[pick];
+                let is_saved = self.cache.save(*id, &mut self.copies);
+                assert_eq!(is_saved, Ok(true), "two slots for each sequence");
+                self.saved.insert(*id, tokens.len());
+            }
             _ if !self.whole.is_empty() => {
                 let n = 1 + self.random.below(50);
                 let new = self.tokens(n);
@@ -234,6 +255,7 @@ impl Walk {
             self.storage.check(&self.cache, *id, tokens, self.window);
             let sequence = self.cache.sequence(*id).expect("a sequence");
             slots += usize::from(sequence.slot().is_some());
+            slots += usize::from(sequence.saved.is_some());
             for group in 0..2 {
                 let blocks = sequence.table(group).blocks().iter();
                 held.extend(blocks.map(|&block| (group, block)));
@@ -244,7 +266,7 @@ impl Walk {
 }
 
 /// Random calls; what a sequence sees is always what it was told, whatever it shares.
-fn random_walk(seed: u64, window: usize, recurrent: bool) -> usize {
+fn random_walk(seed: u64, window: usize, recurrent: bool) -> [usize; 2] {
     let mut walk = Walk::new(seed, window, recurrent);
     (0..400).for_each(|_| walk.step());
     while !walk.whole.is_empty() {
@@ -256,17 +278,18 @@ fn random_walk(seed: u64, window: usize, recurrent: bool) -> usize {
         (600usize.div_ceil(BLOCK_LEN) + 6) * BLOCK_LEN,
         "every block can be had again"
     );
-    walk.found
+    [walk.found, walk.undone]
 }
 
 #[test]
 fn random_walks_keep_every_sequence_apart() {
     for window in [1, 31, 32, 33, 100] {
         for recurrent in [false, true] {
-            let found: usize = (0..15)
-                .map(|seed| random_walk(seed, window, recurrent))
-                .sum();
+            let walks = (0..15).map(|seed| random_walk(seed, window, recurrent));
+            let [found, undone] =
+                walks.fold([0; 2], |sum, walk| [sum[0] + walk[0], sum[1] + walk[1]]);
             assert!(found > 1000, "{found} tokens were found again");
+            assert!(!recurrent || undone > 5, "{undone} states were restored");
         }
     }
 }
@@ -340,4 +363,64 @@ fn windows_let_go_of_blocks_and_say_so_on_rollback() {
     ));
     cache.truncate(id, 310).unwrap();
     assert_eq!(cache.sequence(id).unwrap().len(), 310);
+}
+
+#[test]
+fn a_recurrent_state_comes_back_to_where_it_was_saved() {
+    let mut cache = Cache::new(plan(100, true), 640, 1);
+    let mut copies = Vec::new();
+    let id = cache.start(0, &mut copies).unwrap();
+    cache.append(id, 40, &mut copies).unwrap();
+    let forgotten = |len, to| Err(CacheError::Forgotten { len, to });
+    assert_eq!(cache.truncate(id, 39), forgotten(40, 39));
+    let slot = cache.sequence(id).unwrap().slot().unwrap();
+    copies.clear();
+    assert_eq!(cache.save(id, &mut copies), Ok(true));
+    let [CacheCopy::Slot { from, to: saved }] = copies[..] else {
+        panic!("{copies:?}");
+    };
+    assert_eq!(from, slot);
+    cache.append(id, 6, &mut copies).unwrap();
+    assert_eq!(cache.truncate(id, 46), Ok(46), "nothing to forget");
+    assert_eq!(cache.truncate(id, 39), forgotten(46, 39));
+    assert_eq!(
+        cache.truncate(id, 43),
+        Ok(40),
+        "three are to be appended again"
+    );
+    assert_eq!(cache.sequence(id).unwrap().slot(), Some(saved));
+    cache.append(id, 3, &mut copies).unwrap();
+    assert_eq!(cache.truncate(id, 42), forgotten(43, 42), "it was used up");
+    // The slot that came free is saved to next, and both are given back.
+    copies.clear();
+    assert_eq!(cache.save(id, &mut copies), Ok(true));
+    assert_eq!(
+        copies,
+        [CacheCopy::Slot {
+            from: saved,
+            to: slot
+        }]
+    );
+    cache.free(id).unwrap();
+    cache.tree.check(&[], 0);
+}
+
+#[test]
+fn a_fork_has_a_state_of_its_own() {
+    let mut cache = Cache::new(plan(100, true), 640, 2);
+    let mut copies = Vec::new();
+    let first = cache.start(0, &mut copies).unwrap();
+    cache.append(first, 10, &mut copies).unwrap();
+    cache.save(first, &mut copies).unwrap();
+    let twin = cache.fork(first, &mut copies).unwrap();
+    cache.append(twin, 1, &mut copies).unwrap();
+    let error = CacheError::Forgotten { len: 11, to: 10 };
+    assert_eq!(cache.truncate(twin, 10), Err(error));
+    cache.append(first, 1, &mut copies).unwrap();
+    assert_eq!(cache.truncate(first, 10), Ok(10));
+    // Three slots are in use; the fourth is the last.
+    assert_eq!(cache.save(twin, &mut copies), Ok(true));
+    assert_eq!(cache.start(0, &mut copies), Err(CacheError::NoSlot(4)));
+    let third = Cache::new(plan(100, true), 640, 1).save(first, &mut copies);
+    assert_eq!(third, Err(CacheError::Unknown(first)));
 }

@@ -119,8 +119,12 @@ pub trait Model: Send {
     fn start(&mut self, planned_len: usize) -> Result<SeqId, DecoderError>;
     /// A second sequence with the same past, at the cost of no copy.
     fn fork(&mut self, sequence: SeqId) -> Result<SeqId, DecoderError>;
-    /// Forgets the tokens of a sequence from `len` on.
-    fn truncate(&mut self, sequence: SeqId, len: usize) -> Result<(), DecoderError>;
+    /// Keeps the recurrent state of a sequence, so that [`Model::truncate`] can come back to here.
+    /// Returns `false` where there is no room for it.
+    fn save(&mut self, sequence: SeqId) -> Result<bool, DecoderError>;
+    /// Forgets the tokens of a sequence from `len` on, of a model with recurrent state from where it
+    /// was saved last. Returns the tokens that are left.
+    fn truncate(&mut self, sequence: SeqId, len: usize) -> Result<usize, DecoderError>;
     /// Ends a sequence.
     fn free(&mut self, sequence: SeqId) -> Result<(), DecoderError>;
     /// Appends tokens and returns logits, `[rows, vocab_size]` in the order of the steps.
@@ -289,7 +293,11 @@ where
         Ok(self.cache.fork(sequence, &mut self.copies)?)
     }
 
-    fn truncate(&mut self, sequence: SeqId, len: usize) -> Result<(), DecoderError> {
+    fn save(&mut self, sequence: SeqId) -> Result<bool, DecoderError> {
+        Ok(self.cache.save(sequence, &mut self.copies)?)
+    }
+
+    fn truncate(&mut self, sequence: SeqId, len: usize) -> Result<usize, DecoderError> {
         Ok(self.cache.truncate(sequence, len)?)
     }
 
