@@ -214,6 +214,29 @@ fn forks_share_inside_of_windows() {
     }
 }
 
+/// Drafts of which the first does not see the end of a shared block yet, or the last no longer its
+/// beginning.
+#[test]
+fn what_not_all_rows_see_is_not_shared() {
+    let fork = |n_common, n_own| Fork {
+        n_common,
+        n_own,
+        n_rows: 4,
+    };
+    for format in KvFormat::ALL {
+        for group in [1, 2] {
+            let attention = layer(format, 2, group, 40);
+            check_forks(&attention, &[fork(256, 0); 3]);
+            // The first of the rows sees from token 256 on, where a segment begins.
+            let attention = Attention {
+                window: Some(907 - 256),
+                ..attention
+            };
+            check_forks(&attention, &[fork(900, 10); 3]);
+        }
+    }
+}
+
 /// What is planned: each shared block is read once for each KV head, and nothing is left out.
 #[test]
 fn shared_blocks_are_read_once() {
