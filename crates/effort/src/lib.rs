@@ -7,10 +7,15 @@
 //! 3. For each row of logits call [`Sampler::sample`]: grammar mask → penalties → effort
 //!    [`Decision`] → temperature, top-k, top-p, min-p → draw.
 //! 4. Push the decoded text through [`StopStrings`].
+//!
+//! How long a model thinks is decided by a [`control::Controller`]: it says what it wants of each
+//! token, and is told which one it became.
 #![forbid(unsafe_code)]
 
 mod sampler;
-pub use sampler::{Decision, Drawn, Sampler};
+pub use sampler::{Decision, Drawn, Sampler, Steer};
+
+pub mod control;
 
 mod params;
 pub use params::{DryParams, SamplingOverrides, SamplingParams};

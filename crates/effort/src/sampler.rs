@@ -14,7 +14,7 @@ use crate::{EffortError, SamplingParams, TokenLogprob};
 
 /// What the reasoning controller wants of the next token.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub enum Decision {
+pub enum Decision<'a> {
     /// Nothing.
     #[default]
     Free,
@@ -25,8 +25,23 @@ pub enum Decision {
         /// Added to its logit; finite.
         amount: f32,
     },
+    /// Several wishes at once.
+    Steer(Steer<'a>),
     /// The next token, whatever mask, penalties and probabilities say.
     Force(u32),
+}
+
+/// Wishes that leave the choice to the model.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Steer<'a> {
+    /// Tokens that do not come where any other may.
+    pub ban: [&'a [u32]; 2],
+    /// Only these tokens, a bitset like a grammar mask; ignored where the mask allows none of them.
+    pub only: Option<&'a [u32]>,
+    /// A token whose logit moves towards the largest one, by this share of the way, `[0, 1]`.
+    pub raise: Option<(u32, f32)>,
+    /// Where one of the first is drawn, the second is taken instead.
+    pub instead: Option<(&'a [u32], u32)>,
 }
 
 /// One sampled token.
@@ -34,10 +49,76 @@ pub enum Decision {
 pub struct Drawn<'a> {
     /// The token's id.
     pub token: u32,
+    /// Whether it was taken instead of one that was drawn, as [`Steer::instead`] wants.
+    pub is_instead: bool,
     /// Its log-probability by the raw logits, when `logprobs` was asked for.
     pub logprob: Option<f32>,
     /// The likeliest tokens by the raw logits, likeliest first; as many as were asked for.
     pub top_logprobs: &'a [TokenLogprob],
+}
+
+impl Decision<'_> {
+    /// What is to be taken instead of a token that was drawn.
+    fn instead_of(self, drawn: u32) -> Option<u32> {
+        match self {
+            Self::Steer(Steer {
+                instead: Some((these, other)),
+                ..
+            }) => these.contains(&drawn).then_some(other),
+            _ => None,
+        }
+    }
+
+    fn check(self, vocab_size: usize) -> Result<(), EffortError> {
+        let known = |token| known(token, vocab_size, "the effort decision");
+        let finite = |token, amount: f32| match amount.is_finite() {
+            true => Ok(()),
+            false => Err(EffortError::BiasNotFinite { token, amount }),
+        };
+        match self {
+            Self::Free => Ok(()),
+            Self::Force(token) => known(token),
+            Self::Bias { token, amount } => {
+                known(token)?;
+                finite(token, amount)
+            }
+            Self::Steer(steer) => {
+                steer
+                    .ban
+                    .iter()
+                    .flat_map(|ban| ban.iter())
+                    .try_for_each(|&token| known(token))?;
+                if let Some((token, share)) = steer.raise {
+                    known(token)?;
+                    finite(token, share)?;
+                }
+                if let Some(only) = steer.only {
+                    length("effort mask", vocab_size.div_ceil(32), only.len())?;
+                }
+                steer.instead.map_or(Ok(()), |(_, other)| known(other))
+            }
+        }
+    }
+}
+
+impl Steer<'_> {
+    fn apply(&self, logits: &mut [f32]) {
+        if let Some(only) = self.only
+            && allows_any_of(only, logits)
+        {
+            apply_mask(logits, only);
+        }
+        // Far below every other logit, and still finite: where nothing else is left, they come.
+        for &token in self.ban.iter().flat_map(|ban| ban.iter()) {
+            add(logits, token, f32::MIN / 2.0);
+        }
+        if let Some((token, share)) = self.raise {
+            let missing = math::max(logits) - logits[token as usize];
+            if missing.is_finite() {
+                add(logits, token, missing * share);
+            }
+        }
+    }
 }
 
 /// Samples one sequence. It remembers the tokens of prompt and answer, and allocates per token at
@@ -103,7 +184,7 @@ impl Sampler {
     pub fn sample(
         &mut self,
         logits: &mut [f32],
-        decision: Decision,
+        decision: Decision<'_>,
     ) -> Result<Drawn<'_>, EffortError> {
         self.sample_masked(logits, None, decision)
     }
@@ -123,30 +204,37 @@ impl Sampler {
         &mut self,
         logits: &mut [f32],
         mask: Option<&[u32]>,
-        decision: Decision,
+        decision: Decision<'_>,
     ) -> Result<Drawn<'_>, EffortError> {
         self.check(logits, mask, decision)?;
         if let Some(logprobs) = &mut self.logprobs {
             logprobs.observe(logits);
         }
         let u = self.stream.uniform();
+        let mut is_instead = false;
         let token = match decision {
             Decision::Force(token) => token,
-            Decision::Free | Decision::Bias { .. } => {
+            _ => {
                 if let Some(mask) = mask {
                     apply_mask(logits, mask);
                 }
                 self.penalize(logits);
-                if let Decision::Bias { token, amount } = decision {
-                    add(logits, token, amount);
+                match decision {
+                    Decision::Bias { token, amount } => add(logits, token, amount),
+                    Decision::Steer(steer) => steer.apply(logits),
+                    Decision::Free | Decision::Force(_) => {}
                 }
-                self.filter.draw(logits, u)
+                let drawn = self.filter.draw(logits, u);
+                let other = decision.instead_of(drawn);
+                is_instead = other.is_some();
+                other.unwrap_or(drawn)
             }
         };
         self.remember(token);
         let logprobs = self.logprobs.as_ref();
         Ok(Drawn {
             token,
+            is_instead,
             logprob: logprobs.map(|logprobs| logprobs.of(token)),
             top_logprobs: logprobs.map_or(&[], Logprobs::top),
         })
@@ -184,7 +272,7 @@ impl Sampler {
         &self,
         logits: &[f32],
         mask: Option<&[u32]>,
-        decision: Decision,
+        decision: Decision<'_>,
     ) -> Result<(), EffortError> {
         length("logits", self.vocab_size, logits.len())?;
         if let Some(mask) = mask {
@@ -193,16 +281,7 @@ impl Sampler {
                 return Err(EffortError::AllMasked);
             }
         }
-        match decision {
-            Decision::Free => {}
-            Decision::Force(token) => known(token, self.vocab_size, "the effort decision")?,
-            Decision::Bias { token, amount } => {
-                known(token, self.vocab_size, "the effort decision")?;
-                if !amount.is_finite() {
-                    return Err(EffortError::BiasNotFinite { token, amount });
-                }
-            }
-        }
+        decision.check(self.vocab_size)?;
         if math::all_finite(logits) {
             return Ok(());
         }
@@ -254,6 +333,18 @@ fn allows_any(mask: &[u32], vocab_size: usize) -> bool {
         Some((last, words)) => words.iter().any(|&w| w != 0) || last & (u32::MAX >> unused) != 0,
         None => false,
     }
+}
+
+/// Whether a mask allows a token whose logit is not `-inf`.
+fn allows_any_of(mask: &[u32], logits: &[f32]) -> bool {
+    logits
+        .chunks(32)
+        .zip(mask)
+        .filter(|&(_, &word)| word != 0)
+        .any(|(chunk, &word)| {
+            let mut bits = chunk.iter().enumerate();
+            bits.any(|(bit, logit)| word >> bit & 1 == 1 && *logit > f32::NEG_INFINITY)
+        })
 }
 
 /// Sets the logits of tokens that are not allowed to `-inf`.

@@ -165,7 +165,7 @@ fn params() -> impl Strategy<Value = SamplingParams> {
     })
 }
 
-fn decision() -> impl Strategy<Value = Decision> {
+fn decision() -> impl Strategy<Value = Decision<'static>> {
     let token = 0u32..VOCAB as u32;
     prop_oneof![
         4 => Just(Decision::Free),
