@@ -42,3 +42,32 @@ pub const CHAT: &[(&str, &str)] = &[
     ("llama3", include_str!("../chat/llama3.toml")),
     ("think", include_str!("../chat/think.toml")),
 ];
+
+/// What effort levels mean everywhere; TOML. `effort/README.md` explains the fields.
+pub const LEVELS: &str = include_str!("../effort/levels.toml");
+
+/// What effort levels mean for a family: the files of `effort/`, by name without ending, in the
+/// order in which they are tried; the last fits everything.
+pub const EFFORT: &[(&str, &str)] = &[
+    ("gpt_oss", include_str!("../effort/gpt_oss.toml")),
+    ("gemma4", include_str!("../effort/gemma4.toml")),
+    ("seed_oss", include_str!("../effort/seed_oss.toml")),
+    ("mistral", include_str!("../effort/mistral.toml")),
+    ("magistral", include_str!("../effort/magistral.toml")),
+    ("glm5_3", include_str!("../effort/glm5_3.toml")),
+    ("glm5", include_str!("../effort/glm5.toml")),
+    ("glm4", include_str!("../effort/glm4.toml")),
+    ("granite", include_str!("../effort/granite.toml")),
+    ("qwen3_8", include_str!("../effort/qwen3_8.toml")),
+    ("nemotron", include_str!("../effort/nemotron.toml")),
+    ("smollm3", include_str!("../effort/smollm3.toml")),
+    (
+        "levels_and_switch",
+        include_str!("../effort/levels_and_switch.toml"),
+    ),
+    ("qwen3", include_str!("../effort/qwen3.toml")),
+    ("deepseek", include_str!("../effort/deepseek.toml")),
+    ("levels_only", include_str!("../effort/levels_only.toml")),
+    ("think", include_str!("../effort/think.toml")),
+    ("silent", include_str!("../effort/silent.toml")),
+];

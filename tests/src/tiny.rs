@@ -6,46 +6,94 @@ use crate::gguf_writer::GgufWriter;
 const TEMPLATE: &str = "{%- for m in messages %}{{ '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' }}{%- endfor %}\
 {%- if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{%- endif %}{# <think> </think> #}";
 
+/// The same, with the thought opened by the template.
+const THINKING_TEMPLATE: &str = "{%- for m in messages %}{{ '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' }}{%- endfor %}\
+{%- if add_generation_prompt %}{{ '<|im_start|>assistant\\n<think>' }}{%- endif %}{# </think> #}";
+
 /// A GGUF file of a model that answers every prompt of its template with `script`, one token per
 /// entry, and then ends its turn. Entries must differ, as the next token depends on the last alone.
 ///
 /// The embedding is the identity, the layer adds nothing, and the head maps each token to its
 /// successor, so every logit but one is 0.
 pub fn scripted(script: &[&str]) -> Vec<u8> {
-    let mut tokens: Vec<String> = (0..=255u8).map(byte_piece).collect();
-    let first_marker = tokens.len();
-    tokens.extend(["<|im_start|>", "<|im_end|>", "<think>", "</think>"].map(str::to_owned));
-    let mut types = vec![1; first_marker];
-    types.extend([3, 3, 4, 4]);
-    let mut ids = Vec::new();
-    for word in script {
-        let piece = match *word {
-            "<think>" | "</think>" => (*word).to_owned(),
+    let mut words = Words::new();
+    let ids = words.ids(script);
+    let mut next = words.ending();
+    words.chain(&mut next, usize::from(b'\n'), &ids);
+    words.write(&next, TEMPLATE)
+}
+
+/// As [`scripted`], for a template that opens the thought: after `<think>` comes the thought, after
+/// `</think>` or a line end the answer. A thought that does not close itself begins anew.
+pub fn thinking(thought: &[&str], closes: bool, answer: &[&str]) -> Vec<u8> {
+    let mut words = Words::new();
+    let (thought, answer) = (words.ids(thought), words.ids(answer));
+    let mut next = words.ending();
+    let [open, close] = ["<think>", "</think>"].map(|marker| words.ids(&[marker])[0]);
+    let end = words.chain(&mut next, open, &thought);
+    next[end] = if closes { close } else { thought[0] };
+    words.chain(&mut next, usize::from(b'\n'), &answer);
+    next[close] = answer[0];
+    words.write(&next, THINKING_TEMPLATE)
+}
+
+/// A vocabulary of bytes and markers that grows with the words of a script.
+struct Words {
+    tokens: Vec<String>,
+    types: Vec<i32>,
+}
+
+impl Words {
+    const END: usize = 257;
+
+    fn new() -> Self {
+        let mut tokens: Vec<String> = (0..=255u8).map(byte_piece).collect();
+        let mut types = vec![1; tokens.len()];
+        tokens.extend(["<|im_start|>", "<|im_end|>", "<think>", "</think>"].map(str::to_owned));
+        types.extend([3, 3, 4, 4]);
+        Self { tokens, types }
+    }
+
+    fn ids(&mut self, script: &[&str]) -> Vec<usize> {
+        let piece = |word: &str| match word {
+            "<think>" | "</think>" => word.to_owned(),
             word => word.bytes().map(byte_piece).collect(),
         };
-        let known = tokens.iter().position(|token| *token == piece);
-        ids.push(known.unwrap_or_else(|| {
-            tokens.push(piece);
-            types.push(1);
-            tokens.len() - 1
-        }));
+        let mut id = |word: &&str| {
+            let piece = piece(word);
+            let known = self.tokens.iter().position(|token| *token == piece);
+            known.unwrap_or_else(|| {
+                self.tokens.push(piece);
+                self.types.push(1);
+                self.tokens.len() - 1
+            })
+        };
+        script.iter().map(&mut id).collect()
     }
-    let n = tokens.len();
-    let newline = usize::from(b'\n');
-    let end = first_marker + 1;
-    let mut next = vec![end; n];
-    let mut last = newline;
-    for id in ids {
-        assert_eq!(next[last], end, "entries of a script must differ");
-        next[last] = id;
-        last = id;
+
+    /// Every token is followed by the end of the turn.
+    fn ending(&self) -> Vec<usize> {
+        vec![Self::END; self.tokens.len()]
     }
-    let n = tokens.len();
-    let mut head = vec![0.0; n * n];
-    next.iter()
-        .enumerate()
-        .for_each(|(token, next)| head[next * n + token] = 1.0);
-    write(&tokens, &types, &head, &mut |len| vec![0.0; len])
+
+    /// Lets tokens follow each other behind `last`. Returns the last of them.
+    fn chain(&self, next: &mut [usize], last: usize, ids: &[usize]) -> usize {
+        ids.iter().fold(last, |last, &id| {
+            assert_eq!(next[last], Self::END, "entries of a script must differ");
+            next[last] = id;
+            id
+        })
+    }
+
+    fn write(&self, next: &[usize], template: &str) -> Vec<u8> {
+        let n = self.tokens.len();
+        let mut head = vec![0.0; n * n];
+        let successors = next.iter().enumerate();
+        successors.for_each(|(token, next)| head[next * n + token] = 1.0);
+        write(&self.tokens, &self.types, template, &head, &mut |len| {
+            vec![0.0; len]
+        })
+    }
 }
 
 /// A GGUF file of a model with weights by chance: what it says makes no sense, depends on every token
@@ -70,12 +118,13 @@ pub fn babbling() -> Vec<u8> {
     let mut head = random(n * n);
     // The end of the turn is never likely.
     head[257 * n..258 * n].fill(0.0);
-    write(&tokens, &types, &head, &mut random)
+    write(&tokens, &types, TEMPLATE, &head, &mut random)
 }
 
 fn write(
     tokens: &[String],
     types: &[i32],
+    template: &str,
     head: &[f32],
     layer: &mut dyn FnMut(usize) -> Vec<f32>,
 ) -> Vec<u8> {
@@ -101,7 +150,7 @@ fn write(
         .i32s("tokenizer.ggml.token_type", types)
         .strings::<&str>("tokenizer.ggml.merges", &[])
         .u32("tokenizer.ggml.eos_token_id", 257)
-        .str("tokenizer.chat_template", TEMPLATE)
+        .str("tokenizer.chat_template", template)
         .tensor_f32("token_embd.weight", &[n, n], &identity)
         .tensor_f32("output.weight", &[n, n], head)
         .tensor_f32("output_norm.weight", &[n], &ones)

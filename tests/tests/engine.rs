@@ -17,15 +17,19 @@ struct Model {
     _folder: tempfile::TempDir,
 }
 
-fn write(folder: &Path, script: &[&str]) -> PathBuf {
+fn write(folder: &Path, file: &[u8]) -> PathBuf {
     let path = folder.join("tiny.gguf");
-    std::fs::write(&path, tiny::scripted(script)).expect("a file");
+    std::fs::write(&path, file).expect("a file");
     path
 }
 
 fn model(script: &[&str]) -> Model {
+    load(&tiny::scripted(script))
+}
+
+fn load(file: &[u8]) -> Model {
     let folder = tempfile::tempdir().expect("a folder");
-    let path = write(folder.path(), script);
+    let path = write(folder.path(), file);
     let engine = Engine::load(
         path.to_str().expect("UTF-8"),
         &LoadOptions::default(),
@@ -53,7 +57,7 @@ fn answer(engine: &Engine, request: Request) -> (String, String, Summary) {
             Event::Reasoning(text) => reasoning.push_str(&text),
             Event::Content(text) => content.push_str(&text),
             Event::Done(summary) => end = Some(summary),
-            Event::PromptProgress { .. } | Event::ToolCall(_) => {}
+            Event::PromptProgress { .. } | Event::ToolCall(_) | Event::Votes(_) => {}
         }
     }
     (reasoning, content, end.expect("an end"))
@@ -107,7 +111,8 @@ fn a_second_turn_does_not_compute_the_first_again() {
 
 #[test]
 fn limits_end_an_answer_and_say_so() {
-    let model = model(THOUGHTFUL);
+    let file = tiny::thinking(&["Let", " me", " see", "."], true, &["Par", "is", "!"]);
+    let model = load(&file);
     let limited = |max_tokens| {
         answer(
             &model.engine,
@@ -117,19 +122,23 @@ fn limits_end_an_answer_and_say_so() {
             },
         )
     };
+    // The thought is closed at once, and what is left is the answer's.
     let (reasoning, content, end) = limited(4);
-    assert_eq!((reasoning.trim(), content.as_str()), ("Let me", ""));
+    assert_eq!((reasoning.as_str(), content.as_str()), ("", "Paris!"));
     assert_eq!(
         (end.finish_reason, end.reasoning_ended_by),
         (FinishReason::Length, Some(ReasoningEnd::Budget))
     );
-    assert_eq!((end.usage.completion_tokens, end.timings.ttfo_s), (4, None));
-    let (_, content, end) = limited(8);
+    assert_eq!(end.usage.completion_tokens, 4);
+    let (reasoning, content, end) = limited(30);
     assert_eq!(
-        (content.trim(), end.finish_reason),
-        ("Par", FinishReason::Length)
+        (reasoning.as_str(), content.as_str()),
+        ("Let me see.", "Paris!")
     );
-    assert_eq!(end.reasoning_ended_by, Some(ReasoningEnd::Model));
+    assert_eq!(
+        (end.finish_reason, end.reasoning_ended_by),
+        (FinishReason::Stop, Some(ReasoningEnd::Model))
+    );
 }
 
 #[test]
@@ -199,7 +208,7 @@ fn what_is_wrong_with_a_model_is_said_by_name() {
     };
     let absent = load(&folder.path().join("absent.gguf"), &LoadOptions::default()).to_string();
     assert!(absent.contains("absent.gguf"), "{absent}");
-    let path = write(folder.path(), &["yes"]);
+    let path = write(folder.path(), &tiny::scripted(&["yes"]));
     let wide = load(
         &path,
         &LoadOptions {

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use ponder_engine::{Engine, Event, FinishReason, Generation, LoadProgress, Message, Request};
+use ponder_engine::{Engine, Event, FinishReason, LoadProgress, Message, Request, Weighing};
 
 use crate::args::{AnswerOptions, EffortLevel, ModelChoice, ShowThinking};
 use crate::error::{CliError, Outcome};
@@ -51,7 +51,8 @@ impl Display {
         if self.json {
             print_json(&mut io::stdout(), &AnswerJson::new(answer))?;
         } else if self.terminal.stdout && self.terminal.stderr {
-            let line = self.terminal.err.dim(&stats_line(&answer.summary));
+            let votes = answer.votes.as_ref();
+            let line = self.terminal.err.dim(&stats_line(&answer.summary, votes));
             eprintln!("{line}");
         }
         Ok(())
@@ -85,18 +86,33 @@ pub(crate) fn request(
     effort: Option<EffortLevel>,
     messages: Vec<Message>,
 ) -> Request {
+    let effort = effort.map(Into::into);
     Request {
         messages,
+        effort_overrides: options.effort_overrides.or(options.config.level(effort)),
         sampling: options.sampling.clone(),
         max_tokens: options.max_tokens,
         stop: options.stop.clone(),
-        effort: effort.map(Into::into),
+        effort,
         ..Request::default()
     }
 }
 
-/// Shows one answer while it comes; Ctrl-C ends it.
-pub(crate) fn show(generation: Generation, display: Display) -> Result<Answer, CliError> {
+/// Answers a request, or lets several answers vote, and shows what comes of it; Ctrl-C ends the
+/// thought, then the answer.
+pub(crate) fn answer(
+    engine: &Engine,
+    request: Request,
+    weighing: Weighing,
+    display: Display,
+) -> Result<Answer, CliError> {
+    let n_votes = engine.votes(&request);
+    if n_votes > 1 {
+        let voting = engine.vote(request, n_votes, weighing)?;
+        let _cancellable = Cancellable::new(voting.canceller());
+        return show_events(voting, display);
+    }
+    let generation = engine.generate(request)?;
     let _cancellable = Cancellable::new(generation.canceller());
     show_events(generation, display)
 }

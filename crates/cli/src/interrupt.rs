@@ -1,4 +1,5 @@
-//! Ctrl-C: the first ends the answer, the second ends the program.
+//! Ctrl-C: ends the thought and the answer goes on; where there is no thought, ends the answer; then
+//! the program.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -6,30 +7,37 @@ use ponder_engine::Canceller;
 
 use crate::error::{CliError, INTERRUPTED};
 
-/// What the next Ctrl-C cancels; taken by it, so that the one after finds nothing and ends
-/// the program. Nothing is here while a model loads or a chat waits for input.
-static ANSWER: Mutex<Option<Canceller>> = Mutex::new(None);
+/// What the next Ctrl-C cancels, and whether an earlier one has ended the thought; taken by the one
+/// that ends the answer, so that the one after finds nothing and ends the program. Nothing is here while a model loads or a chat waits for input.
+static ANSWER: Mutex<Option<(Canceller, bool)>> = Mutex::new(None);
 
-fn answer() -> MutexGuard<'static, Option<Canceller>> {
+fn answer() -> MutexGuard<'static, Option<(Canceller, bool)>> {
     ANSWER.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Takes over Ctrl-C for the rest of the program.
 pub(crate) fn install() -> Result<(), CliError> {
-    ctrlc::set_handler(|| match answer().take() {
-        Some(canceller) => canceller.cancel(),
-        None => std::process::exit(INTERRUPTED.into()),
+    ctrlc::set_handler(|| {
+        let mut answer = answer();
+        match answer.take() {
+            Some((canceller, false)) if canceller.is_thinking() => {
+                canceller.answer_now();
+                *answer = Some((canceller, true));
+            }
+            Some((canceller, _)) => canceller.cancel(),
+            None => std::process::exit(INTERRUPTED.into()),
+        }
     })
     .map_err(|error| CliError::failed(format!("cannot listen to Ctrl-C: {error}")))
 }
 
-/// While this lives, Ctrl-C cancels one answer.
+/// While this lives, Ctrl-C ends one thought or answer.
 pub(crate) struct Cancellable(());
 
 impl Cancellable {
     /// Makes the answer the one that Ctrl-C ends.
     pub(crate) fn new(canceller: Canceller) -> Self {
-        *answer() = Some(canceller);
+        *answer() = Some((canceller, false));
         Self(())
     }
 }

@@ -59,7 +59,11 @@ fn execute(typed: LowArgs, terminal: Terminal) -> Result<Outcome, CliError> {
         Job::Chat(job) => return chat::chat(*job, json, terminal),
         Job::Pull(model) => store::pull(&model, json, terminal)?,
         Job::List => store::list(json, terminal)?,
-        Job::Show { model, context } => show::show(&model, context, json, terminal)?,
+        Job::Show {
+            model,
+            context,
+            config,
+        } => show::show(&model, context, &config, json, terminal)?,
         Job::Remove { model, yes } => store::remove(&model, yes, json, terminal)?,
         Job::Quantize(job) => quantize::quantize(&job, json, terminal)?,
         Job::Inspect(job) => inspect::inspect(&job, json, terminal)?,

@@ -28,6 +28,6 @@ pub(crate) fn run(job: &RunJob, json: bool, terminal: Terminal) -> Result<Outcom
     );
     messages.push(Message::new("user", prompt));
     let request = answer::request(&job.answer, job.answer.effort, messages);
-    let answer = answer::show(engine.generate(request)?, display)?;
+    let answer = answer::answer(&engine, request, job.answer.weighing, display)?;
     Ok(answer::outcome(&answer))
 }

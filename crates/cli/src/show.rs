@@ -1,9 +1,9 @@
-//! `ponder show`: what a model is and what memory it needs.
+//! `ponder show`: what a model is, what memory it needs, and what effort levels mean for it.
 
-use ponder_engine::{ModelInfo, store};
+use ponder_engine::{EarlyExit, Effort, ModelInfo, ResolvedEffort, store};
 use serde::Serialize;
 
-use crate::args::ModelChoice;
+use crate::args::{ConfigFile, ModelChoice};
 use crate::error::CliError;
 use crate::inspect::write_out;
 use crate::render::table::{Align, pairs, table};
@@ -22,27 +22,31 @@ struct Memory {
     total_bytes: u64,
 }
 
-/// What `show --json` prints: the model's facts and the memory per context length.
+/// What `show --json` prints: the model's facts, the memory per context length, the effort levels.
 #[derive(Debug, Serialize)]
 struct ShowJson<'a> {
     #[serde(flatten)]
     model: &'a ModelInfo,
     memory: &'a [Memory],
+    effort_levels: &'a [ResolvedEffort],
 }
 
 /// Prints a model's facts.
 pub(crate) fn show(
     model: &ModelChoice,
     context: Option<usize>,
+    config: &ConfigFile,
     json: bool,
     terminal: Terminal,
 ) -> Result<(), CliError> {
     let model = store::show(&model.name, &model.options)?;
     let memory = memory(&model, context);
+    let levels = Effort::ALL.map(|level| model.effort(Some(level), config.level(Some(level))));
     if json {
         let value = ShowJson {
             model: &model,
             memory: &memory,
+            effort_levels: &levels,
         };
         return Ok(print_json(&mut std::io::stdout(), &value)?);
     }
@@ -55,13 +59,54 @@ pub(crate) fn show(
     ];
     let rows: Vec<Vec<String>> = memory.iter().map(memory_row).collect();
     let facts = pairs(&facts(&model), styles);
-    write_out(&format!("{facts}\n{}", table(&columns, &rows, styles)))
+    let memory = table(&columns, &rows, styles);
+    let columns = [
+        ("EFFORT", Align::Left),
+        ("THINKING", Align::Right),
+        ("THE MODEL IS TOLD", Align::Left),
+        ("AND", Align::Left),
+    ];
+    let rows: Vec<Vec<String>> = levels.iter().map(level_row).collect();
+    let levels = table(&columns, &rows, styles);
+    write_out(&format!("{facts}\n{memory}\n{levels}"))
+}
+
+/// A level: the most tokens of thought, what the template gets, and what else differs from nothing.
+fn level_row(effort: &ResolvedEffort) -> Vec<String> {
+    let tokens = match effort.think_tokens {
+        Some(0) => "none".to_owned(),
+        Some(tokens) => format!("{tokens} tokens"),
+        None => "no limit".to_owned(),
+    };
+    let vars = effort
+        .vars
+        .iter()
+        .map(|(name, value)| format!("{name} = {value}"));
+    let system = effort.system.iter().map(|text| format!("system: {text}"));
+    let told: Vec<String> = vars.chain(system).collect();
+    let seconds =
+        |name: &str, time: std::time::Duration| format!("{name} {} s", time.as_secs_f64());
+    let mut limits = Vec::new();
+    limits.extend((effort.think_min > 0).then(|| format!("at least {} tokens", effort.think_min)));
+    limits.extend(effort.think_time.map(|time| seconds("at most", time)));
+    limits.extend(effort.deadline.map(|time| seconds("deadline", time)));
+    limits.extend((effort.landing < 1.0).then(|| format!("landing from {}", effort.landing)));
+    let exit = effort.early_exit;
+    limits.extend((exit != EarlyExit::Off).then(|| format!("early exit by {}", exit.name())));
+    limits.extend((effort.votes > 1).then(|| format!("{} votes", effort.votes)));
+    limits.extend((!effort.loop_guard).then(|| "loops go on".to_owned()));
+    let name = effort.level.map_or("own", Effort::name);
+    vec![name.to_owned(), tokens, told.join(", "), limits.join(", ")]
 }
 
 fn facts(model: &ModelInfo) -> Vec<(&'static str, String)> {
     let template = match model.template {
         true => format!("yes, markers: {}", model.chat_format),
         false => "none: a base model that continues text".to_owned(),
+    };
+    let effort = match model.thinks {
+        true => format!("as in {}", model.effort_profile),
+        false => "no thoughts that are known of".to_owned(),
     };
     vec![
         ("model", model.name.clone()),
@@ -73,6 +118,7 @@ fn facts(model: &ModelInfo) -> Vec<(&'static str, String)> {
         ("layers", model.n_layers.to_string()),
         ("hidden size", model.hidden_size.to_string()),
         ("template", template),
+        ("effort", effort),
         (
             "licence",
             model

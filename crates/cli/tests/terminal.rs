@@ -59,7 +59,7 @@ fn answers_and_statistics_are_shown() {
 fn reasoning_is_dim() {
     let model = tiny_model(Style::Thinking);
     let dir = model.path().to_str().expect("a UTF-8 path");
-    let mut args = only("run", dir, "65=100", "3");
+    let mut args = only("run", dir, "65=100", "20");
     args.push("hi");
     let mut session = start(&args, model.path());
     session.exp_string("\u{1b}[2mA").expect("dimmed reasoning");
@@ -99,6 +99,24 @@ fn ctrl_c_ends_an_answer_and_prints_what_there_is() {
     // The answer may have been complete before the key arrived.
     let code = exit_code(&mut session);
     assert!(code == 130 || code == 0, "{code}");
+}
+
+#[test]
+fn ctrl_c_ends_a_thought_and_the_answer_goes_on() {
+    let model = tiny_model(Style::Thinking);
+    let dir = model.path().to_str().expect("a UTF-8 path");
+    let mut args = only("run", dir, "65=100", "400");
+    args.extend(["hi", "--no-loop-guard"]);
+    let mut session = start(&args, model.path());
+    session.exp_string("A").expect("the thought has begun");
+    session.send_control('c').expect("Ctrl-C");
+    // The thought may have used all its tokens before the key arrived.
+    session
+        .exp_regex("thinking [0-9]+ %, ended by (you|its budget)")
+        .expect("the statistics");
+    session.exp_eof().expect("the end");
+    let code = exit_code(&mut session);
+    assert!(code == 0 || code == 130, "{code}");
 }
 
 #[test]

@@ -82,13 +82,15 @@ fn escape_sequences_pass_a_pipe_unchanged() {
 #[test]
 fn reasoning_is_kept_out_of_the_pipe() {
     let model = tiny_model(Style::Thinking);
-    let output = output_of(only_a(model.path(), "run", "3", &["hi"]), "");
-    assert_eq!(stdout(&output), "\n");
+    // A quarter of the tokens is the answer's, and closing the thought may take nine.
+    let content = format!("{}\n", "A".repeat(11));
+    let output = output_of(only_a(model.path(), "run", "20", &["hi"]), "");
+    assert_eq!(stdout(&output), content);
     assert_eq!(stderr(&output), "");
     let args = ["hi", "--show-thinking", "full"];
-    let output = output_of(only_a(model.path(), "run", "3", &args), "");
-    assert_eq!(stdout(&output), "\n");
-    assert_eq!(stderr(&output), "AAA\n");
+    let output = output_of(only_a(model.path(), "run", "20", &args), "");
+    assert_eq!(stdout(&output), content);
+    assert_eq!(stderr(&output), "AAAAAA\n");
 }
 
 #[test]
@@ -121,6 +123,7 @@ fn json_has_exactly_the_contract() {
         [
             "cached_tokens",
             "completion_tokens",
+            "probe_tokens",
             "prompt_tokens",
             "reasoning_tokens"
         ]
@@ -343,7 +346,60 @@ fn show_says_what_a_model_is() {
         "quantization",
         "licence",
         "MEMORY",
+        "EFFORT",
     ] {
         assert!(stdout(&output).contains(word), "{word}");
     }
+}
+
+#[test]
+fn thinking_is_limited_from_everywhere() {
+    let model = tiny_model(Style::Thinking);
+    let dir = model.path().to_str().expect("a UTF-8 path");
+    let config = model.path().join("config.toml");
+    fs::write(
+        &config,
+        "effort = \"low\"\n[levels.low]\nthink_tokens = 12\n",
+    )
+    .expect("written");
+    let config = config.to_str().expect("a UTF-8 path");
+    let tokens = |more: &[&str]| {
+        let args = [&["hi", "--json"], more].concat();
+        let output = output_of(only_a(model.path(), "run", "60", &args), "");
+        let answer: Value = serde_json::from_str(&stdout(&output)).expect("JSON");
+        assert!(
+            answer["content"].as_str().expect("text").starts_with('A'),
+            "{answer}"
+        );
+        let by = answer["reasoning_ended_by"].as_str().map(str::to_owned);
+        let tokens = answer["usage"]["reasoning_tokens"]
+            .as_u64()
+            .expect("a number");
+        (by, tokens)
+    };
+    let budget = || Some("budget".to_owned());
+    // A byte vocabulary: the rest of a marker that is begun is seven tokens, the marker itself one.
+    assert_eq!(tokens(&["--think-tokens", "20"]), (budget(), 14));
+    assert_eq!(tokens(&["--config", config]), (budget(), 6));
+    assert_eq!(
+        tokens(&["--config", config, "--think-tokens", "20"]),
+        (budget(), 14)
+    );
+    assert_eq!(tokens(&["--effort", "none"]), (None, 0));
+    assert_eq!(
+        tokens(&["--think-time", "1ms"]).0.as_deref(),
+        Some("deadline")
+    );
+    let output = output_of(ponder(&["show", dir, "--json", "--config", config]), "");
+    let shown: Value = serde_json::from_str(&stdout(&output)).expect("JSON");
+    assert_eq!(
+        shown["effort_levels"][0]["think_tokens"],
+        0,
+        "{}",
+        stderr(&output)
+    );
+    assert_eq!(shown["effort_levels"][2]["think_tokens"], 12);
+    assert_eq!(shown["effort_levels"][6]["think_tokens"], Value::Null);
+    let output = output_of(ponder(&["show", dir, "--config", config]), "");
+    assert!(stdout(&output).contains("12 tokens"), "{}", stdout(&output));
 }

@@ -17,6 +17,10 @@ pub use sampler::{Decision, Drawn, Sampler, Steer};
 
 pub mod control;
 
+pub mod exit;
+
+pub mod votes;
+
 mod params;
 pub use params::{DryParams, SamplingOverrides, SamplingParams};
 

@@ -3,7 +3,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use ponder_effort::{Decision, Sampler};
+use ponder_effort::{
+    Sampler,
+    control::{AnswerEnd, Controller, ThinkingEnd},
+    votes::Confidence,
+};
 
 use crate::{
     EngineError, Event, FinishReason, ReasoningEnd, Summary, Timings, Usage,
@@ -19,6 +23,8 @@ pub(crate) struct Answer {
     text: Arc<TextParts>,
     outlet: Outlet,
     sampler: Sampler,
+    controller: Controller,
+    confidence: Confidence,
     stream: TextStream,
     max_tokens: usize,
     with_drafts: bool,
@@ -48,11 +54,15 @@ impl Answer {
         asked: Instant,
         load_s: f64,
     ) -> Self {
+        let stream = TextStream::new(text, &prepared.text, &prepared.tools, prepared.stop.clone());
+        outlet.set_thinking(stream.in_reasoning());
         Self {
-            stream: TextStream::new(text, &prepared.text, &prepared.tools, prepared.stop.clone()),
+            stream,
             text: Arc::clone(text),
             outlet,
             sampler: prepared.sampler.clone(),
+            controller: prepared.controller.clone(),
+            confidence: Confidence::default(),
             max_tokens: prepared.max_tokens,
             with_drafts: prepared.with_drafts,
             n_forks: 0,
@@ -90,17 +100,35 @@ impl Answer {
             text: Arc::clone(&self.text),
             outlet,
             sampler: self.sampler.clone(),
+            controller: self.controller.clone(),
+            confidence: self.confidence.clone(),
             stream: self.stream.clone(),
             n_forks: 0,
             events: Vec::new(),
             ..*self
         };
+        twin.outlet.set_thinking(twin.stream.in_reasoning());
         twin.reseed(seed.unwrap_or_else(|| other_seed(self.seed(), self.n_forks)));
         twin
     }
 
     pub(crate) fn outlet(&self) -> &Outlet {
         &self.outlet
+    }
+
+    /// Why the answer ends with the token that it has just been given, if it does.
+    fn end(&self) -> Option<FinishReason> {
+        if self.stream.is_stopped() {
+            return Some(FinishReason::Stop);
+        }
+        if let Some(end) = self.controller.end() {
+            return Some(match end {
+                AnswerEnd::Loop => FinishReason::Loop,
+                AnswerEnd::Deadline => FinishReason::Deadline,
+            });
+        }
+        let is_last = self.usage.completion_tokens >= self.max_tokens;
+        is_last.then_some(FinishReason::Length)
     }
 
     fn send_events(&mut self) {
@@ -112,11 +140,14 @@ impl Answer {
     fn summary(&self, end: FinishReason, was_thinking: bool) -> Summary {
         let reasoning_ended_by = match (was_thinking, end) {
             _ if self.usage.reasoning_tokens == 0 => None,
-            (false, _) | (true, FinishReason::Stop | FinishReason::ToolCalls) => {
-                Some(ReasoningEnd::Model)
-            }
             (true, FinishReason::Length) => Some(ReasoningEnd::Budget),
             (true, FinishReason::Cancelled) => Some(ReasoningEnd::User),
+            (true, FinishReason::Deadline) => Some(ReasoningEnd::Deadline),
+            _ => Some(
+                self.controller
+                    .ended_by()
+                    .map_or(ReasoningEnd::Model, Into::into),
+            ),
         };
         let calls_tools = end == FinishReason::Stop && self.stream.called_tools();
         Summary {
@@ -128,6 +159,7 @@ impl Answer {
             reasoning_ended_by,
             usage: self.usage,
             timings: self.timings(),
+            confidence: self.confidence.value(),
         }
     }
 
@@ -184,7 +216,16 @@ impl Consumer for Answer {
             let end = Some(FinishReason::Length);
             return Ok(Drawn { token: 0, end });
         }
-        let token = self.sampler.sample(logits, Decision::Free)?.token;
+        if self.outlet.wants_answer() {
+            self.controller.close(ThinkingEnd::User);
+        }
+        let decision = self.controller.decide(self.times.asked.elapsed());
+        let drawn = self.sampler.sample(logits, decision)?;
+        let (token, is_instead) = (drawn.token, drawn.is_instead);
+        if !drawn.top_logprobs.is_empty() {
+            let logprobs = drawn.top_logprobs.iter();
+            self.confidence.add(logprobs.map(|top| top.logprob));
+        }
         self.usage.completion_tokens += 1;
         self.times.first_token.get_or_insert_with(Instant::now);
         if self.text.stop_tokens.contains(&token) {
@@ -192,17 +233,24 @@ impl Consumer for Answer {
             return Ok(Drawn { token, end });
         }
         self.stream.push(token, &mut self.events)?;
+        let place = self.stream.place();
+        self.controller.accept(token, is_instead, place);
+        self.outlet.set_thinking(place.in_thought);
         if self.stream.has_answered() {
             self.times.first_output.get_or_insert_with(Instant::now);
         }
         self.send_events();
-        let end = if self.stream.is_stopped() {
-            Some(FinishReason::Stop)
-        } else {
-            let is_last = self.usage.completion_tokens >= self.max_tokens;
-            is_last.then_some(FinishReason::Length)
-        };
+        let end = self.end();
         Ok(Drawn { token, end })
+    }
+
+    fn forced(&self, tokens: &mut Vec<u32>) {
+        self.controller.forced(tokens);
+        // The token after the last of them counts too.
+        let left = self
+            .max_tokens
+            .saturating_sub(self.usage.completion_tokens + 1);
+        tokens.truncate(left);
     }
 
     fn max_drafts(&self) -> usize {

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, mpsc::Sender};
 use std::time::Instant;
 
 use crate::{
-    Canceller, EngineError, Event, LoadOptions, LoadProgress, ModelInfo, Request,
+    Canceller, EngineError, Event, LoadOptions, LoadProgress, ModelInfo, Request, Voting, Weighing,
     answer::{Answer, other_seed},
     load::{self, Loaded},
     outlet::{self, Inlet},
@@ -92,6 +92,33 @@ impl Engine {
     }
 }
 
+impl Engine {
+    /// How many answers are to vote on a request, by its level and what it asks for beside it.
+    pub fn votes(&self, request: &Request) -> usize {
+        let effort = self.text.profile;
+        effort
+            .resolve(request.effort, request.effort_overrides)
+            .votes
+            .max(1)
+    }
+
+    /// Starts `n` answers to one request, which vote; see [`Voting`].
+    ///
+    /// # Errors
+    /// As [`Engine::generate`].
+    pub fn vote(
+        &self,
+        mut request: Request,
+        n: usize,
+        weighing: Weighing,
+    ) -> Result<Voting, EngineError> {
+        // As many alternatives as the confidence of a token is defined by.
+        request.sampling.logprobs.get_or_insert(20);
+        let generations = self.generate_many(request, n.max(1))?;
+        Ok(Voting::new(generations, weighing))
+    }
+}
+
 /// An answer that is being made: an iterator of events, the last of which is [`Event::Done`] or an
 /// error.
 #[derive(Debug)]
@@ -108,9 +135,14 @@ impl Generation {
         }
     }
 
-    /// A handle that ends the answer from another thread.
+    /// A handle that ends the answer, or its thought, from another thread.
     pub fn canceller(&self) -> Canceller {
         self.inlet.canceller()
+    }
+
+    /// Ends the thinking, and the answer follows; see [`Canceller::answer_now`].
+    pub fn answer_now(&self) {
+        self.canceller().answer_now();
     }
 
     /// A second answer from where this one is now: it has said and counted the same so far, its

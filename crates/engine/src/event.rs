@@ -1,7 +1,10 @@
 //! What an answer is made of.
 
+use ponder_effort::control::ThinkingEnd;
 use ponder_tokenizer::chat::ToolCall;
 use serde::Serialize;
+
+use crate::VoteSummary;
 
 /// One step of an answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +24,8 @@ pub enum Event {
     Content(String),
     /// A whole call of a tool.
     ToolCall(ToolCall),
+    /// How a vote went; just before its end.
+    Votes(VoteSummary),
     /// The end; always the last event, unless there was an error.
     Done(Summary),
 }
@@ -37,6 +42,10 @@ pub enum FinishReason {
     ToolCalls,
     /// The caller ended it.
     Cancelled,
+    /// It repeated itself.
+    Loop,
+    /// Its time was up.
+    Deadline,
 }
 
 /// Why the thinking ended.
@@ -45,10 +54,29 @@ pub enum FinishReason {
 pub enum ReasoningEnd {
     /// The model closed its thought.
     Model,
-    /// The token limit was reached inside the thought.
+    /// Its budget was used up, or the rest of all tokens is the answer's.
     Budget,
+    /// Its time was up.
+    Deadline,
+    /// The answer was settled.
+    EarlyExit,
+    /// It repeated itself.
+    Loop,
     /// The caller ended it.
     User,
+}
+
+impl From<ThinkingEnd> for ReasoningEnd {
+    fn from(end: ThinkingEnd) -> Self {
+        match end {
+            ThinkingEnd::Model => Self::Model,
+            ThinkingEnd::Budget => Self::Budget,
+            ThinkingEnd::Deadline => Self::Deadline,
+            ThinkingEnd::EarlyExit => Self::EarlyExit,
+            ThinkingEnd::Loop => Self::Loop,
+            ThinkingEnd::User => Self::User,
+        }
+    }
 }
 
 /// What an answer cost.
@@ -62,6 +90,8 @@ pub struct Usage {
     pub completion_tokens: usize,
     /// Of these, tokens of the thinking.
     pub reasoning_tokens: usize,
+    /// Tokens that were computed to see whether the answer is settled; they are in no text.
+    pub probe_tokens: usize,
 }
 
 /// How long it took. Seconds, and tokens per second.
@@ -90,4 +120,7 @@ pub struct Summary {
     pub usage: Usage,
     /// How long it took.
     pub timings: Timings,
+    /// How sure the model was, in nats, the lowest mean of a group of tokens; 0 unless log-probabilities
+    /// were asked for, as votes do.
+    pub confidence: f64,
 }

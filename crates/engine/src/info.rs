@@ -9,7 +9,10 @@ use ponder_runtime::{
     spec::{ArchSpec, MixerSpec},
     weights::{Checkpoint, TensorType},
 };
+use ponder_tokenizer::{Tokenizer, split::ChatFormat};
 use serde::Serialize;
+
+use crate::{Effort, EffortOverrides, ResolvedEffort, effort::Profile};
 
 /// Facts about a model.
 #[derive(Clone, Debug, Serialize)]
@@ -46,6 +49,10 @@ pub struct ModelInfo {
     pub template: bool,
     /// How thinking and tool calls are marked.
     pub chat_format: String,
+    /// Whether it is known how thinking is marked.
+    pub thinks: bool,
+    /// File that says what effort levels mean for it.
+    pub effort_profile: String,
     /// Licence, where the files name one.
     pub licence: Option<String>,
     /// Bytes of cache that a token takes at first, before windows are full.
@@ -56,6 +63,7 @@ pub struct ModelInfo {
     pub(crate) plan: CachePlan,
     #[serde(skip)]
     pub(crate) cache_type: KvFormat,
+    profile: &'static Profile,
 }
 
 impl ModelInfo {
@@ -63,10 +71,11 @@ impl ModelInfo {
         name: &str,
         checkpoint: &Checkpoint,
         spec: &ArchSpec,
-        template: bool,
-        chat_format: &str,
+        tokenizer: &Tokenizer,
+        format: &ChatFormat,
         cache_type: KvFormat,
     ) -> Self {
+        let profile = Profile::detect(tokenizer.chat_template());
         let plan = CachePlan::new(spec);
         let attention = spec.layers.iter().find_map(|layer| match &layer.mixer {
             MixerSpec::Attention(attention) => {
@@ -93,14 +102,22 @@ impl ModelInfo {
             n_kv_heads,
             head_dim,
             vocab_size: spec.vocab_size,
-            template,
-            chat_format: chat_format.to_owned(),
+            template: tokenizer.chat_template().is_some(),
+            chat_format: format.name.clone(),
+            thinks: format.reasoning.is_some(),
+            effort_profile: profile.name.clone(),
             licence: licence(checkpoint),
             kv_bytes_per_token: plan.bytes_per_token(cache_type.bytes_of_32()),
             load_s: 0.0,
             plan,
             cache_type,
+            profile,
         }
+    }
+
+    /// What a level, or the model's own way, means for it, with what is asked for beside it.
+    pub fn effort(&self, level: Option<Effort>, overrides: EffortOverrides) -> ResolvedEffort {
+        self.profile.resolve(level, overrides)
     }
 
     /// Bytes that running the model takes with `context` tokens: weights and cache.

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use ponder_effort::SamplingParams;
 use ponder_runtime::{
     decoder::{LogitsFor, Step},
     spec::ArchSpec,
@@ -17,7 +16,10 @@ use safetensors::{Dtype, tensor::TensorView};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::{Effort, EngineError, LoadOptions, load};
+use crate::{
+    Effort, EffortOverrides, EngineError, LoadOptions, load, prompt::with_system,
+    sampling::SamplingDefaults,
+};
 
 /// Token ids of a text.
 #[derive(Clone, Debug, Serialize)]
@@ -70,27 +72,26 @@ pub fn template(
     let request: ChatRequest = serde_json::from_value(request.clone())
         .map_err(|error| EngineError::Request(error.to_string()))?;
     let tokenizer = tokenizer(model, options)?;
-    let parts = load::TextParts::new(tokenizer, SamplingParams::default(), 0)?;
+    let parts = load::TextParts::new(tokenizer, SamplingDefaults::default(), 0)?;
     let mut prompt_options = request.prompt_options(&[]);
     let mut extra = parts.special_tokens();
     let effort: Option<Effort> = request
         .reasoning_effort
         .as_deref()
         .and_then(|level| level.parse().ok());
-    extra.extend(
-        effort
-            .map(|effort| parts.effort_vars(effort))
-            .unwrap_or_default(),
-    );
+    let effort = parts.profile.resolve(effort, EffortOverrides::default());
+    extra.extend(effort.vars.clone());
     extra.extend(request.chat_template_kwargs.clone().unwrap_or_default());
     prompt_options.extra = extra;
+    let messages = with_system(&request.messages, effort.system.as_deref());
     let vars = template_vars(
         &parts.template,
-        &request.messages,
+        &messages,
         request.tools.as_deref().unwrap_or(&[]),
         &prompt_options,
     );
     let prompt = parts.template.render(&vars, clock(now)?)?;
+    let prompt = parts.without_thought(prompt, &effort);
     let ids = parts.encode_prompt(&prompt)?;
     Ok(Rendered { prompt, ids })
 }

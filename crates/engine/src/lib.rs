@@ -21,13 +21,15 @@
 //! An [`Engine`] owns one model and one thread that runs it. Requests are answered side by side, each
 //! step of the model serving all of them; what a prompt shares with anything that was computed
 //! before, and is still in memory, is not computed again. [`Engine::generate_many`] gives several
-//! answers to one prompt, [`Generation::fork`] a second one from any point.
+//! answers to one prompt, [`Engine::vote`] lets them vote, [`Generation::fork`] gives a second one from
+//! any point.
 
 #![forbid(unsafe_code)]
 
 mod answer;
 mod draft;
 mod driver;
+mod effort;
 mod engine;
 mod error;
 mod event;
@@ -43,20 +45,23 @@ mod sampling;
 mod schedule;
 mod stream;
 mod vocab;
+mod votes;
 mod worker;
 
 pub mod inspect;
 pub mod quantize;
 pub mod store;
 
+pub use effort::{EarlyExit, Effort, EffortOverrides, ResolvedEffort, parse_duration};
 pub use engine::{Engine, Generation};
 pub use error::EngineError;
 pub use event::{Event, FinishReason, ReasoningEnd, Summary, Timings, Usage};
 pub use info::ModelInfo;
 pub use load::LoadProgress;
 pub use outlet::Canceller;
-pub use ponder_effort::SamplingOverrides;
+pub use ponder_effort::{SamplingOverrides, votes::Weighing};
 pub use ponder_runtime::backend::cpu::KvFormat;
 pub use ponder_tokenizer::chat::{Content, FunctionCall, Message, ToolCall};
-pub use request::{Device, Effort, LoadOptions, Request};
+pub use request::{Device, LoadOptions, Request};
 pub use vocab::gguf_vocab;
+pub use votes::{VoteCount, VoteSummary, Voting};

@@ -1,9 +1,10 @@
 //! From a model's name to a model in memory.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use ponder_effort::SamplingParams;
+use ponder_effort::control::Tables;
 use ponder_runtime::{
     backend::{
         cpu::{Cpu, CpuOptions},
@@ -17,7 +18,13 @@ use ponder_runtime::{
 };
 use ponder_tokenizer::{Tokenizer, chat::ChatTemplate, split::ChatFormat};
 
-use crate::{Device, EngineError, LoadOptions, ModelInfo, memory, sampling, vocab::gguf_vocab};
+use crate::{
+    Device, EngineError, LoadOptions, ModelInfo,
+    effort::{Profile, thought_tables},
+    memory,
+    sampling::{self, SamplingDefaults},
+    vocab::gguf_vocab,
+};
 
 /// What loading reports.
 #[derive(Clone, Copy, Debug)]
@@ -48,14 +55,17 @@ pub(crate) struct TextParts {
     pub(crate) format: ChatFormat,
     /// Tokens that end a turn.
     pub(crate) stop_tokens: Vec<u32>,
-    pub(crate) sampling: SamplingParams,
+    pub(crate) sampling: SamplingDefaults,
     pub(crate) vocab_size: usize,
+    /// What the family was trained for.
+    pub(crate) profile: &'static Profile,
+    tables: OnceLock<Arc<Tables>>,
 }
 
 impl TextParts {
     pub(crate) fn new(
         tokenizer: Tokenizer,
-        sampling: SamplingParams,
+        sampling: SamplingDefaults,
         vocab_size: usize,
     ) -> Result<Self, EngineError> {
         let template = chat_template(&tokenizer)?;
@@ -68,12 +78,27 @@ impl TextParts {
                 .filter_map(|piece| tokenizer.token_id(piece)),
         );
         Ok(Self {
+            profile: Profile::detect(tokenizer.chat_template()),
             tokenizer,
             template,
             format,
             stop_tokens,
             sampling,
             vocab_size,
+            tables: OnceLock::new(),
+        })
+    }
+
+    /// What the controller must know of the vocabulary; made when it is first asked for.
+    pub(crate) fn tables(&self) -> &Arc<Tables> {
+        self.tables.get_or_init(|| {
+            Arc::new(thought_tables(
+                &self.tokenizer,
+                &self.format,
+                self.profile,
+                &self.stop_tokens,
+                self.vocab_size,
+            ))
         })
     }
 }
@@ -103,8 +128,8 @@ pub(crate) fn load(
         name,
         &checkpoint,
         &spec,
-        text.tokenizer.chat_template().is_some(),
-        &text.format.name,
+        &text.tokenizer,
+        &text.format,
         options.cache_type()?,
     );
     info.context = context;
@@ -158,8 +183,8 @@ pub(crate) fn describe(name: &str, options: &LoadOptions) -> Result<ModelInfo, E
         name,
         &checkpoint,
         &spec,
-        tokenizer.chat_template().is_some(),
-        &format.name,
+        &tokenizer,
+        &format,
         options.cache_type()?,
     );
     info.context = context(options, &spec)?;
@@ -197,11 +222,14 @@ pub(crate) fn chat_template(tokenizer: &Tokenizer) -> Result<ChatTemplate, Engin
 }
 
 fn text_parts(checkpoint: &Checkpoint, vocab_size: usize) -> Result<TextParts, EngineError> {
-    TextParts::new(
+    let parts = TextParts::new(
         tokenizer(checkpoint)?,
         sampling::defaults(checkpoint)?,
         vocab_size,
-    )
+    )?;
+    // Here, beside the weights, it keeps nobody waiting.
+    parts.tables();
+    Ok(parts)
 }
 
 fn context(options: &LoadOptions, spec: &ArchSpec) -> Result<usize, EngineError> {

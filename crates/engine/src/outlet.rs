@@ -24,6 +24,10 @@ struct Shared {
     queue: Mutex<Queue>,
     arrived: Condvar,
     cancelled: AtomicBool,
+    /// The thought is to end.
+    answer_now: AtomicBool,
+    /// A thought is going on.
+    thinks: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -55,6 +59,16 @@ impl Outlet {
 
     pub(crate) fn is_cancelled(&self) -> bool {
         self.0.cancelled.load(Ordering::Relaxed)
+    }
+
+    /// Whether the reader wants the thought to end.
+    pub(crate) fn wants_answer(&self) -> bool {
+        self.0.answer_now.load(Ordering::Relaxed)
+    }
+
+    /// Tells the reader whether a thought is going on.
+    pub(crate) fn set_thinking(&self, on: bool) {
+        self.0.thinks.store(on, Ordering::Relaxed);
     }
 
     /// Whether `inlet` reads what is written here.
@@ -111,8 +125,8 @@ impl Inlet {
 
     pub(crate) fn canceller(&self) -> Canceller {
         Canceller {
-            shared: Arc::clone(&self.shared),
-            worker: self.worker.clone(),
+            shared: vec![Arc::clone(&self.shared)],
+            worker: Some(self.worker.clone()),
         }
     }
 }
@@ -127,18 +141,48 @@ pub(crate) fn channel(worker: &Sender<Message>) -> (Outlet, Inlet) {
     (Outlet(shared), inlet)
 }
 
-/// Ends an answer: what was generated stays, and [`Event::Done`] follows.
+/// Ends an answer, or its thought: what was generated stays.
 #[derive(Clone, Debug)]
 pub struct Canceller {
-    shared: Arc<Shared>,
-    worker: Sender<Message>,
+    shared: Vec<Arc<Shared>>,
+    worker: Option<Sender<Message>>,
 }
 
 impl Canceller {
-    /// Ends the answer within one step of the model.
+    /// One handle for several answers of one engine.
+    pub(crate) fn of_all(cancellers: impl Iterator<Item = Self>) -> Self {
+        let mut all = Self {
+            shared: Vec::new(),
+            worker: None,
+        };
+        for canceller in cancellers {
+            all.shared.extend(canceller.shared);
+            all.worker = all.worker.or(canceller.worker);
+        }
+        all
+    }
+
+    /// Ends the thinking, and the answer follows. A thought that has not begun does not begin.
+    pub fn answer_now(&self) {
+        for shared in &self.shared {
+            shared.answer_now.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the model is thinking, as far as is known here.
+    pub fn is_thinking(&self) -> bool {
+        let mut all = self.shared.iter();
+        all.any(|shared| shared.thinks.load(Ordering::Relaxed))
+    }
+
+    /// Ends the answer within one step of the model; [`Event::Done`] follows.
     pub fn cancel(&self) {
-        self.shared.cancelled.store(true, Ordering::Relaxed);
+        for shared in &self.shared {
+            shared.cancelled.store(true, Ordering::Relaxed);
+        }
         // Where the thread is gone, the answer has ended already.
-        let _ = self.worker.send(Message::Wake);
+        if let Some(worker) = &self.worker {
+            let _ = worker.send(Message::Wake);
+        }
     }
 }

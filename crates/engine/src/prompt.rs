@@ -1,10 +1,16 @@
-//! Messages → token ids.
+//! Messages → token ids, and what an answer to them is held to.
 
-use ponder_effort::{Sampler, SamplingParams, StopStrings};
-use ponder_tokenizer::chat::{PromptOptions, template_vars};
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use ponder_effort::{
+    Sampler, StopStrings,
+    control::{Controller, Limits, Place},
+};
+use ponder_tokenizer::chat::{Content, Message, PromptOptions, template_vars};
 use serde_json::{Map, Value, json};
 
-use crate::{Effort, EngineError, Request, load::TextParts};
+use crate::{EngineError, Request, ResolvedEffort, load::TextParts};
 
 /// A request that is ready to run.
 #[derive(Debug)]
@@ -14,6 +20,7 @@ pub(crate) struct Prepared {
     pub(crate) text: String,
     pub(crate) tools: Vec<Value>,
     pub(crate) sampler: Sampler,
+    pub(crate) controller: Controller,
     pub(crate) stop: StopStrings,
     pub(crate) max_tokens: usize,
     pub(crate) with_drafts: bool,
@@ -29,40 +36,133 @@ impl TextParts {
         if request.messages.is_empty() {
             return Err(EngineError::NoMessages);
         }
-        let mut extra = self.special_tokens();
-        extra.extend(
-            request
-                .effort
-                .map(|effort| self.effort_vars(effort))
-                .unwrap_or_default(),
-        );
-        extra.extend(request.template_vars);
-        let options = PromptOptions {
-            extra,
-            ..PromptOptions::default()
-        };
-        let vars = template_vars(&self.template, &request.messages, &request.tools, &options);
-        let text = self.template.render(&vars, None)?;
-        let prompt = self.encode_prompt(&text)?;
+        let effort = self
+            .profile
+            .resolve(request.effort, request.effort_overrides);
+        let text = self.without_thought(self.render(&request, &effort)?, &effort);
+        let (text, prompt) = self.with_room_to_answer(text, &request, context)?;
         if prompt.len() >= context {
             return Err(EngineError::PromptTooLong {
                 prompt: prompt.len(),
                 context,
             });
         }
-        let params = SamplingParams::merge(&self.sampling, &request.sampling)?;
+        let params =
+            self.sampling
+                .merge(&effort.sampling, effort.sampling_wins, &request.sampling)?;
+        let max_tokens = max_tokens(&request, context, prompt.len());
+        let start = Place {
+            in_thought: self.format.starts_in_reasoning(&text),
+            ..Place::default()
+        };
+        let limits = self.limits(&request, &effort, max_tokens);
         Ok(Prepared {
             sampler: Sampler::new(&params, self.vocab_size, &prompt)?,
+            controller: Controller::new(Arc::clone(self.tables()), limits, start),
             stop: StopStrings::new(&request.stop)?,
-            max_tokens: request
-                .max_tokens
-                .unwrap_or(usize::MAX)
-                .min(context - prompt.len()),
+            max_tokens,
             with_drafts: request.prompt_lookup.unwrap_or(true),
             prompt,
             text,
             tools: request.tools,
         })
+    }
+
+    fn render(&self, request: &Request, effort: &ResolvedEffort) -> Result<String, EngineError> {
+        let messages = with_system(&request.messages, effort.system.as_deref());
+        let mut extra = self.special_tokens();
+        extra.extend(effort.vars.clone());
+        extra.extend(request.template_vars.clone());
+        let options = PromptOptions {
+            extra,
+            ..PromptOptions::default()
+        };
+        let vars = template_vars(&self.template, &messages, &request.tools, &options);
+        Ok(self.template.render(&vars, None)?)
+    }
+
+    /// A prompt behind which no thought begins, where that is what is asked for: one that its
+    /// template has opened is closed, and where the template has no switch the family's empty thought
+    /// follows.
+    pub(crate) fn without_thought(&self, prompt: String, effort: &ResolvedEffort) -> String {
+        let Some(reasoning) = self.format.reasoning.as_ref() else {
+            return prompt;
+        };
+        if effort.think_tokens != Some(0) {
+            return prompt;
+        }
+        let prefill = self.profile.none_prefill.as_str();
+        if self.format.starts_in_reasoning(&prompt) {
+            let opened = prefill.strip_prefix(reasoning.open.as_str());
+            let own = format!("\n{}{}", reasoning.close, reasoning.after_close);
+            let rest = opened
+                .filter(|_| !reasoning.open.is_empty())
+                .unwrap_or(&own);
+            let is_new_line = prompt.ends_with('\n');
+            let rest = rest
+                .strip_prefix('\n')
+                .filter(|_| is_new_line)
+                .unwrap_or(rest);
+            // A family's words need not end as its template does.
+            return prompt + rest;
+        }
+        match prompt.trim_end().ends_with(reasoning.close.trim_end()) {
+            true => prompt,
+            false => prompt + prefill,
+        }
+    }
+
+    /// The tokens of a prompt. Where its template has opened a thought that there is no room for, the
+    /// thought is closed.
+    fn with_room_to_answer(
+        &self,
+        text: String,
+        request: &Request,
+        context: usize,
+    ) -> Result<(String, Vec<u32>), EngineError> {
+        let prompt = self.encode_prompt(&text)?;
+        let Some(reasoning) = self.format.reasoning.as_ref() else {
+            return Ok((text, prompt));
+        };
+        let asked = request.effort_overrides.think_tokens.unwrap_or(usize::MAX);
+        let left = asked.saturating_sub(self.think_used(request));
+        let room = left.min(max_tokens(request, context, prompt.len()).saturating_sub(1));
+        if room >= self.tables().least_close() || !self.format.starts_in_reasoning(&text) {
+            return Ok((text, prompt));
+        }
+        let text = text + &reasoning.close + &reasoning.after_close;
+        let prompt = self.encode_prompt(&text)?;
+        Ok((text, prompt))
+    }
+
+    fn limits(&self, request: &Request, effort: &ResolvedEffort, max_tokens: usize) -> Limits {
+        let share = (max_tokens as f64 * f64::from(effort.answer_share)) as usize;
+        Limits {
+            max_tokens,
+            answer_tokens: share.min(effort.answer_tokens),
+            think_tokens: effort.think_tokens,
+            used_tokens: self.think_used(request),
+            think_min: effort.think_min,
+            think_time: effort.think_time,
+            deadline: effort.deadline,
+            answer_share: effort.answer_share,
+            landing: effort.landing,
+            loop_guard: effort.loop_guard,
+        }
+    }
+
+    /// Tokens that earlier rounds of this turn have thought: what stands behind the last message of
+    /// the user.
+    fn think_used(&self, request: &Request) -> usize {
+        let count = || {
+            let rounds = request.messages.iter().rev();
+            let rounds = rounds.take_while(|message| message.role != "user");
+            let thoughts = rounds.filter_map(|message| message.reasoning.as_deref());
+            let tokens = thoughts.filter_map(|text| self.tokenizer.encode(text, false).ok());
+            // Both markers of each thought count too.
+            tokens.map(|tokens| tokens.len() + 2).sum()
+        };
+        request.think_used.unwrap_or_else(count)
     }
 
     /// Encodes rendered text. Templates of most models write the BOS themselves; where one does not
@@ -74,21 +174,6 @@ impl TextParts {
             ids.insert(0, bos);
         }
         Ok(ids)
-    }
-
-    /// The template variables that a level means: `reasoning_effort` for templates with levels, and
-    /// the family's own switch.
-    pub(crate) fn effort_vars(&self, effort: Effort) -> Map<String, Value> {
-        let mut vars = Map::new();
-        vars.insert("reasoning_effort".to_owned(), json!(effort.of_three()));
-        if let Some(reasoning) = &self.format.reasoning {
-            vars.extend(if effort == Effort::None {
-                reasoning.off.clone()
-            } else {
-                reasoning.on.clone()
-            });
-        }
-        vars
     }
 
     /// The variables `bos_token`, `eos_token` and so on, as transformers passes them.
@@ -105,4 +190,23 @@ impl TextParts {
             .filter_map(|(name, id)| Some((name.to_owned(), json!(tokenizer.piece(id?)))));
         named.collect()
     }
+}
+
+/// The tokens that an answer may have.
+fn max_tokens(request: &Request, context: usize, prompt: usize) -> usize {
+    let asked = request.max_tokens.unwrap_or(usize::MAX);
+    asked.min(context.saturating_sub(prompt))
+}
+
+/// The messages with a text before the system message, or as one.
+pub(crate) fn with_system<'a>(messages: &'a [Message], text: Option<&str>) -> Cow<'a, [Message]> {
+    let Some(text) = text else {
+        return Cow::Borrowed(messages);
+    };
+    let mut messages = messages.to_vec();
+    match messages.first_mut().filter(|first| first.role == "system") {
+        Some(first) => first.content = Some(Content::Text(format!("{text}\n\n{}", first.text()))),
+        None => messages.insert(0, Message::new("system", text)),
+    }
+    Cow::Owned(messages)
 }

@@ -1,14 +1,11 @@
 //! What an edge asks for.
 
-use std::str::FromStr;
-
 use ponder_effort::SamplingOverrides;
 use ponder_runtime::backend::cpu::KvFormat;
 use ponder_tokenizer::chat::Message;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::EngineError;
+use crate::{Effort, EffortOverrides, EngineError};
 
 /// Where a model runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -82,69 +79,6 @@ impl Default for LoadOptions {
     }
 }
 
-/// How much a model is to think.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[allow(missing_docs)] // The names say it.
-pub enum Effort {
-    None,
-    Minimal,
-    Low,
-    Medium,
-    High,
-    Xhigh,
-    Max,
-}
-
-impl Effort {
-    /// All levels, least first.
-    pub const ALL: [Self; 7] = [
-        Self::None,
-        Self::Minimal,
-        Self::Low,
-        Self::Medium,
-        Self::High,
-        Self::Xhigh,
-        Self::Max,
-    ];
-
-    /// The level's name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Minimal => "minimal",
-            Self::Low => "low",
-            Self::Medium => "medium",
-            Self::High => "high",
-            Self::Xhigh => "xhigh",
-            Self::Max => "max",
-        }
-    }
-
-    /// What templates with three levels (gpt-oss's and those after it) call it.
-    pub(crate) fn of_three(self) -> &'static str {
-        match self {
-            Self::None | Self::Minimal | Self::Low => "low",
-            Self::Medium => "medium",
-            Self::High | Self::Xhigh | Self::Max => "high",
-        }
-    }
-}
-
-impl FromStr for Effort {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        let found = Self::ALL.into_iter().find(|level| level.name() == name);
-        found.ok_or_else(|| {
-            format!(
-                "\"{name}\" is no effort level: {}",
-                Self::ALL.map(Self::name).join(", ")
-            )
-        })
-    }
-}
-
 /// One question to a model.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
@@ -160,6 +94,11 @@ pub struct Request {
     pub stop: Vec<String>,
     /// How much to think; `None`: as the model does by itself.
     pub effort: Option<Effort>,
+    /// What differs from what the level means.
+    pub effort_overrides: EffortOverrides,
+    /// Tokens that earlier rounds of the same turn, with tool calls between them, have thought;
+    /// `None`: they are counted in the messages behind the last of the user.
+    pub think_used: Option<usize>,
     /// Whether this answer may use [`LoadOptions::prompt_lookup`]; `None`: yes.
     pub prompt_lookup: Option<bool>,
     /// Further template variables; they win over everything else.

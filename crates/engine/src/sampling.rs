@@ -2,11 +2,36 @@
 
 use std::path::Path;
 
-use ponder_effort::{SamplingOverrides, SamplingParams};
+use ponder_effort::{EffortError, SamplingOverrides, SamplingParams};
 use ponder_runtime::weights::{Checkpoint, gguf::Metadata};
 use serde_json::Value;
 
 use crate::{EngineError, info::folder_of};
+
+/// What a model is sampled with where a request says nothing.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SamplingDefaults {
+    params: SamplingParams,
+    /// The model's files say something.
+    is_own: bool,
+}
+
+impl SamplingDefaults {
+    /// The parameters of a request: what it asks for, over what the family recommends for the mode,
+    /// over the model's own defaults. `wins`: the model's own are for another mode.
+    pub(crate) fn merge(
+        &self,
+        family: &SamplingOverrides,
+        wins: bool,
+        asked: &SamplingOverrides,
+    ) -> Result<SamplingParams, EffortError> {
+        let params = match self.is_own && !wins {
+            true => self.params.clone(),
+            false => SamplingParams::merge(&self.params, family)?,
+        };
+        SamplingParams::merge(&params, asked)
+    }
+}
 
 /// What a model whose files say nothing is sampled with: enough freedom not to loop, too little to
 /// leave the subject.
@@ -20,23 +45,26 @@ fn fallback() -> SamplingParams {
 }
 
 /// The defaults of a model: its `generation_config.json` or its GGUF metadata.
-pub(crate) fn defaults(checkpoint: &Checkpoint) -> Result<SamplingParams, EngineError> {
+pub(crate) fn defaults(checkpoint: &Checkpoint) -> Result<SamplingDefaults, EngineError> {
     let own = match checkpoint.gguf() {
         Some(metadata) => from_gguf(metadata)?,
         None => {
             from_generation_config(&folder_of(checkpoint.path()).join("generation_config.json"))?
         }
     };
-    let Some(own) = own else {
-        return Ok(fallback());
-    };
+    let merged = own.map(|own| SamplingParams::merge(&SamplingParams::default(), &own));
     // Files in the wild hold values out of range; a default must never refuse a request.
-    Ok(
-        SamplingParams::merge(&SamplingParams::default(), &own).unwrap_or_else(|error| {
-            tracing::warn!(%error, "the model's own sampling defaults are not usable");
-            fallback()
-        }),
-    )
+    let usable = merged.and_then(|merged| {
+        merged
+            .inspect_err(
+                |error| tracing::warn!(%error, "the model's own sampling defaults are not usable"),
+            )
+            .ok()
+    });
+    Ok(SamplingDefaults {
+        is_own: usable.is_some(),
+        params: usable.unwrap_or_else(fallback),
+    })
 }
 
 fn from_gguf(metadata: &Metadata) -> Result<Option<SamplingOverrides>, EngineError> {

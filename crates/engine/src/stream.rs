@@ -1,6 +1,6 @@
 //! Token ids → events: decoding, splitting into thinking, answer and tool calls, stop texts.
 
-use ponder_effort::StopStrings;
+use ponder_effort::{StopStrings, control::Place};
 use ponder_tokenizer::{
     DecodeStream,
     split::{Part, Splitter},
@@ -76,6 +76,18 @@ impl TextStream {
     /// Whether the next token belongs to a thought.
     pub(crate) fn in_reasoning(&self) -> bool {
         self.splitter.in_reasoning()
+    }
+
+    /// Where the text stands.
+    pub(crate) fn place(&self) -> Place {
+        let position = self.splitter.position();
+        Place {
+            in_thought: position.in_reasoning,
+            thought_tokens: position.reasoning_tokens,
+            marker_bytes: position.marker_bytes,
+            marker_tokens: position.pending_tokens,
+            answered: self.answered || position.in_call,
+        }
     }
 
     /// Tokens of the thinking so far.

@@ -4,13 +4,14 @@ use std::path::PathBuf;
 
 use clap_complete::Shell;
 use ponder_engine::quantize::{QuantizeOptions, TargetType};
-use ponder_engine::{Device, Effort, LoadOptions, SamplingOverrides};
+use ponder_engine::{Device, Effort, EffortOverrides, LoadOptions, SamplingOverrides, Weighing};
 
+use super::config::ConfigFile;
 use super::low::{
-    AnswerArgs, ChatArgs, Command, GlobalArgs, Inspect, LoadArgs, LowArgs, ModelArgs, QuantizeArgs,
-    RunArgs, SamplingArgs, TemplateArgs,
+    AnswerArgs, ChatArgs, Command, EffortArgs, GlobalArgs, Inspect, LoadArgs, LowArgs, ModelArgs,
+    QuantizeArgs, RunArgs, SamplingArgs, TemplateArgs,
 };
-use super::values::{DeviceName, EffortLevel, ShowThinking};
+use super::values::{DeviceName, EffortLevel, ShowThinking, VoteBy};
 use crate::error::CliError;
 
 /// The whole command line, resolved.
@@ -33,6 +34,7 @@ pub(crate) enum Job {
         model: ModelChoice,
         /// The memory at this context is shown instead of that at usual ones.
         context: Option<usize>,
+        config: ConfigFile,
     },
     Remove {
         model: String,
@@ -64,6 +66,10 @@ pub(crate) struct PromptSources {
 pub(crate) struct AnswerOptions {
     pub(crate) system: Option<String>,
     pub(crate) effort: Option<EffortLevel>,
+    /// What was typed beside the level; it wins over `config`.
+    pub(crate) effort_overrides: EffortOverrides,
+    pub(crate) config: ConfigFile,
+    pub(crate) weighing: Weighing,
     pub(crate) max_tokens: Option<usize>,
     pub(crate) stop: Vec<String>,
     pub(crate) sampling: SamplingOverrides,
@@ -140,6 +146,7 @@ impl LowArgs {
             Command::Show(args) => Job::Show {
                 model: weightless(args.model.into_name(), args.revision, global),
                 context: args.context,
+                config: ConfigFile::read(args.config.as_deref())?,
             },
             Command::Rm(args) => Job::Remove {
                 model: args.model.into_name(),
@@ -174,7 +181,7 @@ impl RunArgs {
         Ok(RunJob {
             model: self.model.resolve(global)?,
             prompt,
-            answer: self.answer.resolve(self.sampling),
+            answer: self.answer.resolve(self.sampling)?,
         })
     }
 }
@@ -183,7 +190,7 @@ impl ChatArgs {
     fn resolve(self, global: &GlobalArgs) -> Result<ChatJob, CliError> {
         Ok(ChatJob {
             model: self.model.resolve(global)?,
-            answer: self.answer.resolve(self.sampling),
+            answer: self.answer.resolve(self.sampling)?,
             history: !self.no_history,
         })
     }
@@ -320,14 +327,37 @@ fn device(name: DeviceName) -> Result<Device, CliError> {
 }
 
 impl AnswerArgs {
-    fn resolve(self, sampling: SamplingArgs) -> AnswerOptions {
-        AnswerOptions {
+    fn resolve(self, sampling: SamplingArgs) -> Result<AnswerOptions, CliError> {
+        let config = ConfigFile::read(self.effort.config.as_deref())?;
+        Ok(AnswerOptions {
             system: self.system,
-            effort: self.effort,
+            effort: self.effort.effort.or(config.effort),
+            effort_overrides: self.effort.overrides(),
+            config,
+            weighing: match self.effort.vote_by {
+                VoteBy::Majority => Weighing::Majority,
+                VoteBy::Confidence => Weighing::Confidence,
+            },
             max_tokens: self.max_tokens,
             stop: self.stop,
             sampling: sampling.resolve(),
             show_thinking: self.show_thinking,
+        })
+    }
+}
+
+impl EffortArgs {
+    fn overrides(&self) -> EffortOverrides {
+        EffortOverrides {
+            think_tokens: self.think_tokens,
+            think_min: self.think_min,
+            think_time: self.think_time,
+            deadline: self.deadline,
+            answer_share: self.answer_share,
+            landing: self.landing,
+            loop_guard: self.no_loop_guard.then_some(false),
+            votes: self.votes,
+            ..EffortOverrides::default()
         }
     }
 }
@@ -483,6 +513,9 @@ mod tests {
             &["run", "--temperature", "-1", "hi"][..],
             &["run", "--top-p", "2", "hi"],
             &["run", "--effort", "huge", "hi"],
+            &["run", "--think-time", "soon", "hi"],
+            &["run", "--landing", "2", "hi"],
+            &["run", "--votes", "0", "hi"],
             &["run", "--typo", "hi"],
             &["run", "--stop", "", "hi"],
             &["run", "--max-sequences", "0", "hi"],

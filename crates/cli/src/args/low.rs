@@ -1,15 +1,16 @@
 //! What the user typed: the clap structures, one per command.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
-use ponder_engine::KvFormat;
 use ponder_engine::quantize::TargetType;
+use ponder_engine::{KvFormat, parse_duration};
 
 use super::values::{
-    ColorWhen, DeviceName, EffortLevel, LogitBias, ShowThinking, at_least_one, cache_type, finite,
+    ColorWhen, DeviceName, EffortLevel, LogitBias, ShowThinking, VoteBy, at_least_one, cache_type, finite,
     fraction, local_time, non_negative, positive,
 };
 
@@ -159,9 +160,8 @@ pub(crate) struct AnswerArgs {
     /// The system message
     #[arg(long, value_name = "S")]
     pub(crate) system: Option<String>,
-    /// How hard the model thinks
-    #[arg(long, value_enum, value_name = "LEVEL")]
-    pub(crate) effort: Option<EffortLevel>,
+    #[command(flatten)]
+    pub(crate) effort: EffortArgs,
     /// The most tokens that are generated, thinking included
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub(crate) max_tokens: Option<usize>,
@@ -171,6 +171,46 @@ pub(crate) struct AnswerArgs {
     /// What happens to the reasoning
     #[arg(long, value_enum, value_name = "HOW", default_value_t)]
     pub(crate) show_thinking: ShowThinking,
+}
+
+/// Thinking; what is left out comes from the level, and the level from the configuration file or the
+/// model itself.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Thinking options")]
+pub(crate) struct EffortArgs {
+    /// How hard the model thinks; `ponder show` says what each level means for a model
+    #[arg(long, value_enum, value_name = "LEVEL")]
+    pub(crate) effort: Option<EffortLevel>,
+    /// The most tokens of thinking, never exceeded
+    #[arg(long, value_name = "N")]
+    pub(crate) think_tokens: Option<usize>,
+    /// The most time of thinking, for example 5s or 1.5m
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) think_time: Option<Duration>,
+    /// When the whole answer is to be there; thinking leaves time for it
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) deadline: Option<Duration>,
+    /// Tokens of thinking before the model may end it
+    #[arg(long, value_name = "N")]
+    pub(crate) think_min: Option<usize>,
+    /// Share of all tokens, and of a deadline, that thinking leaves for the answer
+    #[arg(long, value_name = "SHARE", value_parser = fraction)]
+    pub(crate) answer_share: Option<f32>,
+    /// Share of the budget from which on ending the thought is favoured (1: nowhere)
+    #[arg(long, value_name = "SHARE", value_parser = fraction)]
+    pub(crate) landing: Option<f32>,
+    /// Let K answers vote and show the best of those that win
+    #[arg(long, value_name = "K", value_parser = at_least_one)]
+    pub(crate) votes: Option<usize>,
+    /// What a vote counts: one, or how sure the model was
+    #[arg(long, value_enum, value_name = "HOW", default_value_t)]
+    pub(crate) vote_by: VoteBy,
+    /// Let a text that repeats itself go on
+    #[arg(long)]
+    pub(crate) no_loop_guard: bool,
+    /// Levels and their fields, as TOML (default: config.toml in the folder of the user's settings)
+    #[arg(long, env = "PONDER_CONFIG", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) config: Option<PathBuf>,
 }
 
 /// Sampling; what is left out comes from the model's own recommendation.
@@ -237,6 +277,9 @@ pub(crate) struct ShowArgs {
     /// Branch, tag or commit of the hub repository
     #[arg(long, value_name = "REV")]
     pub(crate) revision: Option<String>,
+    /// Levels and their fields, as TOML (default: config.toml in the folder of the user's settings)
+    #[arg(long, env = "PONDER_CONFIG", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) config: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

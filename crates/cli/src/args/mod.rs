@@ -4,10 +4,12 @@
 //! 2. `HiArgs` is what the program needs: a [`Job`] in the engine's types, checked, with
 //!    defaults and the environment taken into account. Nothing below sees a `LowArgs`.
 
+mod config;
 mod high;
 mod low;
 mod values;
 
+pub(crate) use config::ConfigFile;
 #[cfg(test)]
 pub(crate) use high::answer_options;
 pub(crate) use high::{

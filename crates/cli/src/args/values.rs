@@ -30,6 +30,16 @@ pub(crate) enum ShowThinking {
     Hide,
 }
 
+/// What a vote counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum VoteBy {
+    /// One
+    #[default]
+    Majority,
+    /// How sure the model was where it was least sure
+    Confidence,
+}
+
 /// How hard the model thinks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]

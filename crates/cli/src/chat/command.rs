@@ -54,7 +54,8 @@ pub(super) fn help() -> String {
     });
     let rest = "\
 A backslash at the end of a line goes on in the next line; \"\"\" begins and ends a block of lines.
-A space before a slash sends it as text. Ctrl-C ends an answer or clears the line, Ctrl-D leaves.\n";
+A space before a slash sends it as text. Ctrl-C ends a thought, then the
+answer, or clears the line; Ctrl-D leaves.\n";
     commands.collect::<String>() + rest
 }
 

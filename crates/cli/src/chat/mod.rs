@@ -13,7 +13,7 @@ mod editor;
 mod lines;
 mod session;
 
-use ponder_engine::{Engine, EngineError, Generation, Request};
+use ponder_engine::{Engine, Request, Weighing};
 
 use self::lines::PipedLines;
 use self::session::{Responder, Session};
@@ -34,7 +34,11 @@ pub(crate) fn chat(job: ChatJob, json: bool, terminal: Terminal) -> Result<Outco
     interrupt::install()?;
     let engine = answer::load(&job.model, display)?;
     let model = engine.model().name.clone();
-    let responder = EngineResponder { engine, display };
+    let responder = EngineResponder {
+        engine,
+        display,
+        weighing: job.answer.weighing,
+    };
     let mut session = Session::new(responder, job.answer, model, terminal.err);
     if terminal.stdin && terminal.stderr {
         session.greet();
@@ -49,11 +53,11 @@ pub(crate) fn chat(job: ChatJob, json: bool, terminal: Terminal) -> Result<Outco
 struct EngineResponder {
     engine: Engine,
     display: Display,
+    weighing: Weighing,
 }
 
 impl Responder for EngineResponder {
     fn respond(&mut self, request: Request) -> Result<Answer, CliError> {
-        let generation: Result<Generation, EngineError> = self.engine.generate(request);
-        answer::show(generation?, self.display)
+        answer::answer(&self.engine, request, self.weighing, self.display)
     }
 }

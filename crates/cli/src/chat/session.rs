@@ -222,6 +222,7 @@ mod tests {
                 reasoning: "hm".to_owned(),
                 content: format!("answer {}", self.0.borrow().len()),
                 tool_calls: Vec::new(),
+                votes: None,
                 summary: stopped_summary(),
             })
         }

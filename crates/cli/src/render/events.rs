@@ -2,7 +2,7 @@
 
 use std::io;
 
-use ponder_engine::{Event, Summary, ToolCall};
+use ponder_engine::{Event, Summary, ToolCall, VoteSummary};
 
 use crate::error::CliError;
 
@@ -26,6 +26,8 @@ pub(crate) struct Answer {
     pub(crate) reasoning: String,
     pub(crate) content: String,
     pub(crate) tool_calls: Vec<ToolCall>,
+    /// How a vote went, if there was one.
+    pub(crate) votes: Option<VoteSummary>,
     pub(crate) summary: Summary,
 }
 
@@ -49,6 +51,7 @@ fn collect<E: Into<CliError>>(
     view: &mut dyn AnswerView,
 ) -> Result<Answer, CliError> {
     let (mut reasoning, mut content, mut tool_calls) = (String::new(), String::new(), Vec::new());
+    let mut votes = None;
     for event in events {
         match event.map_err(Into::into)? {
             Event::PromptProgress { done, total, .. } => view.prompt_progress(done, total),
@@ -64,11 +67,13 @@ fn collect<E: Into<CliError>>(
                 view.tool_call(&call)?;
                 tool_calls.push(call);
             }
+            Event::Votes(summary) => votes = Some(summary),
             Event::Done(summary) => {
                 return Ok(Answer {
                     reasoning,
                     content,
                     tool_calls,
+                    votes,
                     summary,
                 });
             }
@@ -85,6 +90,7 @@ pub(crate) fn stopped_summary() -> Summary {
         reasoning_ended_by: None,
         usage: ponder_engine::Usage::default(),
         timings: ponder_engine::Timings::default(),
+        confidence: 0.0,
     }
 }
 

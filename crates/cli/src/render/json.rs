@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use ponder_engine::{FinishReason, ReasoningEnd, Timings, ToolCall, Usage};
+use ponder_engine::{FinishReason, ReasoningEnd, Timings, ToolCall, Usage, VoteSummary};
 use serde::Serialize;
 
 use super::events::Answer;
@@ -19,6 +19,9 @@ pub(crate) struct AnswerJson<'a> {
     reasoning_ended_by: Option<ReasoningEnd>,
     usage: &'a Usage,
     timings: &'a Timings,
+    /// Only where answers voted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    votes: Option<&'a VoteSummary>,
 }
 
 impl<'a> AnswerJson<'a> {
@@ -32,6 +35,7 @@ impl<'a> AnswerJson<'a> {
             reasoning_ended_by: answer.summary.reasoning_ended_by,
             usage: &answer.summary.usage,
             timings: &answer.summary.timings,
+            votes: answer.votes.as_ref(),
         }
     }
 }
@@ -57,6 +61,7 @@ mod tests {
             reasoning: String::new(),
             content: "Paris".to_owned(),
             tool_calls: Vec::new(),
+            votes: None,
             summary,
         };
         let mut line = Vec::new();
@@ -64,7 +69,7 @@ mod tests {
         let expected = concat!(
             r#"{"reasoning":"","content":"Paris","tool_calls":[],"finish_reason":"stop","#,
             r#""reasoning_ended_by":null,"usage":{"prompt_tokens":5,"cached_tokens":0,"#,
-            r#""completion_tokens":0,"reasoning_tokens":0},"timings":{"load_s":0.0,"#,
+            r#""completion_tokens":0,"reasoning_tokens":0,"probe_tokens":0},"timings":{"load_s":0.0,"#,
             r#""ttft_s":0.0,"ttfo_s":null,"prefill_tps":0.0,"decode_tps":0.0}}"#,
             "\n"
         );

@@ -374,7 +374,8 @@ impl Controller {
             Part::HandOver => Some(Part::Close(0)),
             // Where little is left, the answer has it.
             Part::Close(_)
-                if self.n_tokens + tables.scripts.after_close.len() < self.limits.max_tokens =>
+                if self.n_tokens + 1 + tables.scripts.after_close.len()
+                    < self.limits.max_tokens =>
             {
                 Some(Part::AfterClose).filter(|_| !tables.scripts.after_close.is_empty())
             }

@@ -19,6 +19,8 @@ pub(super) struct Branch<C> {
     pub(super) end: Option<Result<FinishReason, EngineError>>,
     pub(super) lookup: Lookup,
     pub(super) gate: Gate,
+    /// The drafts of the coming step are certain, and say nothing about others.
+    pub(super) is_certain: bool,
 }
 
 impl<C> Branch<C> {
@@ -31,6 +33,7 @@ impl<C> Branch<C> {
             end: None,
             lookup: Lookup::default(),
             gate: Gate::new(),
+            is_certain: false,
         }
     }
 }
@@ -87,7 +90,10 @@ pub(super) fn draw<'a, C: Consumer>(
         n_right += usize::from(as_drafted);
         if !as_drafted || end.is_some() {
             let wrong = !as_drafted && n_right < n_drafts;
-            entry.payload.gate.observe(n_right, wrong);
+            let branch = &mut entry.payload;
+            if !std::mem::take(&mut branch.is_certain) {
+                branch.gate.observe(n_right, wrong);
+            }
             return;
         }
     }

@@ -30,6 +30,8 @@ pub(crate) trait Consumer: Sized {
     fn draw(&mut self, logits: &mut [f32]) -> Result<Drawn, EngineError>;
     /// Tokens that may still be drawn; 0: no drafts are wanted.
     fn max_drafts(&self) -> usize;
+    /// Appends tokens that come next whatever the logits say; none where nothing is known.
+    fn forced(&self, tokens: &mut Vec<u32>);
     /// The end, whatever it is.
     fn finish(self, end: Result<FinishReason, EngineError>);
 }
@@ -163,7 +165,21 @@ impl<C: Consumer> Driver<C> {
             let left = MAX_DRAFTS - (total - rows);
             let entry = &mut self.scheduler.running_mut()[index];
             let wanted = entry.payload.consumer.max_drafts().min(left);
-            if entry.n_fed() == 0 || wanted == 0 || !entry.payload.siblings.is_empty() {
+            if entry.n_fed() == 0 || !entry.payload.siblings.is_empty() {
+                continue;
+            }
+            self.drafts.clear();
+            entry.payload.consumer.forced(&mut self.drafts);
+            if !self.drafts.is_empty() {
+                // What is certain to come is worth its rows: each saves a step.
+                self.drafts.truncate(left);
+                entry.payload.is_certain = true;
+                let model = self.model.as_ref();
+                self.scheduler.draft(index, &self.drafts, model)?;
+                total += self.scheduler.running()[index].n_drafts();
+                continue;
+            }
+            if wanted == 0 {
                 continue;
             }
             let mut lookup = std::mem::take(&mut entry.payload.lookup);

@@ -3,7 +3,6 @@
 use std::sync::OnceLock;
 
 use serde::Deserialize;
-use serde_json::{Map, Value as Json};
 
 use crate::tools::ToolSyntax;
 
@@ -57,12 +56,6 @@ pub struct ReasoningFormat {
     /// The markers are control tokens, which an answer cannot merely mention.
     #[serde(default)]
     pub anywhere: bool,
-    /// Template variables that turn thinking on.
-    #[serde(default)]
-    pub on: Map<String, Json>,
-    /// Template variables that turn thinking off, or as far down as it goes.
-    #[serde(default)]
-    pub off: Map<String, Json>,
 }
 
 /// How a family calls tools.
@@ -101,6 +94,19 @@ pub struct HeaderFormat {
     /// What stands before a tool's name in its recipient.
     #[serde(default)]
     pub namespace: String,
+}
+
+/// The markers of a thought, from [`ChatFormat::thought_markers`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ThoughtMarkers<'a> {
+    /// Opens a thought: of a header, what makes it one of a thought.
+    pub open: String,
+    /// Closes a thought and leads to the answer.
+    pub close: &'a str,
+    /// Bytes of `close` that close the thought; the others lead on.
+    pub n_decisive: usize,
+    /// Other markers that close a thought.
+    pub others: Vec<&'a str>,
 }
 
 impl ChatFormat {
@@ -165,6 +171,30 @@ impl ChatFormat {
                 }
             };
             ponder_models::CHAT.iter().map(parse).collect()
+        })
+    }
+
+    /// The markers of a thought as they are written, if the family thinks aloud.
+    pub fn thought_markers(&self) -> Option<ThoughtMarkers<'_>> {
+        let reasoning = self.reasoning.as_ref()?;
+        let close = reasoning.close.as_str();
+        let Some(headers) = &self.headers else {
+            return Some(ThoughtMarkers {
+                open: reasoning.open.clone(),
+                close,
+                n_decisive: close.len(),
+                others: Vec::new(),
+            });
+        };
+        let channel = headers.channel.as_deref().unwrap_or("");
+        let kind = headers.reasoning.first().map_or("", String::as_str);
+        let ends = headers.end.iter().map(String::as_str);
+        let decisive = ends.clone().find(|end| close.starts_with(end));
+        Some(ThoughtMarkers {
+            open: format!("{channel}{kind}"),
+            close,
+            n_decisive: decisive.map_or(close.len(), str::len),
+            others: ends.chain([headers.start.as_str(), channel]).collect(),
         })
     }
 

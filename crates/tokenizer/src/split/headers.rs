@@ -121,6 +121,34 @@ impl HeaderScanner {
         )
     }
 
+    pub(super) fn in_call(&self) -> bool {
+        matches!(
+            self.state,
+            State::Body {
+                kind: Kind::Tool(_),
+                ..
+            }
+        )
+    }
+
+    /// Bytes at the end that may become the marker of the thought's end, or the part of a header
+    /// that makes it a thought's.
+    pub(super) fn marker_bytes(&self) -> usize {
+        let Some(markers) = self.format.thought_markers() else {
+            return 0;
+        };
+        let (open, close) = (markers.open.as_str(), markers.close);
+        match &self.state {
+            State::Header { seed } => held_back(&(seed.clone() + &self.buf), &[open]),
+            State::Between => held_back(&self.buf, &[open]),
+            State::Body {
+                kind: Kind::Reasoning,
+                ..
+            } => held_back(&self.buf, &[close]),
+            State::Body { .. } => 0,
+        }
+    }
+
     pub(super) fn push(&mut self, text: &str, out: &mut Vec<Piece>) {
         self.buf.push_str(text);
         while self.step(false, out) {}

@@ -21,8 +21,8 @@ mod scan;
 mod splitter;
 mod window;
 
-pub use format::{ChatFormat, HeaderFormat, ReasoningFormat, ToolFormat};
-pub use splitter::{Part, Splitter};
+pub use format::{ChatFormat, HeaderFormat, ReasoningFormat, ThoughtMarkers, ToolFormat};
+pub use splitter::{Part, Position, Splitter};
 
 #[cfg(test)]
 mod tests;

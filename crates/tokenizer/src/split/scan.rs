@@ -105,6 +105,24 @@ impl Scanner {
         matches!(self.state, State::Reasoning { .. })
     }
 
+    pub(super) fn in_call(&self) -> bool {
+        matches!(self.state, State::Tool { .. })
+    }
+
+    /// Bytes at the end that may become the marker that ends what the text stands in.
+    pub(super) fn marker_bytes(&self) -> usize {
+        let Some(reasoning) = &self.format.reasoning else {
+            return 0;
+        };
+        match self.state {
+            State::Reasoning { .. } => held_back(&self.buf, &[reasoning.close.as_str()]),
+            State::Content { fresh } if fresh || reasoning.anywhere => {
+                held_back(&self.buf, &[reasoning.open.as_str()])
+            }
+            State::Content { .. } | State::Tool { .. } => 0,
+        }
+    }
+
     pub(super) fn push(&mut self, text: &str, out: &mut Vec<Piece>) {
         self.buf.push_str(text);
         while self.step(false, out) {}

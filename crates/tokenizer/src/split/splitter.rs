@@ -22,6 +22,21 @@ pub enum Part {
     ToolCall(ToolCall),
 }
 
+/// Where a turn stands, from [`Splitter::position`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// Inside a thought.
+    pub in_reasoning: bool,
+    /// Tokens of thoughts, those included that are not decided yet and stand in one.
+    pub reasoning_tokens: usize,
+    /// Bytes at the end that may become the close marker, inside a thought, or else the open one.
+    pub marker_bytes: usize,
+    /// Outside of a thought: tokens that are not decided, and belong to one if it opens.
+    pub pending_tokens: usize,
+    /// Inside a tool call that is not complete.
+    pub in_call: bool,
+}
+
 #[derive(Debug, Clone)]
 enum Pieces {
     Markers(Scanner),
@@ -106,6 +121,23 @@ impl Splitter {
         match &self.pieces {
             Pieces::Markers(scanner) => scanner.in_thought(),
             Pieces::Headers(scanner) => scanner.in_thought(),
+        }
+    }
+
+    /// Where the turn stands, as far as it is decided, and what may come of the rest.
+    pub fn position(&self) -> Position {
+        let in_reasoning = self.in_reasoning();
+        let (in_call, marker_bytes) = match &self.pieces {
+            Pieces::Markers(scanner) => (scanner.in_call(), scanner.marker_bytes()),
+            Pieces::Headers(scanner) => (scanner.in_call(), scanner.marker_bytes()),
+        };
+        let n_pending = self.tokens.len();
+        Position {
+            in_reasoning,
+            reasoning_tokens: self.reasoning_tokens + if in_reasoning { n_pending } else { 0 },
+            marker_bytes,
+            pending_tokens: if in_reasoning { 0 } else { n_pending },
+            in_call,
         }
     }
 
