@@ -24,7 +24,7 @@ pub fn scripted(script: &[&str]) -> Vec<u8> {
 }
 
 /// As [`scripted`], for a template that opens the thought: after `<think>` comes the thought, after
-/// `</think>` or a line end the answer. A thought that does not close itself begins anew.
+/// `</think>`, a line end or an "s" (as in "the answer is") the answer. A thought that does not close itself begins anew.
 pub fn thinking(thought: &[&str], closes: bool, answer: &[&str]) -> Vec<u8> {
     let mut words = Words::new();
     let (thought, answer) = (words.ids(thought), words.ids(answer));
@@ -34,6 +34,7 @@ pub fn thinking(thought: &[&str], closes: bool, answer: &[&str]) -> Vec<u8> {
     next[end] = if closes { close } else { thought[0] };
     words.chain(&mut next, usize::from(b'\n'), &answer);
     next[close] = answer[0];
+    next[usize::from(b's')] = answer[0];
     words.write(&next, THINKING_TEMPLATE)
 }
 

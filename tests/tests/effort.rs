@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use ponder_engine::{
-    Effort, EffortOverrides, Engine, Event, FinishReason, LoadOptions, Message, ReasoningEnd,
-    Request, Summary, Weighing,
+    EarlyExit, Effort, EffortOverrides, Engine, Event, FinishReason, LoadOptions, Message,
+    ReasoningEnd, Request, Summary, Weighing,
 };
 use ponder_tests::tiny;
 
@@ -368,4 +368,104 @@ fn a_vote_can_be_left() {
     assert!(matches!(last, Event::Done(_)), "{last:?}");
     // What was left is not computed any more, and the engine answers others.
     assert_eq!(answer(&model, ask(budget(20))).content, "Paris!");
+}
+
+#[test]
+fn a_thought_ends_when_its_answer_is_settled() {
+    // Every word is a paragraph, and every look ahead finds the same answer.
+    let words: Vec<String> = (0..150).map(|i| format!(" w{i}\n\n")).collect();
+    let thought: Vec<&str> = words.iter().map(String::as_str).collect();
+    let file = tiny::thinking(&thought, false, &["Par", "is", "!"]);
+    for prompt_lookup in [false, true] {
+        let model = model(&file, prompt_lookup);
+        let plain = answer(&model, ask(EffortOverrides::default()));
+        assert_eq!(plain.end.usage.probe_tokens, 0);
+        for (exit, at_least, at_most) in [
+            (EarlyExit::Confidence, 32, 45),
+            (EarlyExit::Agreement, 96, 125),
+            (EarlyExit::Entropy, 128, 150),
+        ] {
+            let overrides = EffortOverrides {
+                early_exit: Some(exit),
+                ..EffortOverrides::default()
+            };
+            let answer = answer(&model, ask(overrides));
+            assert_eq!(
+                answer.end.reasoning_ended_by,
+                Some(ReasoningEnd::EarlyExit),
+                "{exit:?}"
+            );
+            let usage = answer.end.usage;
+            assert!(
+                (at_least..=at_most).contains(&usage.reasoning_tokens),
+                "{exit:?}: {usage:?}"
+            );
+            assert!(usage.probe_tokens > 0, "{usage:?}");
+            // Looking changes nothing of what is said.
+            assert!(plain.reasoning.starts_with(&answer.reasoning));
+            assert_eq!(answer.content, "Paris!");
+        }
+    }
+}
+
+#[test]
+fn looks_ahead_do_not_disturb_others() {
+    let words: Vec<String> = (0..150).map(|i| format!(" w{i}\n\n")).collect();
+    let thought: Vec<&str> = words.iter().map(String::as_str).collect();
+    let model = model(&tiny::thinking(&thought, false, &["Par", "is", "!"]), true);
+    let looking = |exit| {
+        ask(EffortOverrides {
+            early_exit: Some(exit),
+            ..budget(120)
+        })
+    };
+    let alone = answer(&model, looking(EarlyExit::Agreement));
+    let asked: Vec<_> = (0..20)
+        .map(|_| {
+            model
+                .engine
+                .generate(looking(EarlyExit::Agreement))
+                .expect("a request")
+        })
+        .collect();
+    let threads: Vec<_> = asked
+        .into_iter()
+        .map(|generation| std::thread::spawn(move || read(generation)))
+        .collect();
+    for thread in threads {
+        let answer = thread.join().expect("an answer");
+        assert_eq!(answer.content, "Paris!");
+        // Where there is no place for a look, the thought goes on to its budget.
+        assert!(answer.end.usage.reasoning_tokens <= 120);
+        assert!(answer.reasoning.starts_with(&alone.reasoning[..100]));
+    }
+}
+
+#[test]
+fn whatever_a_model_says_budgets_hold_and_answers_come() {
+    // At this temperature all tokens are about equally likely: halves of characters, markers, ends of
+    // the turn.
+    let model = thinker(20, true, true);
+    let (mut n_budget, mut n_model) = (0, 0);
+    for seed in 0..300 {
+        let tokens = 1 + seed as usize * 7 % 90;
+        let mut request = ask(EffortOverrides {
+            think_min: (seed % 3 == 0).then_some(20),
+            landing: (seed % 4 == 0).then_some(0.5),
+            ..budget(tokens)
+        });
+        request.max_tokens = Some(120);
+        request.sampling.temperature = Some(100.0);
+        request.sampling.seed = Some(seed);
+        let answer = answer(&model, request);
+        let usage = answer.end.usage;
+        assert!(
+            usage.reasoning_tokens <= tokens,
+            "{seed}: {tokens} {usage:?}"
+        );
+        assert!(!answer.content.is_empty(), "{seed}: {answer:?}");
+        n_budget += usize::from(answer.end.reasoning_ended_by == Some(ReasoningEnd::Budget));
+        n_model += usize::from(answer.end.reasoning_ended_by == Some(ReasoningEnd::Model));
+    }
+    assert!(n_budget > 30 && n_model > 30, "{n_budget} {n_model}");
 }

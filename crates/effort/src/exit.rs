@@ -152,7 +152,10 @@ mod tests {
         let later = settled(&mut rule, &[0.1; 60]).expect("it settles");
         assert!((10..40).contains(&later), "after {later}");
         assert_eq!(settled(&mut ExitRule::entropy(), &[0.1; 9]), Some(3));
-        assert!(!rule.clone().observe(trial("4", 1.0)), "another kind says nothing");
+        assert!(
+            !rule.clone().observe(trial("4", 1.0)),
+            "another kind says nothing"
+        );
     }
 
     #[test]
@@ -162,6 +165,9 @@ mod tests {
         assert!(rule.observe(trial("4", 0.95)));
         let mut rule = ExitRule::agreement();
         let seen = ["4", "4", "5", "5", "", "5", "5", "5"].map(|key| rule.observe(trial(key, 0.5)));
-        assert_eq!(seen, [false, false, false, false, false, false, false, true]);
+        assert_eq!(
+            seen,
+            [false, false, false, false, false, false, false, true]
+        );
     }
 }

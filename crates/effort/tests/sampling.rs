@@ -1,6 +1,6 @@
 //! Distributions, seeds, and what is refused.
 
-use ponder_effort::{Decision, EffortError, Sampler, SamplingParams};
+use ponder_effort::{Decision, EffortError, Sampler, SamplingParams, Steer};
 use proptest::prelude::*;
 
 const LOGITS: [f32; 6] = [2.0, 1.0, 0.5, 0.0, -1.0, -2.0];
@@ -377,4 +377,98 @@ fn force_outranks_the_mask_and_bias_does_not() {
             .token,
         2
     );
+}
+
+#[test]
+fn wishes_steer_the_draw() {
+    let params = SamplingParams {
+        temperature: 0.0,
+        ..SamplingParams::default()
+    };
+    let draw = |logits: &[f32], mask: Option<&[u32]>, steer: Steer<'_>| {
+        let mut sampler = Sampler::new(&params, logits.len(), &[]).expect("parameters");
+        let drawn = sampler
+            .sample_masked(&mut logits.to_vec(), mask, Decision::Steer(steer))
+            .map(|drawn| (drawn.token, drawn.is_instead));
+        drawn.expect("a token")
+    };
+    let row = [1.0, 5.0, 3.0, 2.0];
+    let none = Steer::default();
+    assert_eq!(draw(&row, None, none), (1, false));
+    let ban = |ban| Steer { ban, ..none };
+    assert_eq!(draw(&row, None, ban([&[1], &[2]])), (3, false));
+    // Where nothing else may come, a banned token comes.
+    assert_eq!(draw(&row, Some(&[0b10]), ban([&[1], &[]])), (1, false));
+    let only = |only| Steer {
+        only: Some(only),
+        ..none
+    };
+    assert_eq!(draw(&row, None, only(&[0b1100])), (2, false));
+    assert_eq!(draw(&row, Some(&[0b1001]), only(&[0b1100])), (3, false));
+    assert_eq!(
+        draw(&row, Some(&[0b0011]), only(&[0b1100])),
+        (1, false),
+        "the grammar wins"
+    );
+    let raise = |share| Steer {
+        raise: Some((0, share)),
+        ..none
+    };
+    assert_eq!(draw(&row, None, raise(0.9)), (1, false));
+    assert_eq!(
+        draw(&row, None, raise(1.0)),
+        (0, false),
+        "the lowest id of equals"
+    );
+    assert_eq!(
+        draw(&row, Some(&[0b1110]), raise(1.0)),
+        (1, false),
+        "what is masked stays so"
+    );
+    let instead = Steer {
+        instead: Some((&[1, 2], 3)),
+        ..none
+    };
+    assert_eq!(draw(&row, None, instead), (3, true));
+    assert_eq!(draw(&[9.0, 5.0, 3.0, 2.0], None, instead), (0, false));
+}
+
+#[test]
+fn wishes_about_unknown_tokens_are_refused() {
+    let mut sampler = Sampler::new(&SamplingParams::default(), 4, &[]).expect("parameters");
+    let none = Steer::default();
+    for steer in [
+        Steer {
+            ban: [&[4], &[]],
+            ..none
+        },
+        Steer {
+            raise: Some((4, 0.5)),
+            ..none
+        },
+        Steer {
+            raise: Some((0, f32::NAN)),
+            ..none
+        },
+        Steer {
+            instead: Some((&[0], 4)),
+            ..none
+        },
+        Steer {
+            only: Some(&[0, 0]),
+            ..none
+        },
+    ] {
+        let before = sampler.clone();
+        let mut row = [0.0; 4];
+        assert!(sampler.sample(&mut row, Decision::Steer(steer)).is_err());
+        assert_eq!(row, [0.0; 4]);
+        let next = |mut sampler: Sampler| {
+            let drawn = sampler
+                .sample(&mut [0.0; 4], Decision::Free)
+                .map(|drawn| drawn.token);
+            drawn.expect("a token")
+        };
+        assert_eq!(next(sampler.clone()), next(before));
+    }
 }

@@ -11,9 +11,10 @@ use ponder_effort::{
 
 use crate::{
     EngineError, Event, FinishReason, ReasoningEnd, Summary, Timings, Usage,
-    driver::{Consumer, Drawn},
+    driver::Drawn,
     load::TextParts,
     outlet::Outlet,
+    probe::{Looks, Probe},
     prompt::Prepared,
     stream::TextStream,
 };
@@ -25,6 +26,8 @@ pub(crate) struct Answer {
     sampler: Sampler,
     controller: Controller,
     confidence: Confidence,
+    /// How it is found out that the answer is settled, if it is to be.
+    looks: Option<Looks>,
     stream: TextStream,
     max_tokens: usize,
     with_drafts: bool,
@@ -63,6 +66,7 @@ impl Answer {
             sampler: prepared.sampler.clone(),
             controller: prepared.controller.clone(),
             confidence: Confidence::default(),
+            looks: Looks::new(prepared.early_exit, text),
             max_tokens: prepared.max_tokens,
             with_drafts: prepared.with_drafts,
             n_forks: 0,
@@ -102,6 +106,7 @@ impl Answer {
             sampler: self.sampler.clone(),
             controller: self.controller.clone(),
             confidence: self.confidence.clone(),
+            looks: self.looks.as_ref().map(Looks::fork),
             stream: self.stream.clone(),
             n_forks: 0,
             events: Vec::new(),
@@ -187,16 +192,17 @@ impl Answer {
     }
 }
 
-impl Consumer for Answer {
-    fn is_cancelled(&self) -> bool {
+/// What a [`Party`](crate::party::Party) does that is an answer.
+impl Answer {
+    pub(crate) fn is_cancelled(&self) -> bool {
         self.outlet.is_cancelled()
     }
 
-    fn is_paused(&self) -> bool {
+    pub(crate) fn is_paused(&self) -> bool {
         self.outlet.is_full()
     }
 
-    fn prompt_progress(&mut self, done: usize, cached: usize) {
+    pub(crate) fn prompt_progress(&mut self, done: usize, cached: usize) {
         // A sequence that lost its place in the cache is computed anew: nobody needs to know.
         if self.usage.completion_tokens > 0 || self.told.is_some_and(|told| told >= done) {
             return;
@@ -211,13 +217,16 @@ impl Consumer for Answer {
         }));
     }
 
-    fn draw(&mut self, logits: &mut [f32]) -> Result<Drawn, EngineError> {
+    pub(crate) fn draw(&mut self, logits: &mut [f32]) -> Result<Drawn, EngineError> {
         if self.max_tokens == 0 {
             let end = Some(FinishReason::Length);
             return Ok(Drawn { token: 0, end });
         }
         if self.outlet.wants_answer() {
             self.controller.close(ThinkingEnd::User);
+        }
+        if self.looks.as_mut().is_some_and(Looks::is_settled) && self.stream.in_reasoning() {
+            self.controller.close(ThinkingEnd::EarlyExit);
         }
         let decision = self.controller.decide(self.times.asked.elapsed());
         let drawn = self.sampler.sample(logits, decision)?;
@@ -244,7 +253,7 @@ impl Consumer for Answer {
         Ok(Drawn { token, end })
     }
 
-    fn forced(&self, tokens: &mut Vec<u32>) {
+    pub(crate) fn forced(&self, tokens: &mut Vec<u32>) {
         self.controller.forced(tokens);
         // The token after the last of them counts too.
         let left = self
@@ -253,7 +262,7 @@ impl Consumer for Answer {
         tokens.truncate(left);
     }
 
-    fn max_drafts(&self) -> usize {
+    pub(crate) fn max_drafts(&self) -> usize {
         // The token after the last draft counts too.
         let left = self
             .max_tokens
@@ -261,7 +270,19 @@ impl Consumer for Answer {
         if self.with_drafts { left } else { 0 }
     }
 
-    fn finish(mut self, end: Result<FinishReason, EngineError>) {
+    /// A look at what the answer would be, from a natural break of the thought; what is to be put
+    /// behind the thought is appended to `lead`.
+    pub(crate) fn look_ahead(&mut self, lead: &mut Vec<u32>) -> Option<Probe> {
+        let looks = self.looks.as_mut()?;
+        if !self.controller.at_break() {
+            return None;
+        }
+        let n_tokens = self.usage.completion_tokens;
+        let n_left = self.max_tokens.saturating_sub(n_tokens);
+        looks.start(n_tokens, n_left, &self.text, lead)
+    }
+
+    pub(crate) fn finish(mut self, end: Result<FinishReason, EngineError>) {
         let end = match end {
             Ok(end) => end,
             Err(error) => return self.outlet.send(Err(error)),
@@ -269,6 +290,10 @@ impl Consumer for Answer {
         let was_thinking = self.stream.in_reasoning();
         self.stream.finish(&mut self.events);
         self.usage.reasoning_tokens = self.stream.reasoning_tokens();
+        if let Some(looks) = &mut self.looks {
+            looks.stop();
+            self.usage.probe_tokens = looks.n_tokens();
+        }
         self.send_events();
         let summary = self.summary(end, was_thinking);
         self.outlet.send(Ok(Event::Done(summary)));

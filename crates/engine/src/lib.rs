@@ -39,6 +39,8 @@ mod info;
 mod load;
 mod memory;
 mod outlet;
+mod party;
+mod probe;
 mod prompt;
 mod request;
 mod sampling;

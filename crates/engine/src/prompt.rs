@@ -10,7 +10,7 @@ use ponder_effort::{
 use ponder_tokenizer::chat::{Content, Message, PromptOptions, template_vars};
 use serde_json::{Map, Value, json};
 
-use crate::{EngineError, Request, ResolvedEffort, load::TextParts};
+use crate::{EarlyExit, EngineError, Request, ResolvedEffort, load::TextParts};
 
 /// A request that is ready to run.
 #[derive(Debug)]
@@ -24,6 +24,7 @@ pub(crate) struct Prepared {
     pub(crate) stop: StopStrings,
     pub(crate) max_tokens: usize,
     pub(crate) with_drafts: bool,
+    pub(crate) early_exit: EarlyExit,
 }
 
 impl TextParts {
@@ -40,7 +41,7 @@ impl TextParts {
             .profile
             .resolve(request.effort, request.effort_overrides);
         let text = self.without_thought(self.render(&request, &effort)?, &effort);
-        let (text, prompt) = self.with_room_to_answer(text, &request, context)?;
+        let (text, prompt) = self.with_room_to_answer(text, &request, &effort, context)?;
         if prompt.len() >= context {
             return Err(EngineError::PromptTooLong {
                 prompt: prompt.len(),
@@ -62,6 +63,7 @@ impl TextParts {
             stop: StopStrings::new(&request.stop)?,
             max_tokens,
             with_drafts: request.prompt_lookup.unwrap_or(true),
+            early_exit: effort.early_exit,
             prompt,
             text,
             tools: request.tools,
@@ -118,14 +120,15 @@ impl TextParts {
         &self,
         text: String,
         request: &Request,
+        effort: &ResolvedEffort,
         context: usize,
     ) -> Result<(String, Vec<u32>), EngineError> {
         let prompt = self.encode_prompt(&text)?;
         let Some(reasoning) = self.format.reasoning.as_ref() else {
             return Ok((text, prompt));
         };
-        let asked = request.effort_overrides.think_tokens.unwrap_or(usize::MAX);
-        let left = asked.saturating_sub(self.think_used(request));
+        let budget = effort.think_tokens.unwrap_or(usize::MAX);
+        let left = budget.saturating_sub(self.think_used(request));
         let room = left.min(max_tokens(request, context, prompt.len()).saturating_sub(1));
         if room >= self.tables().least_close() || !self.format.starts_in_reasoning(&text) {
             return Ok((text, prompt));

@@ -9,6 +9,7 @@ use crate::{
     answer::Answer,
     driver::Driver,
     outlet::{Address, Outlet},
+    party::Party,
     schedule::Limits,
 };
 
@@ -39,7 +40,7 @@ pub(crate) fn spawn(model: Box<dyn Model>, vocab_size: usize, limits: Limits) ->
     sender
 }
 
-fn run(mut driver: Driver<Answer>, messages: &Receiver<Message>) {
+fn run(mut driver: Driver<Party>, messages: &Receiver<Message>) {
     loop {
         messages
             .try_iter()
@@ -54,14 +55,17 @@ fn run(mut driver: Driver<Answer>, messages: &Receiver<Message>) {
     }
 }
 
-fn take(driver: &mut Driver<Answer>, message: Message) {
+fn take(driver: &mut Driver<Party>, message: Message) {
     match message {
-        Message::Ask { prompt, answers } => driver.push(prompt, answers),
+        Message::Ask { prompt, answers } => {
+            let answers = answers.into_iter().map(Box::new).map(Party::Answer);
+            driver.push(prompt, answers.collect());
+        }
         Message::Fork { of, outlet, seed } => {
             let mut unused = Some(outlet);
             driver.fork(
-                |answer| answer.outlet().is_read_by(&of),
-                |answer| unused.take().map(|outlet| answer.fork(outlet, seed)),
+                |party| party.is_read_by(&of),
+                |party| party.fork(unused.take()?, seed),
             );
             if let Some(outlet) = unused {
                 outlet.send(Err(EngineError::Ended));

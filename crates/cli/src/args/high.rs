@@ -356,6 +356,7 @@ impl EffortArgs {
             answer_share: self.answer_share,
             landing: self.landing,
             loop_guard: self.no_loop_guard.then_some(false),
+            early_exit: self.early_exit,
             votes: self.votes,
             ..EffortOverrides::default()
         }
@@ -516,6 +517,7 @@ mod tests {
             &["run", "--think-time", "soon", "hi"],
             &["run", "--landing", "2", "hi"],
             &["run", "--votes", "0", "hi"],
+            &["run", "--early-exit", "soon", "hi"],
             &["run", "--typo", "hi"],
             &["run", "--stop", "", "hi"],
             &["run", "--max-sequences", "0", "hi"],

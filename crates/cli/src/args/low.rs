@@ -7,7 +7,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 use ponder_engine::quantize::TargetType;
-use ponder_engine::{KvFormat, parse_duration};
+use ponder_engine::{EarlyExit, KvFormat, parse_duration};
 
 use super::values::{
     ColorWhen, DeviceName, EffortLevel, LogitBias, ShowThinking, VoteBy, at_least_one, cache_type, finite,
@@ -199,6 +199,9 @@ pub(crate) struct EffortArgs {
     /// Share of the budget from which on ending the thought is favoured (1: nowhere)
     #[arg(long, value_name = "SHARE", value_parser = fraction)]
     pub(crate) landing: Option<f32>,
+    /// End the thought when its answer is settled: off, entropy, confidence or agreement
+    #[arg(long, value_name = "HOW")]
+    pub(crate) early_exit: Option<EarlyExit>,
     /// Let K answers vote and show the best of those that win
     #[arg(long, value_name = "K", value_parser = at_least_one)]
     pub(crate) votes: Option<usize>,

@@ -40,8 +40,8 @@ impl Marker {
             }
             let holds_all = bytes.windows(marker.len()).any(|window| window == marker);
             for (n_written, completing) in completing.iter_mut().enumerate() {
-                let is_known = completing.contains(&id);
-                if (holds_all || bytes.starts_with(&marker[n_written..])) && !is_known {
+                let completes = holds_all || bytes.starts_with(&marker[n_written..]);
+                if completes && !completing.contains(&id) {
                     completing.push(id);
                 }
             }

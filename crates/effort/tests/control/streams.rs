@@ -151,6 +151,12 @@ fn check_forced(vocabulary: &Vocabulary, outcome: &Outcome) {
         }
     }
     let whole = format!("{HAND_OVER}{CLOSE}\n\n");
+    let closes = |run: &[u8]| run.contains(&b'>');
+    let n_closes = runs.iter().filter(|(_, run)| closes(run)).count();
+    assert!(
+        n_closes <= outcome.text.n_closed,
+        "closed twice: {outcome:?}"
+    );
     for (end, run) in runs {
         let run = String::from_utf8(run).expect("whole characters");
         let is_cut = end == outcome.tokens.len();

@@ -274,6 +274,7 @@ pub(crate) fn run_with(
         phases: Vec::new(),
         forced: Vec::new(),
     };
+    let mut was_instead = false;
     while outcome.tokens.len() < limits.max_tokens {
         between(&mut controller, outcome.tokens.len());
         // A copy decides the same, as a fork or a draft would see it.
@@ -288,8 +289,16 @@ pub(crate) fn run_with(
         let (token, is_instead) = choose(decision, &wishes);
         if matches!(decision, Decision::Force(_)) {
             assert!(!outcome.text.is_amid_character(), "{outcome:?}");
+            // A script begins inside a thought, or with a token that was taken instead of another.
+            let goes_on = outcome
+                .forced
+                .last()
+                .is_some_and(|at| at + 1 == outcome.tokens.len());
+            let in_thought = outcome.text.place().in_thought;
+            assert!(goes_on || in_thought || was_instead, "{outcome:?}");
             outcome.forced.push(outcome.tokens.len());
         }
+        was_instead = is_instead;
         outcome.tokens.push(token);
         let was_thinking = outcome.text.place().in_thought;
         if token == vocabulary.stop {

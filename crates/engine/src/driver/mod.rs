@@ -32,6 +32,9 @@ pub(crate) trait Consumer: Sized {
     fn max_drafts(&self) -> usize;
     /// Appends tokens that come next whatever the logits say; none where nothing is known.
     fn forced(&self, tokens: &mut Vec<u32>);
+    /// Somebody who looks ahead from here, behind the tokens that are appended to `lead`; `None` where
+    /// nobody is to.
+    fn look_ahead(&mut self, lead: &mut Vec<u32>) -> Option<Self>;
     /// The end, whatever it is.
     fn finish(self, end: Result<FinishReason, EngineError>);
 }
@@ -130,6 +133,7 @@ impl<C: Consumer> Driver<C> {
 
     fn try_step(&mut self) -> Result<bool, EngineError> {
         self.end_cancelled()?;
+        self.look_ahead()?;
         for entry in self.scheduler.entries_mut() {
             entry.is_paused = entry.payload.consumers().all(C::is_paused);
         }
@@ -155,6 +159,28 @@ impl<C: Consumer> Driver<C> {
         self.end_finished()?;
         self.scheduler.settle(self.model.as_mut())?;
         Ok(true)
+    }
+
+    /// Forks the sequences of those who want to look ahead, as long as there are places.
+    fn look_ahead(&mut self) -> Result<(), DecoderError> {
+        for index in 0..self.scheduler.running().len() {
+            if !self.scheduler.has_place() {
+                return Ok(());
+            }
+            let entry = &mut self.scheduler.running_mut()[index];
+            if !entry.is_decoding() || !entry.payload.siblings.is_empty() {
+                continue;
+            }
+            let n_shared = entry.known().len();
+            self.drafts.clear();
+            if let Some(looker) = entry.payload.consumer.look_ahead(&mut self.drafts) {
+                let branch = Branch::new(looker, Vec::new());
+                let model = self.model.as_mut();
+                self.scheduler
+                    .fork(index, n_shared, &self.drafts, model, branch)?;
+            }
+        }
+        Ok(())
     }
 
     /// Adds drafts to a step of `rows` rows in which every sequence gets one token.
@@ -248,8 +274,13 @@ impl<C: Consumer> Driver<C> {
                     Ok(Drawn { token, end: None }) => {
                         let mut branch = Branch::new(sibling, Vec::new());
                         branch.gate = gate.clone();
-                        self.scheduler
-                            .fork(index, n_shared, token, self.model.as_mut(), branch)?;
+                        self.scheduler.fork(
+                            index,
+                            n_shared,
+                            &[token],
+                            self.model.as_mut(),
+                            branch,
+                        )?;
                     }
                 }
             }

@@ -201,6 +201,10 @@ impl Consumer for Teller {
 
     fn forced(&self, _: &mut Vec<u32>) {}
 
+    fn look_ahead(&mut self, _: &mut Vec<u32>) -> Option<Self> {
+        None
+    }
+
     fn finish(self, end: Result<FinishReason, EngineError>) {
         let mut record = self.handle.record.lock().expect("a lock");
         assert!(record.end.is_none(), "an answer ends once");

@@ -67,7 +67,8 @@ impl<T> Entry<T> {
         self.n_known - self.n_computed
     }
 
-    pub(super) fn is_decoding(&self) -> bool {
+    /// Whether one token is wanted next.
+    pub(crate) fn is_decoding(&self) -> bool {
         self.n_pending() == 1 + self.n_undone && self.n_computed > 0
     }
 

@@ -75,23 +75,28 @@ impl<T> Scheduler<T> {
         self.waiting.push(entry);
     }
 
+    /// Whether another sequence may run.
+    pub(crate) fn has_place(&self) -> bool {
+        self.running.len() < self.limits.max_sequences
+    }
+
     /// A sequence with the first `n_shared` tokens of the running one at `index`, which are all that
-    /// it has computed, and then another token. Where another may run, nothing is computed again;
+    /// it has computed or one more, and then others. Where another may run, nothing is computed again;
     /// else it waits.
     pub(crate) fn fork(
         &mut self,
         index: usize,
         n_shared: usize,
-        token: u32,
+        others: &[u32],
         model: &mut dyn Model,
         payload: T,
     ) -> Result<(), DecoderError> {
         let first = &self.running[index];
-        let tokens = [&first.tokens[..n_shared], &[token]].concat();
+        let tokens = [&first.tokens[..n_shared], others].concat();
         let (n_computed, cached, sequence) = (first.n_computed, first.cached, first.sequence);
         let mut twin = Entry::new(self.next_key(), tokens, payload);
         twin.cached = cached;
-        match sequence.filter(|_| self.running.len() < self.limits.max_sequences) {
+        match sequence.filter(|_| self.has_place()) {
             Some(sequence) => {
                 twin.sequence = Some(model.fork(sequence)?);
                 twin.n_computed = n_computed;

@@ -3,6 +3,8 @@
 
 mod key;
 
+pub(crate) use key::key;
+
 use std::sync::mpsc::{self, Receiver, Sender};
 
 use ponder_effort::votes::{Tally, Weighing};
@@ -102,7 +104,7 @@ impl Voting {
                 )
         });
         if let Some(summary) = cast {
-            let key = key::key(&ballot.content);
+            let key = key(&ballot.content);
             self.tally.add(ballot.index, key, summary.confidence);
         }
         self.ballots.push(ballot);

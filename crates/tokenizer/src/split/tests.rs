@@ -544,3 +544,108 @@ proptest! {
         prop_assert_eq!(split_at(name, &prompt, &text, &cuts).0, split_at(name, &prompt, &text, &[]).0);
     }
 }
+
+#[test]
+fn places_say_what_may_become_a_marker() {
+    let places = |name: &str, prompt: &str, tokens: &[&str]| -> Vec<(bool, usize, usize, usize)> {
+        let mut splitter = Splitter::new(&format(name), prompt, &[]);
+        let place = |token: &&str| {
+            splitter.push(0, token);
+            let place = splitter.position();
+            let thought = (place.in_reasoning, place.reasoning_tokens);
+            (
+                thought.0,
+                thought.1,
+                place.marker_bytes,
+                place.pending_tokens,
+            )
+        };
+        tokens.iter().map(place).collect()
+    };
+    assert_eq!(
+        places(
+            "hermes",
+            "",
+            &["<th", "ink>", "a", "</", "x", "</think>", "Hi", "<th"]
+        ),
+        [
+            (false, 0, 3, 1),
+            (true, 2, 0, 0),
+            (true, 3, 0, 0),
+            (true, 4, 2, 0),
+            (true, 5, 0, 0),
+            (false, 6, 0, 0),
+            (false, 6, 0, 0),
+            (false, 6, 0, 0),
+        ]
+    );
+    let tokens = [
+        "<|channel|>",
+        "ana",
+        "lysis",
+        "<|message|>",
+        "x",
+        "<|end|>",
+        "<|start|>",
+    ];
+    assert_eq!(
+        places("harmony", "<|start|>assistant", &tokens),
+        [
+            (false, 0, 11, 1),
+            (false, 0, 14, 2),
+            (false, 0, 0, 3),
+            (true, 4, 0, 0),
+            (true, 5, 0, 0),
+            (false, 6, 0, 0),
+            (false, 6, 0, 0),
+        ]
+    );
+}
+
+#[test]
+fn calls_are_known_while_they_are_written() {
+    let tools = [json!({"type": "function", "function": {"name": "f"}})];
+    for (name, prompt, text) in [
+        ("hermes", "", "<tool_call>\n{\"name\""),
+        (
+            "harmony",
+            "<|start|>assistant",
+            "<|channel|>commentary to=functions.f<|message|>{",
+        ),
+    ] {
+        let mut splitter = Splitter::new(&format(name), prompt, &tools);
+        assert!(!splitter.position().in_call);
+        splitter.push(0, text);
+        assert!(splitter.position().in_call, "{name}");
+    }
+}
+
+#[test]
+fn the_markers_of_a_thought_lead_to_the_answer() {
+    for format in ChatFormat::all() {
+        let Some(markers) = format.thought_markers() else {
+            continue;
+        };
+        assert!(
+            !markers.open.is_empty() && markers.n_decisive > 0,
+            "{}",
+            format.name
+        );
+        let splitter = |prompt: &str| Splitter::new(format, prompt, &[]);
+        let prompt = match &format.headers {
+            None => format!("{}\n", markers.open),
+            Some(headers) => format!(
+                "{}assistant {}{}",
+                headers.start, markers.open, headers.message
+            ),
+        };
+        let mut splitter = splitter(&prompt);
+        assert!(splitter.in_reasoning(), "{}", format.name);
+        splitter.push(0, &markers.close[..markers.n_decisive]);
+        assert!(!splitter.in_reasoning(), "{}", format.name);
+        splitter.push(0, &markers.close[markers.n_decisive..]);
+        let mut parts = splitter.push(0, "Hi there");
+        parts.extend(splitter.finish());
+        assert_eq!(show(parts), ["C:Hi there"], "{}", format.name);
+    }
+}
