@@ -166,6 +166,18 @@ fn a_model_that_closes_its_thought_is_left_alone() {
 }
 
 #[test]
+fn an_answer_that_may_become_a_stop_text_is_one() {
+    let model = thinker(5, true, true);
+    let request = Request {
+        stop: vec!["Paris! Not Rome".to_owned()],
+        ..ask(EffortOverrides::default())
+    };
+    let answer = answer(&model, request);
+    assert_eq!(answer.content, "Paris!");
+    assert_eq!(answer.end.finish_reason, FinishReason::Stop);
+}
+
+#[test]
 fn a_loop_is_ended() {
     let model = thinker(5, false, true);
     let answer = answer(&model, ask(EffortOverrides::default()));
@@ -406,6 +418,23 @@ fn a_thought_ends_when_its_answer_is_settled() {
             assert_eq!(answer.content, "Paris!");
         }
     }
+}
+
+#[test]
+fn words_that_begin_anew_are_breaks_too() {
+    // One line of words, and then one that begins anew.
+    let mut words = words(60);
+    words.push(" Wait".to_owned());
+    let thought: Vec<&str> = words.iter().map(String::as_str).collect();
+    let file = tiny::thinking(&thought, true, &["Par", "is", "!"]);
+    let model = model(&file, true);
+    let overrides = EffortOverrides {
+        early_exit: Some(EarlyExit::Confidence),
+        ..EffortOverrides::default()
+    };
+    let answer = answer(&model, ask(overrides));
+    assert!(answer.end.usage.probe_tokens > 0, "{answer:?}");
+    assert_eq!(answer.content, "Paris!");
 }
 
 #[test]

@@ -270,16 +270,15 @@ impl Answer {
         if self.with_drafts { left } else { 0 }
     }
 
-    /// A look at what the answer would be, from a natural break of the thought; what is to be put
-    /// behind the thought is appended to `lead`.
-    pub(crate) fn look_ahead(&mut self, lead: &mut Vec<u32>) -> Option<Probe> {
+    /// A look at what the answer would be, from a natural break of the thought: before how many of its
+    /// last tokens. What is to be put there is appended to `lead`.
+    pub(crate) fn look_ahead(&mut self, lead: &mut Vec<u32>) -> Option<(Probe, usize)> {
         let looks = self.looks.as_mut()?;
-        if !self.controller.at_break() {
-            return None;
-        }
+        let before = self.controller.break_before()?;
         let n_tokens = self.usage.completion_tokens;
         let n_left = self.max_tokens.saturating_sub(n_tokens);
-        looks.start(n_tokens, n_left, &self.text, lead)
+        let probe = looks.start(n_tokens, n_left, &self.text, lead)?;
+        Some((probe, before))
     }
 
     pub(crate) fn finish(mut self, end: Result<FinishReason, EngineError>) {

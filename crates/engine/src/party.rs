@@ -73,9 +73,12 @@ impl Consumer for Party {
         }
     }
 
-    fn look_ahead(&mut self, lead: &mut Vec<u32>) -> Option<Self> {
+    fn look_ahead(&mut self, lead: &mut Vec<u32>) -> Option<(Self, usize)> {
         match self {
-            Self::Answer(answer) => answer.look_ahead(lead).map(Self::Probe),
+            Self::Answer(answer) => {
+                let (probe, before) = answer.look_ahead(lead)?;
+                Some((Self::Probe(probe), before))
+            }
             Self::Probe(_) => None,
         }
     }

@@ -19,6 +19,8 @@ pub(crate) struct TextStream {
     stopped: bool,
     called_tools: bool,
     answered: bool,
+    /// Whether anything of the answer has come, which a stop text may still hold back.
+    has_begun: bool,
 }
 
 impl TextStream {
@@ -31,6 +33,7 @@ impl TextStream {
             stopped: false,
             called_tools: false,
             answered: false,
+            has_begun: false,
         }
     }
 
@@ -86,7 +89,7 @@ impl TextStream {
             thought_tokens: position.reasoning_tokens,
             marker_bytes: position.marker_bytes,
             marker_tokens: position.pending_tokens,
-            answered: self.answered || position.in_call,
+            answered: self.has_begun || position.in_call,
         }
     }
 
@@ -101,6 +104,7 @@ impl TextStream {
                 _ if self.stopped => {}
                 Part::Reasoning(text) => events.push(Event::Reasoning(text)),
                 Part::Content(text) => {
+                    self.has_begun |= !text.is_empty();
                     let emitted = self.stop.push(&text);
                     self.stopped = emitted.stop.is_some();
                     let text = emitted.text.to_owned();
@@ -109,6 +113,7 @@ impl TextStream {
                 Part::ToolCall(call) => {
                     self.called_tools = true;
                     self.answered = true;
+                    self.has_begun = true;
                     events.push(Event::ToolCall(call));
                 }
             }

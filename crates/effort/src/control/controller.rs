@@ -99,13 +99,21 @@ impl Controller {
         }
     }
 
-    /// Whether a thought stands at a place where it may well end: behind a paragraph, or before a
-    /// word that begins anew.
-    pub fn at_break(&self) -> bool {
+    /// Whether there is a place where the thought may well end: behind a paragraph, which is here (0),
+    /// or before a word that begins anew, which was the last token (1).
+    pub fn break_before(&self) -> Option<usize> {
         let class = self.tables.classes.of(self.last);
         let is_free = self.script.is_none() && self.missing == 0 && self.place.marker_bytes == 0;
         let thinks = matches!(self.phase, Phase::Thinking | Phase::Landing);
-        thinks && self.place.in_thought && is_free && (class.ends_paragraph() || class.is_break())
+        if !thinks || !self.place.in_thought || !is_free {
+            return None;
+        }
+        match class {
+            class if class.ends_paragraph() => Some(0),
+            // Before its first word a thought is none.
+            class if class.is_break() && self.n_tokens > 1 => Some(1),
+            _ => None,
+        }
     }
 
     /// Tokens of thought that may still come before closing begins.
@@ -340,11 +348,14 @@ impl Controller {
             return 0.0;
         }
         let (landed, class) = (self.landed(), self.tables.classes.of(self.last));
-        let share = match () {
-            () if self.place.marker_bytes > 0 => landed,
-            () if class.ends_paragraph() => 0.5 + landed,
-            () if class.ends_sentence() => 2.0 * landed - 0.5,
-            () => 4.0 * landed - 3.5,
+        let share = if self.place.marker_bytes > 0 {
+            landed
+        } else if class.ends_paragraph() {
+            0.5 + landed
+        } else if class.ends_sentence() {
+            2.0 * landed - 0.5
+        } else {
+            4.0 * landed - 3.5
         };
         share.clamp(0.0, 1.0)
     }

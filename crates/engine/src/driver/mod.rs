@@ -32,9 +32,9 @@ pub(crate) trait Consumer: Sized {
     fn max_drafts(&self) -> usize;
     /// Appends tokens that come next whatever the logits say; none where nothing is known.
     fn forced(&self, tokens: &mut Vec<u32>);
-    /// Somebody who looks ahead from here, behind the tokens that are appended to `lead`; `None` where
-    /// nobody is to.
-    fn look_ahead(&mut self, lead: &mut Vec<u32>) -> Option<Self>;
+    /// Somebody who looks ahead, with the tokens that are appended to `lead` in place of the last so
+    /// many, none or one; `None` where nobody is to.
+    fn look_ahead(&mut self, lead: &mut Vec<u32>) -> Option<(Self, usize)>;
     /// The end, whatever it is.
     fn finish(self, end: Result<FinishReason, EngineError>);
 }
@@ -173,11 +173,13 @@ impl<C: Consumer> Driver<C> {
             }
             let n_shared = entry.known().len();
             self.drafts.clear();
-            if let Some(looker) = entry.payload.consumer.look_ahead(&mut self.drafts) {
+            let look = entry.payload.consumer.look_ahead(&mut self.drafts);
+            if let Some((looker, n_back)) = look {
                 let branch = Branch::new(looker, Vec::new());
                 let model = self.model.as_mut();
+                // The last token is not computed yet, so that one may be left out.
                 self.scheduler
-                    .fork(index, n_shared, &self.drafts, model, branch)?;
+                    .fork(index, n_shared - n_back, &self.drafts, model, branch)?;
             }
         }
         Ok(())

@@ -201,7 +201,7 @@ impl Consumer for Teller {
 
     fn forced(&self, _: &mut Vec<u32>) {}
 
-    fn look_ahead(&mut self, _: &mut Vec<u32>) -> Option<Self> {
+    fn look_ahead(&mut self, _: &mut Vec<u32>) -> Option<(Self, usize)> {
         None
     }
 

@@ -202,6 +202,37 @@ mod tests {
     }
 
     #[test]
+    fn levels_have_no_fields_that_nobody_reads() {
+        let known = [
+            "vars",
+            "system",
+            "think_tokens",
+            "think_min",
+            "think_time",
+            "deadline",
+        ];
+        let more = [
+            "answer_share",
+            "answer_tokens",
+            "landing",
+            "loop_guard",
+            "early_exit",
+            "votes",
+        ];
+        let files = ponder_models::EFFORT.iter().map(|(_, text)| *text);
+        for text in files.chain([ponder_models::LEVELS]) {
+            let file: toml::Table = text.parse().expect("TOML");
+            let levels = file.get("levels").and_then(toml::Value::as_table);
+            for level in levels.into_iter().flat_map(toml::Table::values) {
+                for field in level.as_table().expect("fields").keys() {
+                    let field = field.as_str();
+                    assert!(known.contains(&field) || more.contains(&field), "{field}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn families_are_told_what_they_know() {
         let var = |template: &str, level, var: &str| {
             let resolved =

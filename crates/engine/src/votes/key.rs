@@ -142,8 +142,8 @@ fn option(text: &str) -> Option<String> {
         // "I" and "A" are words too.
         is_letter && (inner != *word || !matches!(inner, "I" | "A") || text.len() == 1)
     };
-    let words = text.split_whitespace();
-    let found = words.filter(is_option).next_back()?;
+    let mut words = text.split_whitespace();
+    let found = words.rfind(is_option)?;
     Some(
         found
             .trim_matches(['(', ')', '*', '.', ':', '"', ','])
