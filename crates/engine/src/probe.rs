@@ -61,7 +61,10 @@ impl Looks {
             false => "",
         };
         let lead = format!("{}{}{cue}", reasoning.close, reasoning.after_close);
-        let lead = fragment(&text.tokenizer, &lead).filter(|lead| !lead.is_empty())?;
+        let lead = fragment(&text.tokenizer, &lead).filter(|lead| {
+            let mut ids = lead.iter();
+            !lead.is_empty() && ids.all(|&id| (id as usize) < text.vocab_size)
+        })?;
         Some(Self {
             rule,
             lead: lead.into(),

@@ -14,6 +14,9 @@ pub(crate) fn thought_tables(
     stop: &[u32],
     vocab_size: usize,
 ) -> Tables {
+    // A tokenizer may have tokens that the model has no logit for.
+    let is_known = |id: &u32| (*id as usize) < vocab_size;
+    let stop: Vec<u32> = stop.iter().copied().filter(is_known).collect();
     let tokens: Vec<Vec<u8>> = (0..vocab_size as u32)
         .map(|id| tokenizer.token_bytes(id))
         .collect();
@@ -31,13 +34,20 @@ pub(crate) fn thought_tables(
     }
     let (Some(markers), Some(reasoning)) = (format.thought_markers(), &format.reasoning) else {
         let none = Marker::default;
-        return Tables::new(classes, stop.to_vec(), none(), none(), Scripts::default());
+        return Tables::new(classes, stop, none(), none(), Scripts::default());
     };
     let known = || (0..).zip(tokens.iter().map(Vec::as_slice));
-    let encode = |text: &str| fragment(tokenizer, text).unwrap_or_default();
+    let encode = |text: &str| {
+        let ids = fragment(tokenizer, text).unwrap_or_default();
+        if ids.iter().all(is_known) {
+            return ids;
+        }
+        Vec::new()
+    };
     let others = markers.others.iter();
     let others: Vec<u32> = others
         .filter_map(|piece| tokenizer.token_id(piece))
+        .filter(is_known)
         .collect();
     let open = Marker::new(
         &markers.open,
@@ -52,7 +62,7 @@ pub(crate) fn thought_tables(
         after_close: encode(&reasoning.after_close),
         cue: encode(profile.cue()),
     };
-    Tables::new(classes, stop.to_vec(), open, close, scripts)
+    Tables::new(classes, stop, open, close, scripts)
 }
 
 /// The tokens of a text that goes on with another one: exactly its bytes. `None` where the tokenizer
