@@ -10,8 +10,8 @@ use ponder_engine::quantize::TargetType;
 use ponder_engine::{EarlyExit, KvFormat, parse_duration};
 
 use super::values::{
-    ColorWhen, DeviceName, EffortLevel, LogitBias, ShowThinking, VoteBy, at_least_one, cache_type, finite,
-    fraction, local_time, non_negative, positive,
+    ColorWhen, DeviceName, EffortLevel, LogitBias, ShowThinking, VoteBy, at_least_one, cache_type,
+    finite, fraction, local_time, non_negative, positive,
 };
 
 const MODEL_HELP: &str = "\

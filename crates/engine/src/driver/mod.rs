@@ -202,7 +202,7 @@ impl<C: Consumer> Driver<C> {
                 // What is certain to come is worth its rows: each saves a step.
                 self.drafts.truncate(left);
                 entry.payload.is_certain = true;
-                let model = self.model.as_ref();
+                let model = self.model.as_mut();
                 self.scheduler.draft(index, &self.drafts, model)?;
                 total += self.scheduler.running()[index].n_drafts();
                 continue;
