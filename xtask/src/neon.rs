@@ -65,7 +65,7 @@ pub(crate) fn run(sh: &Shell) -> Result<()> {
     let toolchain = toolchain(sh)?;
     let (emulator, guest) = (&toolchain.emulator, &toolchain.guest);
     let runner = format!("{} -L {}", emulator.display(), guest.display());
-    for Processor { name, isa, tests } in PROCESSORS {
+    for &Processor { name, isa, tests } in PROCESSORS {
         println!("neon: {isa} on {name}");
         let mut test = cmd!(
             sh,
