@@ -219,7 +219,14 @@ fn the_largest_codes_do_not_overflow() {
                 make_scales_ordinary(format, &mut bytes);
                 // For one row, and for a group.
                 for n in [1, 24] {
-                    let case = packed(isa, &threads, format, bytes.clone(), vec![sign; n * k], [8, k]);
+                    let case = packed(
+                        isa,
+                        &threads,
+                        format,
+                        bytes.clone(),
+                        vec![sign; n * k],
+                        [8, k],
+                    );
                     let mut scratch = Vec::new();
                     check(&case, &case.x, 1e-6, |panel, tile| {
                         case.matrix
