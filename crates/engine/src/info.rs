@@ -63,6 +63,7 @@ pub struct ModelInfo {
     pub(crate) plan: CachePlan,
     #[serde(skip)]
     pub(crate) cache_type: KvFormat,
+    #[serde(skip)]
     profile: &'static Profile,
 }
 
