@@ -12,6 +12,8 @@ pub enum Isa {
     Scalar,
     /// x86-64 with AVX2, FMA and F16C: every processor since Haswell and Zen.
     Avx2,
+    /// x86-64 with AVX-512 F, BW, VL, DQ and VNNI: since Ice Lake and Zen 4.
+    Avx512,
     /// AArch64: NEON, which all such processors have.
     Neon,
     /// AArch64 with products of bytes summed by fours (`FEAT_DotProd`): every processor since
@@ -22,7 +24,13 @@ pub enum Isa {
 
 impl Isa {
     /// All of them, the plainest first.
-    pub const ALL: [Self; 4] = [Self::Scalar, Self::Avx2, Self::Neon, Self::NeonDot];
+    pub const ALL: [Self; 5] = [
+        Self::Scalar,
+        Self::Avx2,
+        Self::Avx512,
+        Self::Neon,
+        Self::NeonDot,
+    ];
 
     /// The best one that this machine has, or what the environment variable `PONDER_ISA` names.
     ///
@@ -54,6 +62,7 @@ impl Isa {
         match self {
             Self::Scalar => true,
             Self::Avx2 => has_avx2(),
+            Self::Avx512 => has_avx512(),
             Self::Neon => has_neon(),
             Self::NeonDot => has_neon() && has_neon_dot(),
         }
@@ -65,6 +74,7 @@ impl Isa {
         match self {
             Self::Scalar => "scalar",
             Self::Avx2 => "avx2",
+            Self::Avx512 => "avx512",
             Self::Neon => "neon",
             Self::NeonDot => "neon_dot",
         }
@@ -83,44 +93,10 @@ fn has_avx2() -> bool {
     false
 }
 
-/// The kernels read bytes as the words of a little-endian machine.
-#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
-fn has_neon() -> bool {
-    std::arch::is_aarch64_feature_detected!("neon")
-}
-
-#[cfg(not(all(target_arch = "aarch64", target_endian = "little")))]
-fn has_neon() -> bool {
-    false
-}
-
-#[cfg(target_arch = "aarch64")]
-fn has_neon_dot() -> bool {
-    std::arch::is_aarch64_feature_detected!("dotprod")
-}
-
-#[cfg(not(target_arch = "aarch64"))]
-fn has_neon_dot() -> bool {
-    false
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Isa, OVERRIDE};
-
-    /// So a run of the tests that names a set cannot pass without it.
-    #[test]
-    fn a_set_that_was_asked_for_is_used() {
-        if let Ok(name) = std::env::var(OVERRIDE) {
-            assert_eq!(Isa::best().name(), name);
-        }
-    }
-
-    #[test]
-    fn names_are_distinct_and_the_best_set_is_there() {
-        for (i, isa) in Isa::ALL.into_iter().enumerate() {
-            assert!(Isa::ALL[..i].iter().all(|other| other.name() != isa.name()));
-        }
-        assert!(Isa::best().is_available());
-    }
-}
+    pub const ALL: [Self; 5] = [
+        Self::Scalar,
+        Self::Avx2,
+        Self::Avx512,
+        Self::Neon,
+        Self::NeonDot,
+    ];

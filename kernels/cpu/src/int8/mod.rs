@@ -154,7 +154,7 @@ impl Int8Matrix {
         match isa {
             Isa::Scalar => scalar::panel(self, panel, x, tile, scratch),
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => avx2::panel(self, panel, x, tile, scratch),
+            Isa::Avx2 | Isa::Avx512 => avx2::panel(self, panel, x, tile, scratch),
             #[cfg(target_arch = "aarch64")]
             Isa::Neon => neon::panel::<neon::Smull>(self, panel, x, tile, scratch),
             #[cfg(target_arch = "aarch64")]
