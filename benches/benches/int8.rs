@@ -31,13 +31,14 @@ fn time(bencher: Bencher<'_, '_>, isa: Isa, format: BlockFormat, n: usize) {
     let bytes = vec![0x11; n_bytes];
     let mut arena = Arena::default();
     let mut matrix =
-        || Int8Matrix::pack(&threads, &mut arena, format, &bytes, SHAPE).expect("memory");
+        || Int8Matrix::pack(&threads, &mut arena, isa, format, &bytes, SHAPE).expect("memory");
     let matrices: Vec<_> = (0..BYTES_IN_TURN / n_bytes).map(|_| matrix()).collect();
+    let panel_len = matrices[0].panel_len();
     let mut matrices = matrices.iter().cycle();
     let x: Vec<f32> = (0..n * SHAPE[1]).map(|i| (i % 31) as f32 - 15.0).collect();
     let mut rows = Int8Rows::default();
     rows.quantize(isa, &threads, &x, SHAPE[1]);
-    let mut tile = vec![0.0; n * Int8Matrix::PANEL];
+    let mut tile = vec![0.0; n * panel_len];
     let mut scratch = Vec::new();
     counted(bencher, n, n_bytes).bench_local(|| {
         let matrix = matrices.next().expect("a cycle");

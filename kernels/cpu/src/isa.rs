@@ -93,10 +93,59 @@ fn has_avx2() -> bool {
     false
 }
 
-    pub const ALL: [Self; 5] = [
-        Self::Scalar,
-        Self::Avx2,
-        Self::Avx512,
-        Self::Neon,
-        Self::NeonDot,
-    ];
+#[cfg(target_arch = "x86_64")]
+fn has_avx512() -> bool {
+    has_avx2()
+        && is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("avx512dq")
+        && is_x86_feature_detected!("avx512vnni")
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn has_avx512() -> bool {
+    false
+}
+
+/// The kernels read bytes as the words of a little-endian machine.
+#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+fn has_neon() -> bool {
+    std::arch::is_aarch64_feature_detected!("neon")
+}
+
+#[cfg(not(all(target_arch = "aarch64", target_endian = "little")))]
+fn has_neon() -> bool {
+    false
+}
+
+#[cfg(target_arch = "aarch64")]
+fn has_neon_dot() -> bool {
+    std::arch::is_aarch64_feature_detected!("dotprod")
+}
+
+#[cfg(not(target_arch = "aarch64"))]
+fn has_neon_dot() -> bool {
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Isa, OVERRIDE};
+
+    /// So a run of the tests that names a set cannot pass without it.
+    #[test]
+    fn a_set_that_was_asked_for_is_used() {
+        if let Ok(name) = std::env::var(OVERRIDE) {
+            assert_eq!(Isa::best().name(), name);
+        }
+    }
+
+    #[test]
+    fn names_are_distinct_and_the_best_set_is_there() {
+        for (i, isa) in Isa::ALL.into_iter().enumerate() {
+            assert!(Isa::ALL[..i].iter().all(|other| other.name() != isa.name()));
+        }
+        assert!(Isa::best().is_available());
+    }
+}

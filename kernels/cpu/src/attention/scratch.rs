@@ -1,12 +1,12 @@
 //! Memory that attention works in, kept from call to call.
 
 use super::plan::{self, Plan};
-use super::segment::WIDENED_ROWS;
+use super::segment::{DIRECT_ROWS, WIDENED_ROWS};
 use super::softmax::RowState;
 use super::{Attention, BLOCK_LEN};
 use crate::memory::AlignedFloats;
 use crate::simd::pairs::Factors;
-use crate::simd::rows::{DIRECT_GROUP, WIDTH};
+use crate::simd::rows::WIDTH;
 
 /// Scratch memory for [`Attention::run`]. It grows to what the largest call so far needed.
 #[derive(Debug, Default)]
@@ -93,7 +93,7 @@ impl ThreadScratch {
         let n_chunks = width / WIDTH;
         for (rounded, n) in [
             (&mut self.rounded, rows * n_chunks),
-            (&mut self.rounded_weights, DIRECT_GROUP * n_chunks),
+            (&mut self.rounded_weights, DIRECT_ROWS * n_chunks),
         ] {
             if rounded.len() < n {
                 rounded.resize(n, Factors::ZERO);

@@ -49,7 +49,7 @@ pub(super) struct Segment<'a, C> {
     pub(super) widened: &'a mut [f32],
     /// `[n_rows, n_chunks]`, for formats that multiply with rounded queries.
     pub(super) rounded: &'a mut [Factors],
-    /// `[n_chunks, DIRECT_GROUP]`, likewise for weights.
+    /// `[n_chunks, DIRECT_ROWS]`, likewise for weights.
     pub(super) rounded_weights: &'a mut [Factors],
     pub(super) format: std::marker::PhantomData<C>,
 }

@@ -5,9 +5,6 @@ use std::marker::PhantomData;
 use crate::simd::rows::{Ahead, Row, WIDTH, add_rows, add_wide_rows, in_groups};
 use crate::simd::{Kernel, Simd};
 
-/// Up to so many rows of activations read the weights as they are stored.
-const DIRECT_ROWS: usize = 4;
-
 /// Inputs after which the next rows of activations have their turn: their weights stay in the
 /// first-level cache meanwhile, widened to `f32` or not.
 const INPUTS: usize = 128;
@@ -60,7 +57,8 @@ impl<R: Row> Kernel for Panel<'_, R> {
     #[inline(always)]
     fn simd<S: Simd>(self, s: S) {
         self.tile.fill(0.0);
-        if self.tile.len() / WIDTH <= DIRECT_ROWS {
+        // Up to two groups of rows read the weights as they are stored.
+        if self.tile.len() / WIDTH <= 2 * S::DIRECT_GROUP {
             self.direct(s);
         } else {
             self.widened(s);
@@ -73,7 +71,11 @@ impl<R: Row> Panel<'_, R> {
     fn direct<S: Simd>(self, s: S) {
         let n = self.tile.len() / WIDTH;
         // A single group goes through in one piece.
-        let step = if n <= 2 { self.k.max(1) } else { INPUTS };
+        let step = if n <= S::DIRECT_GROUP {
+            self.k.max(1)
+        } else {
+            INPUTS
+        };
         let (x, tile) = (self.x.as_ptr(), self.tile.as_mut_ptr());
         for first_input in (0..self.k).step_by(step) {
             let n_inputs = step.min(self.k - first_input);

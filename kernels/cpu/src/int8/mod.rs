@@ -1,6 +1,6 @@
 //! Matrix products of quantized weights with activations rounded to eight bits.
 //!
-//! 1. [`Int8Matrix::pack`] lays a matrix out in panels of eight rows.
+//! 1. [`Int8Matrix::pack`] lays a matrix out in panels of rows.
 //! 2. [`Int8Rows::quantize`] rounds activations, once for all matrices that read them.
 //! 3. [`Int8Matrix::panel`] multiplies one panel with all rows of activations;
 //!    [`Int8Matrix::exact_panel`] does so with the activations as they are, to verify the other.
@@ -15,6 +15,8 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod layout;
 #[cfg(target_arch = "aarch64")]
 mod neon;
@@ -30,12 +32,12 @@ pub use rows::Int8Rows;
 use crate::memory::{Arena, HugeBytes, Source, in_slices};
 use crate::threads::SharedSlice;
 use crate::{BlockFormat, Isa, Threads};
-use layout::{Layout, PANEL, SUB};
+use layout::{Layout, PANEL, WIDE_PANEL};
 
 /// Panels that are packed as one task.
 const PANELS_PER_TASK: usize = 16;
 
-/// `[n_rows, k]` weights in panels of [`Int8Matrix::PANEL`] rows.
+/// `[n_rows, k]` weights in panels of rows.
 #[derive(Debug)]
 pub struct Int8Matrix {
     format: BlockFormat,
@@ -46,16 +48,14 @@ pub struct Int8Matrix {
 }
 
 impl Int8Matrix {
-    /// Rows of a panel.
-    pub const PANEL: usize = PANEL;
-
     /// Whether there are kernels for a format.
     #[must_use]
     pub fn supports(format: BlockFormat) -> bool {
         Layout::of(format).is_some()
     }
 
-    /// Packs the rows of a file, `[n_rows, k]` in blocks of `format`, into memory of `arena`. Rows
+    /// Packs the rows of a file, `[n_rows, k]` in blocks of `format`, for an instruction set, into
+    /// memory of `arena`. Rows
     /// past the end of the last panel are zeros.
     ///
     /// # Errors
@@ -66,19 +66,20 @@ impl Int8Matrix {
     pub fn pack(
         threads: &Threads,
         arena: &mut Arena,
+        isa: Isa,
         format: BlockFormat,
         source: &dyn Source,
         [n_rows, k]: [usize; 2],
     ) -> std::io::Result<Self> {
         let bytes = source.bytes();
-        let layout = Layout::of(format).expect("a format with integer kernels");
+        let layout = Layout::for_isa(format, isa).expect("a format with integer kernels");
         let row_bytes = k / format.block_len() * format.block_bytes();
         assert!(
             k.is_multiple_of(format.block_len()) && bytes.len() == n_rows * row_bytes,
             "{format}: {} bytes are not [{n_rows}, {k}]",
             bytes.len()
         );
-        let n_panels = n_rows.div_ceil(PANEL);
+        let n_panels = n_rows.div_ceil(layout.panel);
         let panel_bytes = k / layout.chunk_len * layout.chunk_bytes();
         let mut packed = arena.take(n_panels * panel_bytes)?;
         let shared = SharedSlice::new(&mut packed);
@@ -86,17 +87,15 @@ impl Int8Matrix {
             // SAFETY: each panel belongs to one task.
             let out = unsafe { shared.part(panel * panel_bytes..(panel + 1) * panel_bytes) };
             let row = |row: usize| {
-                let row = panel * PANEL + row;
+                let row = panel * layout.panel + row;
                 (row < n_rows).then(|| &bytes[row * row_bytes..(row + 1) * row_bytes])
             };
-            let rows: [Option<&[u8]>; PANEL] = std::array::from_fn(row);
-            for (i, chunk) in out.chunks_exact_mut(layout.chunk_bytes()).enumerate() {
-                let at = i * format.block_bytes();
-                let blocks = rows.map(|row| row.map(|row| &row[at..at + format.block_bytes()]));
-                pack::pack_chunk(format, layout, blocks, chunk);
+            match layout.panel {
+                WIDE_PANEL => pack::pack_panel::<WIDE_PANEL>(format, layout, row, out),
+                _ => pack::pack_panel::<PANEL>(format, layout, row, out),
             }
         };
-        in_slices(source, n_panels, PANEL * row_bytes, |panels| {
+        in_slices(source, n_panels, layout.panel * row_bytes, |panels| {
             threads.run(panels.len().div_ceil(PANELS_PER_TASK), &|task, _| {
                 let first = panels.start + task * PANELS_PER_TASK;
                 (first..panels.end.min(first + PANELS_PER_TASK)).for_each(pack_panel);
@@ -123,10 +122,16 @@ impl Int8Matrix {
         self.k
     }
 
+    /// Rows of a panel.
+    #[must_use]
+    pub fn panel_len(&self) -> usize {
+        self.layout.panel
+    }
+
     /// How many panels there are; the last may be partly empty.
     #[must_use]
     pub fn n_panels(&self) -> usize {
-        self.n_rows.div_ceil(PANEL)
+        self.n_rows.div_ceil(self.panel_len())
     }
 
     /// Bytes of the packed matrix: what a product with one row of activations reads.
@@ -135,12 +140,14 @@ impl Int8Matrix {
         self.bytes.len()
     }
 
-    /// `tile[n][row] = Σ x[n] × weights[panel × PANEL + row]`, for all rows of `x`.
+    /// `tile[n][row] = Σ x[n] × weights[panel × panel_len + row]`, for all rows of `x`.
     ///
     /// `scratch` is the calling thread's own; it grows to what the largest matrix needs.
     ///
     /// # Panics
-    /// If there is no such panel, or the sizes of `x` and `tile` are not `[n, k]` and `[n, PANEL]`.
+    /// If there is no such panel, or the sizes of `x` and `tile` are not `[n, k]` and
+    /// `[n, panel_len]`, or the matrix was packed for an instruction set with other panels. The
+    /// scalar one reads all.
     pub fn panel(
         &self,
         isa: Isa,
@@ -149,12 +156,16 @@ impl Int8Matrix {
         tile: &mut [f32],
         scratch: &mut Vec<u8>,
     ) {
-        assert!(x.k() == self.k && tile.len() == x.n() * PANEL);
+        assert!(x.k() == self.k && tile.len() == x.n() * self.panel_len());
         assert!(isa.is_available(), "this machine has no {}", isa.name());
+        let readable = isa == Isa::Scalar || Layout::for_isa(self.format, isa) == Some(self.layout);
+        assert!(readable, "packed for another set than {}", isa.name());
         match isa {
-            Isa::Scalar => scalar::panel(self, panel, x, tile, scratch),
+            Isa::Scalar => scalar::panel(self, panel, x, tile),
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 | Isa::Avx512 => avx2::panel(self, panel, x, tile, scratch),
+            Isa::Avx2 => avx2::panel(self, panel, x, tile, scratch),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => avx512::panel(self, panel, x, tile),
             #[cfg(target_arch = "aarch64")]
             Isa::Neon => neon::panel::<neon::Smull>(self, panel, x, tile, scratch),
             #[cfg(target_arch = "aarch64")]
@@ -169,7 +180,7 @@ impl Int8Matrix {
     /// # Panics
     /// As [`panel`](Self::panel).
     pub fn exact_panel(&self, panel: usize, x: &[f32], tile: &mut [f32]) {
-        assert!(x.len() / self.k * PANEL == tile.len());
+        assert!(x.len() / self.k * self.panel_len() == tile.len());
         scalar::exact_panel(self, panel, x, tile);
     }
 
@@ -179,12 +190,8 @@ impl Int8Matrix {
         &self.bytes[panel * len..(panel + 1) * len]
     }
 
-    fn sub_blocks(&self, panel: usize) -> impl Iterator<Item = scalar::SubBlock> {
-        (0..self.k / SUB).map(move |sub| self.sub_block(panel, sub))
-    }
-
     /// The `sub`-th 32 values of a panel's rows.
-    fn sub_block(&self, panel: usize, sub: usize) -> scalar::SubBlock {
+    fn sub_block<const PANEL: usize>(&self, panel: usize, sub: usize) -> scalar::SubBlock<PANEL> {
         let (subs, len) = (self.layout.subs(), self.layout.chunk_bytes());
         let chunk = &self.panel_bytes(panel)[sub / subs * len..][..len];
         scalar::SubBlock::read(self.format, chunk, self.layout.header, sub % subs)

@@ -26,6 +26,11 @@ pub struct Int8Rows {
     sums_16: Vec<f32>,
     /// `[n, k / 32]`: the same by 32.
     sums_32: Vec<f32>,
+    /// `[n, k / 16]`: minus the sums of the codes, by 16. Where sums of products begin if their
+    /// weights are larger by one than they should be.
+    starts_16: Vec<i32>,
+    /// The same by 32.
+    starts_32: Vec<i32>,
     twice: Twice,
 }
 
@@ -36,6 +41,8 @@ pub(super) struct Parts<'a> {
     pub(super) scales: &'a [f32],
     pub(super) sums_16: &'a [f32],
     pub(super) sums_32: &'a [f32],
+    pub(super) starts_16: &'a [i32],
+    pub(super) starts_32: &'a [i32],
 }
 
 impl Int8Rows {
@@ -52,22 +59,28 @@ impl Int8Rows {
         self.scales.resize(n * k / SUB, 0.0);
         self.sums_16.resize(n * k / 16, 0.0);
         self.sums_32.resize(n * k / SUB, 0.0);
+        self.starts_16.resize(n * k / 16, 0);
+        self.starts_32.resize(n * k / SUB, 0);
         let codes = SharedSlice::new(&mut self.codes);
         let scales = SharedSlice::new(&mut self.scales);
         let sums_16 = SharedSlice::new(&mut self.sums_16);
         let sums_32 = SharedSlice::new(&mut self.sums_32);
+        let starts_16 = SharedSlice::new(&mut self.starts_16);
+        let starts_32 = SharedSlice::new(&mut self.starts_32);
         let one_group = |group: usize, _: usize| {
             let rows = group * GROUP..n.min((group + 1) * GROUP);
             let values = rows.start * k..rows.end * k;
             let subs = values.start / SUB..values.end / SUB;
             let place = Place::new(rows.len());
             // SAFETY: each task has rows of its own.
-            let (codes, scales, sums_16, sums_32) = unsafe {
+            let (codes, scales, sums_16, sums_32, starts_16, starts_32) = unsafe {
                 (
                     codes.part(values.clone()),
                     scales.part(subs.clone()),
                     sums_16.part(2 * subs.start..2 * subs.end),
-                    sums_32.part(subs),
+                    sums_32.part(subs.clone()),
+                    starts_16.part(2 * subs.start..2 * subs.end),
+                    starts_32.part(subs),
                 )
             };
             let words = codes.as_chunks_mut::<4>().0;
@@ -78,11 +91,17 @@ impl Int8Rows {
                         words[place.at(row, sub * 8 + s, k / 4)] = four;
                     }
                     let scale = rounded.scale;
-                    let sums = rounded.sums.map(|sum| scale * sum as f32);
-                    scales[place.at(row, sub, k / SUB)] = scale;
-                    sums_16[place.at(row, 2 * sub, k / 16)] = sums[0];
-                    sums_16[place.at(row, 2 * sub + 1, k / 16)] = sums[1];
-                    sums_32[place.at(row, sub, k / SUB)] = sums[0] + sums[1];
+                    let counts = rounded.sums;
+                    let sums = counts.map(|count| scale * count as f32);
+                    let at = place.at(row, sub, k / SUB);
+                    scales[at] = scale;
+                    sums_32[at] = sums[0] + sums[1];
+                    starts_32[at] = -counts[0] - counts[1];
+                    for half in 0..2 {
+                        let at = place.at(row, 2 * sub + half, k / 16);
+                        sums_16[at] = sums[half];
+                        starts_16[at] = -counts[half];
+                    }
                 }
             }
         };
@@ -157,6 +176,8 @@ impl Int8Rows {
             scales: &self.scales[at / SUB..],
             sums_16: &self.sums_16[at / 16..],
             sums_32: &self.sums_32[at / SUB..],
+            starts_16: &self.starts_16[at / 16..],
+            starts_32: &self.starts_32[at / SUB..],
         }
     }
 }
@@ -198,7 +219,9 @@ fn round(isa: Isa, x: &[f32; SUB]) -> Rounded {
     match isa {
         Isa::Scalar => scalar::round(x),
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 | Isa::Avx512 => super::avx2::round(x),
+        Isa::Avx2 => super::avx2::round(x),
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => super::avx512::round(x),
         #[cfg(target_arch = "aarch64")]
         Isa::Neon | Isa::NeonDot => super::neon::round(x),
         #[allow(unreachable_patterns)] // Each architecture lacks those of the others.

@@ -1,13 +1,13 @@
 //! The portable twin: a packed panel read value by value.
 
-use super::layout::{PANEL, SUB};
+use super::layout::{PANEL, SUB, WIDE_PANEL};
 use super::rows::Rounded;
 use super::{Int8Matrix, Int8Rows};
 use crate::BlockFormat;
 use crate::scalar::{E2M1_DOUBLED, IQ4_VALUES, f16_value, half_e8m0};
 
-/// 32 values of eight rows: `value = scale × code + offset`, scale and offset for 16 values each.
-pub(super) struct SubBlock {
+/// 32 values of the rows of a panel: `value = scale × code + offset`, scale and offset for 16 values each.
+pub(super) struct SubBlock<const PANEL: usize> {
     /// `[row][value]`
     pub(super) codes: [[i16; SUB]; PANEL],
     /// `[half][row]`
@@ -16,7 +16,7 @@ pub(super) struct SubBlock {
     pub(super) offset: [[f32; PANEL]; 2],
 }
 
-impl SubBlock {
+impl<const PANEL: usize> SubBlock<PANEL> {
     /// The `sub`-th 32 values of a chunk.
     pub(super) fn read(format: BlockFormat, chunk: &[u8], header: usize, sub: usize) -> Self {
         let mut block = Self {
@@ -25,12 +25,12 @@ impl SubBlock {
             offset: [[0.0; PANEL]; 2],
         };
         for row in 0..PANEL {
-            let words = |word: usize, byte: usize| chunk[header + word * 32 + row * 4 + byte];
+            let words = |word: usize, byte: usize| chunk[header + (word * PANEL + row) * 4 + byte];
             for (i, code) in block.codes[row].iter_mut().enumerate() {
                 *code = code_at(format, words, sub, i);
             }
             for half in 0..2 {
-                let (scale, offset) = scale_at(format, chunk, row, sub, half);
+                let (scale, offset) = scale_at::<PANEL>(format, chunk, row, sub, half);
                 block.scale[half][row] = scale;
                 block.offset[half][row] = offset;
             }
@@ -84,13 +84,20 @@ fn code_at(format: BlockFormat, words: impl Fn(usize, usize) -> u8, sub: usize, 
 }
 
 /// Scale and offset of a row's 16 values.
-fn scale_at(format: BlockFormat, chunk: &[u8], row: usize, sub: usize, half: usize) -> (f32, f32) {
+fn scale_at<const PANEL: usize>(
+    format: BlockFormat,
+    chunk: &[u8],
+    row: usize,
+    sub: usize,
+    half: usize,
+) -> (f32, f32) {
     let float = |index: usize| {
         let at = (index * PANEL + row) * 2;
         f16_value(u16::from_le_bytes([chunk[at], chunk[at + 1]]))
     };
-    let byte = |at: usize, group: usize| chunk[at + group * PANEL + row];
-    let signed = |at: usize, group: usize| f32::from(byte(at, group) as i8);
+    // Behind so many halves.
+    let byte = |n_halves: usize, group: usize| chunk[(2 * n_halves + group) * PANEL + row];
+    let signed = |n_halves: usize, group: usize| f32::from(byte(n_halves, group) as i8);
     let centred = |scale: f32, offset: f32| (scale, -offset * scale);
     let sixteenth = 2 * sub + half;
     match format {
@@ -98,40 +105,47 @@ fn scale_at(format: BlockFormat, chunk: &[u8], row: usize, sub: usize, half: usi
         BlockFormat::Q5_0 => centred(float(0), 16.0),
         BlockFormat::Q4_1 | BlockFormat::Q5_1 => (float(0), float(1)),
         BlockFormat::Q8_0 | BlockFormat::IQ4NL => (float(0), 0.0),
-        BlockFormat::MXFP4 => centred(half_e8m0(chunk[row]), 12.0),
+        BlockFormat::MXFP4 => centred(half_e8m0(byte(0, 0)), 12.0),
         BlockFormat::Q2K => {
-            let both = byte(32, sixteenth);
+            let both = byte(2, sixteenth);
             let (scale, minimum) = (f32::from(both & 0x0f), f32::from(both >> 4));
             (float(0) * scale, -float(1) * minimum)
         }
-        BlockFormat::Q3K => centred(float(0) * signed(16, sixteenth), 4.0),
-        BlockFormat::Q6K => centred(float(0) * signed(16, sixteenth), 32.0),
+        BlockFormat::Q3K => centred(float(0) * signed(1, sixteenth), 4.0),
+        BlockFormat::Q6K => centred(float(0) * signed(1, sixteenth), 32.0),
         BlockFormat::Q4K | BlockFormat::Q5K => (
-            float(0) * f32::from(byte(32, sub)),
-            -float(1) * f32::from(byte(32, 8 + sub)),
+            float(0) * f32::from(byte(2, sub)),
+            -float(1) * f32::from(byte(2, 8 + sub)),
         ),
-        BlockFormat::IQ4XS => (float(0) * signed(16, sub), 0.0),
+        BlockFormat::IQ4XS => (float(0) * signed(1, sub), 0.0),
         _ => unreachable!("formats without a layout are not packed"),
     }
 }
 
 /// `tile[row of x][row of panel]`
-pub(super) fn panel(
+pub(super) fn panel(matrix: &Int8Matrix, panel: usize, x: &Int8Rows, tile: &mut [f32]) {
+    match matrix.panel_len() {
+        WIDE_PANEL => rounded_panel::<WIDE_PANEL>(matrix, panel, x, tile),
+        _ => rounded_panel::<PANEL>(matrix, panel, x, tile),
+    }
+}
+
+fn rounded_panel<const PANEL: usize>(
     matrix: &Int8Matrix,
     panel: usize,
     x: &Int8Rows,
     tile: &mut [f32],
-    _scratch: &mut Vec<u8>,
 ) {
     tile.fill(0.0);
     let tile = tile.as_chunks_mut::<PANEL>().0;
-    for (sub_idx, block) in matrix.sub_blocks(panel).enumerate() {
+    for sub in 0..matrix.k() / SUB {
+        let block = matrix.sub_block::<PANEL>(panel, sub);
         for (n, sums) in tile.iter_mut().enumerate() {
-            block.add(x.sub(n, sub_idx), sums);
+            block.add(x.sub(n, sub), sums);
         }
     }
     for (place, parts) in x.twice().blocks() {
-        let block = matrix.sub_block(panel, place.sub);
+        let block = matrix.sub_block::<PANEL>(panel, place.sub);
         let codes = parts.codes.first_chunk().expect("a whole block");
         let sums = [parts.sums_16[0], parts.sums_16[1]];
         block.add((*codes, parts.scales[0], sums), &mut tile[place.row]);
@@ -140,8 +154,21 @@ pub(super) fn panel(
 
 /// As [`panel`], on activations that were not rounded. `x`: `[n, k]`
 pub(super) fn exact_panel(matrix: &Int8Matrix, panel: usize, x: &[f32], tile: &mut [f32]) {
+    match matrix.panel_len() {
+        WIDE_PANEL => exact_panel_of::<WIDE_PANEL>(matrix, panel, x, tile),
+        _ => exact_panel_of::<PANEL>(matrix, panel, x, tile),
+    }
+}
+
+fn exact_panel_of<const PANEL: usize>(
+    matrix: &Int8Matrix,
+    panel: usize,
+    x: &[f32],
+    tile: &mut [f32],
+) {
     tile.fill(0.0);
-    for (sub_idx, block) in matrix.sub_blocks(panel).enumerate() {
+    for sub_idx in 0..matrix.k() / SUB {
+        let block = matrix.sub_block::<PANEL>(panel, sub_idx);
         let values: [[f32; SUB]; PANEL] = std::array::from_fn(|row| {
             std::array::from_fn(|i| {
                 let half = i / 16;

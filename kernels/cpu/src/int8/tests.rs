@@ -89,7 +89,7 @@ fn packed(
     let mut weights = vec![0.0; n_rows * k];
     dequantize(format, &bytes, &mut weights);
     let mut arena = Arena::default();
-    let matrix = Int8Matrix::pack(threads, &mut arena, format, &bytes, [n_rows, k]);
+    let matrix = Int8Matrix::pack(threads, &mut arena, isa, format, &bytes, [n_rows, k]);
     let matrix = matrix.expect("memory");
     let mut rows = Int8Rows::default();
     rows.quantize(isa, threads, &x, k);
@@ -114,12 +114,13 @@ fn product(weights: &[f32], x: &[f32]) -> (f64, f64) {
 /// The largest error of a product, relative to the size of its terms.
 fn check(case: &Case, x: &[f32], limit: f64, mut panel: impl FnMut(usize, &mut [f32])) {
     let (n_rows, k) = (case.matrix.n_rows(), case.matrix.k());
+    let panel_len = case.matrix.panel_len();
     for p in 0..case.matrix.n_panels() {
-        let mut tile = vec![f32::NAN; x.len() / k * PANEL];
+        let mut tile = vec![f32::NAN; x.len() / k * panel_len];
         panel(p, &mut tile);
-        for (x, tile) in x.chunks_exact(k).zip(tile.chunks_exact(PANEL)) {
+        for (x, tile) in x.chunks_exact(k).zip(tile.chunks_exact(panel_len)) {
             for (i, &got) in tile.iter().enumerate() {
-                let row = p * PANEL + i;
+                let row = p * panel_len + i;
                 if row >= n_rows {
                     // The scale of MXFP4 that stands for an empty row is 2^-127.
                     assert!(got.abs() < 1e-30, "rows past the end count as zeros");
@@ -162,22 +163,33 @@ fn products_are_those_of_the_rounded_activations() {
         for format in formats() {
             let long = format.block_len();
             for shape in [
+                [3, long, 0],
                 [1, long, 1],
                 [8, long, 2],
                 [9, 2 * long, 3],
                 [65, 3 * long, 4],
                 [31, long, 5],
+                [17, 2 * long, 6],
+                [15, long, 7],
                 [16, 9 * long, 8],
-                [7, 2 * long, 33],
+                [33, long, 9],
                 [24, 72 * 32 / long * long, 18],
+                [40, 40 * 32 / long * long, 16],
+                [1, 2 * long, 17],
+                [10, long, 31],
+                [7, 2 * long, 33],
+                [18, long, 65],
             ] {
                 let case = case(isa, &threads, format, shape);
                 let x = rounded(&case.rows);
                 let mut scratch = Vec::new();
-                check(&case, &x, 1e-6, |panel, tile| {
-                    case.matrix
-                        .panel(isa, panel, &case.rows, tile, &mut scratch);
-                });
+                // The scalar twin reads what was packed for any set.
+                for isa in [isa, Isa::Scalar] {
+                    check(&case, &x, 1e-6, |panel, tile| {
+                        case.matrix
+                            .panel(isa, panel, &case.rows, tile, &mut scratch);
+                    });
+                }
                 check(&case, &case.x, 1e-6, |panel, tile| {
                     case.matrix.exact_panel(panel, &case.x, tile);
                 });
@@ -191,18 +203,23 @@ fn a_row_does_not_depend_on_the_batch() {
     let threads = Threads::new(1).expect("threads");
     for isa in Isa::available() {
         for format in formats() {
-            let k = 3 * format.block_len();
-            let case = case(isa, &threads, format, [8, k, 23]);
+            // So long that more than a part of a panel is unpacked.
+            let k = (35 * SUB).next_multiple_of(format.block_len());
+            let case = case(isa, &threads, format, [21, k, 39]);
+            let width = case.matrix.panel_len();
             let mut scratch = Vec::new();
-            let mut together = vec![0.0; 23 * PANEL];
-            case.matrix
-                .panel(isa, 0, &case.rows, &mut together, &mut scratch);
-            for n in [1, 2, 3, 4, 5, 7, 8, 12] {
-                let mut rows = Int8Rows::default();
-                rows.quantize(isa, &threads, &case.x[..n * k], k);
-                let mut tile = vec![0.0; n * PANEL];
-                case.matrix.panel(isa, 0, &rows, &mut tile, &mut scratch);
-                assert_eq!(tile, together[..n * PANEL], "{format} {n} of 23");
+            for panel in 0..case.matrix.n_panels() {
+                let mut together = vec![f32::NAN; 39 * width];
+                case.matrix
+                    .panel(isa, panel, &case.rows, &mut together, &mut scratch);
+                for n in [1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 15, 16, 17, 25, 33] {
+                    let mut rows = Int8Rows::default();
+                    rows.quantize(isa, &threads, &case.x[..n * k], k);
+                    let mut tile = vec![f32::NAN; n * width];
+                    case.matrix
+                        .panel(isa, panel, &rows, &mut tile, &mut scratch);
+                    assert_eq!(tile, together[..n * width], "{format} {n} of 39");
+                }
             }
         }
     }
@@ -236,6 +253,21 @@ fn the_largest_codes_do_not_overflow() {
             }
         }
     }
+}
+
+#[test]
+#[should_panic(expected = "packed for another set")]
+fn panels_of_another_width_are_refused() {
+    let wide = Isa::available()
+        .find(|&isa| Layout::for_isa(BlockFormat::Q8_0, isa) != Layout::of(BlockFormat::Q8_0));
+    let Some(wide) = wide else {
+        panic!("packed for another set: this machine has none");
+    };
+    let threads = Threads::new(1).expect("a thread");
+    let case = case(Isa::Scalar, &threads, BlockFormat::Q8_0, [1, 32, 1]);
+    let mut tile = [0.0; 8];
+    case.matrix
+        .panel(wide, 0, &case.rows, &mut tile, &mut Vec::new());
 }
 
 #[test]

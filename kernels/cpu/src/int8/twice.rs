@@ -32,6 +32,10 @@ pub(super) struct Twice {
     sums_16: Vec<[f32; 2]>,
     /// The same by 32.
     sums_32: Vec<f32>,
+    /// Minus the sums of the codes, by 16.
+    starts_16: Vec<[i32; 2]>,
+    /// The same by 32.
+    starts_32: Vec<i32>,
 }
 
 impl Twice {
@@ -41,6 +45,8 @@ impl Twice {
         self.scales.clear();
         self.sums_16.clear();
         self.sums_32.clear();
+        self.starts_16.clear();
+        self.starts_32.clear();
     }
 
     pub(super) fn push(&mut self, place: Place, rounded: &Rounded) {
@@ -52,6 +58,8 @@ impl Twice {
         self.scales.push(rounded.scale);
         self.sums_16.push(sums);
         self.sums_32.push(sums[0] + sums[1]);
+        self.starts_16.push(rounded.sums.map(|sum| -sum));
+        self.starts_32.push(-rounded.sums[0] - rounded.sums[1]);
     }
 
     /// Every block, as if it were a row of its own.
@@ -62,6 +70,8 @@ impl Twice {
                 scales: &self.scales[i..],
                 sums_16: &self.sums_16[i],
                 sums_32: &self.sums_32[i..],
+                starts_16: &self.starts_16[i],
+                starts_32: &self.starts_32[i..],
             };
             (place, parts)
         })

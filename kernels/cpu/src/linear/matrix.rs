@@ -46,8 +46,8 @@ enum Kind {
 }
 
 impl Matrix {
-    /// Takes over the bytes of a file, `[n_rows, k]`: packed into memory of `arena` and released, or
-    /// left where they are if their format has no kernel.
+    /// Takes over the bytes of a file, `[n_rows, k]`, for products with an instruction set: packed
+    /// into memory of `arena` and released, or left where they are if their format has no kernel.
     ///
     /// # Errors
     /// When the system has no memory left.
@@ -57,6 +57,7 @@ impl Matrix {
     pub fn pack(
         threads: &Threads,
         arena: &mut Arena,
+        isa: Isa,
         encoding: Encoding,
         source: impl Source + 'static,
         [n_rows, k]: [usize; 2],
@@ -75,9 +76,9 @@ impl Matrix {
             Encoding::F32 => float(FloatFormat::F32)?,
             Encoding::F16 => float(FloatFormat::F16)?,
             Encoding::BF16 => float(FloatFormat::BF16)?,
-            Encoding::Block(format) if Int8Matrix::supports(format) => {
-                Kind::Int8(Int8Matrix::pack(threads, arena, format, &source, shape)?)
-            }
+            Encoding::Block(format) if Int8Matrix::supports(format) => Kind::Int8(
+                Int8Matrix::pack(threads, arena, isa, format, &source, shape)?,
+            ),
             Encoding::Block(format) => Kind::Plain(PlainMatrix::new(format, source, shape)),
         };
         Ok(Self { n_rows, k, kind })
@@ -114,7 +115,7 @@ impl Matrix {
     /// Rows of a panel.
     pub(super) fn panel_len(&self) -> usize {
         match &self.kind {
-            Kind::Int8(_) => Int8Matrix::PANEL,
+            Kind::Int8(matrix) => matrix.panel_len(),
             Kind::Float(_) => FloatMatrix::PANEL,
             Kind::Plain(_) => PlainMatrix::PANEL,
         }

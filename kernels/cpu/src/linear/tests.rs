@@ -64,7 +64,8 @@ fn layer(team: &Team, encoding: Encoding, [rows, k]: [usize; 2], seed: usize) ->
     let weights = widened(encoding, &bytes, rows * k);
     let (threads, mut arena) = (team.threads(), Arena::default());
     Layer {
-        matrix: Matrix::pack(threads, &mut arena, encoding, bytes, [rows, k]).expect("memory"),
+        matrix: Matrix::pack(threads, &mut arena, team.isa(), encoding, bytes, [rows, k])
+            .expect("memory"),
         weights,
         bias: (0..rows).map(|i| i as f32 / 7.0).collect(),
     }
@@ -114,8 +115,8 @@ fn assert_near(found: &[f32], expected: &[f32], limit: f32) {
 
 #[test]
 fn products_replace_or_add() {
-    for n_threads in [1, 3] {
-        let team = Team::new(Isa::best(), n_threads).expect("threads");
+    for (isa, n_threads) in Isa::available().flat_map(|isa| [(isa, 1), (isa, 3)]) {
+        let team = Team::new(isa, n_threads).expect("threads");
         for encoding in ENCODINGS {
             for (n, rows) in [(1, 1), (1, 65), (2, 64), (5, 31), (40, 33)] {
                 let k = 256;
@@ -150,9 +151,10 @@ fn products_replace_or_add() {
 
 #[test]
 fn gates_of_any_two_kinds() {
-    let team = Team::new(Isa::best(), 2).expect("threads");
-    for gate in ENCODINGS {
-        for up in ENCODINGS {
+    let pairs = ENCODINGS.map(|gate| ENCODINGS.map(|up| (gate, up)));
+    for isa in Isa::available() {
+        let team = Team::new(isa, 2).expect("threads");
+        for &(gate, up) in pairs.as_flattened() {
             let (n, rows, k) = (3, 37, 256);
             let (gate, up) = (
                 layer(&team, gate, [rows, k], 3),

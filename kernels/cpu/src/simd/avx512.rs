@@ -48,6 +48,8 @@ fn first(n: usize) -> __mmask16 {
 
 impl Simd for Avx512 {
     const LANES: usize = 16;
+    const DIRECT_GROUP: usize = 4;
+    const WIDE_GROUP: usize = 8;
     type F32 = __m512;
     type X16 = __m512;
     type X32 = [__m512; 2];
@@ -196,6 +198,6 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn prefetch(self, address: *const u8) {
         // SAFETY: a prefetch never faults.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(address.cast()) }
     }
 }

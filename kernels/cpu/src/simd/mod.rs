@@ -66,6 +66,12 @@ pub(crate) fn run<K: Kernel>(isa: Isa, kernel: K) -> K::Output {
 pub(crate) trait Simd: Copy {
     /// Lanes of `F32`; 32 is a multiple of it.
     const LANES: usize;
+    /// Rows of factors that one pass over [rows](rows) of any type serves, at most 4: with two, all
+    /// sums, a row and a factor are in registers where there are 16 of 32 bytes.
+    const DIRECT_GROUP: usize = 2;
+    /// Rows of factors that one pass over rows of `f32` serves, a half row at a time, at most 8:
+    /// with six, loads are fewer than multiplications, and 16 registers are enough.
+    const WIDE_GROUP: usize = 6;
     /// [`Self::LANES`] values.
     type F32: Copy;
     /// 16 values.

@@ -73,25 +73,19 @@ pub(crate) fn bf16_place(lane: usize) -> usize {
     }
 }
 
-/// Rows of factors that one pass over rows of any type serves: with two, all sums, a row and a
-/// factor are in registers where there are 16 of them.
-pub(crate) const DIRECT_GROUP: usize = 2;
-
-/// Rows of factors that one pass over rows of `f32` serves, a half row at a time: with six, loads
-/// are fewer than multiplications, and 16 registers are enough.
-pub(crate) const WIDE_GROUP: usize = 6;
-
-/// Runs a block of code for groups of `n` things, at most `max` (up to 6) in a group and as equal
-/// as can be: `$m` is a constant with the size of the group, `$first` the index of its first.
+/// Runs a block of code for groups of `n` things, as equal as can be and no larger than the
+/// constant of that name of `S`, the [`Simd`] of the caller: `$m` is a constant with the size of
+/// the group, `$first` the index of its first.
 macro_rules! in_groups {
     ($n:expr, $max:ident: $($size:literal)*, |$m:ident, $first:ident| $body:block) => {{
         let n: usize = $n;
-        let n_groups = n.div_ceil($crate::simd::rows::$max);
+        let n_groups = n.div_ceil(S::$max);
         let mut $first = 0;
         for group in 0..n_groups {
             let size = n / n_groups + usize::from(group < n % n_groups);
             match size {
-                $($size => {
+                // A constant, so that larger groups are not even compiled.
+                $($size if const { $size <= S::$max } => {
                     const $m: usize = $size;
                     $body
                 })*
@@ -101,10 +95,10 @@ macro_rules! in_groups {
         }
     }};
     ($n:expr, DIRECT_GROUP, |$m:ident, $first:ident| $body:block) => {
-        in_groups!($n, DIRECT_GROUP: 1 2, |$m, $first| $body)
+        in_groups!($n, DIRECT_GROUP: 1 2 3 4, |$m, $first| $body)
     };
     ($n:expr, WIDE_GROUP, |$m:ident, $first:ident| $body:block) => {
-        in_groups!($n, WIDE_GROUP: 1 2 3 4 5 6, |$m, $first| $body)
+        in_groups!($n, WIDE_GROUP: 1 2 3 4 5 6 7 8, |$m, $first| $body)
     };
 }
 pub(crate) use in_groups;

@@ -4,7 +4,7 @@ use super::{Kernel, Simd, math, run};
 use crate::Isa;
 
 /// Lengths around the widths of registers and rows.
-pub(crate) const SIZES: [usize; 12] = [0, 1, 7, 8, 9, 31, 32, 33, 63, 64, 65, 1000];
+pub(crate) const SIZES: [usize; 15] = [0, 1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 1000];
 
 /// `n` values between -2 and 2, the same for the same seed.
 pub(crate) fn random(n: usize, seed: u64) -> Vec<f32> {

@@ -123,7 +123,7 @@ impl Backend for Cpu {
 
     fn matrix(&self, tensor: &MappedTensor) -> Result<Weight, BackendError> {
         let arena = &mut self.arena.borrow_mut();
-        weight::pack(self.team.threads(), arena, tensor).map_err(failed("pack weights"))
+        weight::pack(&self.team, arena, tensor).map_err(failed("pack weights"))
     }
 
     fn table(&self, tensor: &MappedTensor) -> Result<Weight, BackendError> {

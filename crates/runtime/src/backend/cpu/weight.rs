@@ -3,8 +3,8 @@
 use std::io;
 use std::ops::Range;
 
-use ponder_kernels_cpu::linear::{Encoding, Matrix};
-use ponder_kernels_cpu::{Arena, Source, Threads};
+use ponder_kernels_cpu::linear::{Encoding, Matrix, Team};
+use ponder_kernels_cpu::{Arena, Source};
 
 use crate::weights::{MappedTensor, TensorType};
 
@@ -44,19 +44,16 @@ impl Weight {
 
 /// Packs a matrix and lets go of its pages in the file; a matrix of a format that has no kernel
 /// stays there.
-pub(super) fn pack(
-    threads: &Threads,
-    arena: &mut Arena,
-    tensor: &MappedTensor,
-) -> io::Result<Weight> {
+pub(super) fn pack(team: &Team, arena: &mut Arena, tensor: &MappedTensor) -> io::Result<Weight> {
     let shape = [tensor.n_rows(), tensor.row_len()];
+    let (threads, isa) = (team.threads(), team.isa());
     let matrix = match encoding(tensor.ty()) {
-        Some(encoding) => Matrix::pack(threads, arena, encoding, tensor.clone(), shape),
+        Some(encoding) => Matrix::pack(threads, arena, isa, encoding, tensor.clone(), shape),
         None => {
             let values = tensor.to_vec().into_iter();
             tensor.release(0..tensor.bytes().len());
             let bytes: Vec<u8> = values.flat_map(f32::to_le_bytes).collect();
-            Matrix::pack(threads, arena, Encoding::F32, bytes, shape)
+            Matrix::pack(threads, arena, isa, Encoding::F32, bytes, shape)
         }
     }?;
     Ok(Weight::Matrix(matrix))
