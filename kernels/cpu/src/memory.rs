@@ -39,13 +39,27 @@ impl HugeBytes {
     /// # Errors
     /// When the system has not that much address space.
     pub fn zeroed(len: usize) -> io::Result<Self> {
-        let mapping = Arc::new(MmapRaw::from(map(len)?));
-        let start = 0;
-        Ok(Self {
-            mapping,
-            start,
+        Ok(Self::whole(map(len)?))
+    }
+
+    /// As [`zeroed`](Self::zeroed), for what is filled from its beginning and perhaps never full:
+    /// the first part lies on small pages, so that a short text takes little memory.
+    ///
+    /// # Errors
+    /// When the system has not that much address space.
+    pub fn growing(len: usize) -> io::Result<Self> {
+        let map = map(len)?;
+        want_small_pages(&map, 0..len.min(HUGE_PAGE));
+        Ok(Self::whole(map))
+    }
+
+    fn whole(map: MmapMut) -> Self {
+        let len = map.len();
+        Self {
+            mapping: Arc::new(MmapRaw::from(map)),
+            start: 0,
             len,
-        })
+        }
     }
 }
 
@@ -97,9 +111,9 @@ impl Arena {
                 // Room to begin on a huge page, which older systems do not do by themselves.
                 let size = len.max(ARENA_PIECE).checked_add(HUGE_PAGE);
                 let size = size.ok_or(io::ErrorKind::OutOfMemory)?;
-                let piece = Arc::new(MmapRaw::from(map(size)?));
+                let piece = map(size)?;
                 self.next = piece.as_ptr().align_offset(HUGE_PAGE).min(HUGE_PAGE);
-                self.piece.insert(piece).clone()
+                self.piece.insert(Arc::new(MmapRaw::from(piece))).clone()
             }
         };
         let start = self.next;
@@ -119,6 +133,14 @@ fn map(len: usize) -> io::Result<MmapMut> {
     #[cfg(target_os = "linux")]
     let _ = map.advise(memmap2::Advice::HugePage);
     Ok(map)
+}
+
+/// Takes that wish back for what has not been touched yet.
+fn want_small_pages(map: &MmapMut, part: Range<usize>) {
+    #[cfg(target_os = "linux")]
+    let _ = map.advise_range(memmap2::Advice::NoHugePage, part.start, part.len());
+    #[cfg(not(target_os = "linux"))]
+    let _ = (map, part);
 }
 
 /// The bytes of a file, and what keeps them there: the same at every look.
@@ -208,12 +230,14 @@ mod tests {
     #[test]
     fn bytes_are_zero_aligned_and_writable() {
         for len in [0, 1, 4095, 4096, 5 << 20] {
-            let mut bytes = HugeBytes::zeroed(len).expect("memory");
-            assert_eq!(bytes.len(), len);
-            assert!(bytes.as_ptr().addr().is_multiple_of(64));
-            assert!(bytes.iter().all(|&byte| byte == 0));
-            bytes.fill(7);
-            assert_eq!(bytes.last().copied(), (len > 0).then_some(7));
+            for make in [HugeBytes::zeroed, HugeBytes::growing] {
+                let mut bytes = make(len).expect("memory");
+                assert_eq!(bytes.len(), len);
+                assert!(bytes.as_ptr().addr().is_multiple_of(64));
+                assert!(bytes.iter().all(|&byte| byte == 0));
+                bytes.fill(7);
+                assert_eq!(bytes.last().copied(), (len > 0).then_some(7));
+            }
         }
     }
 

@@ -54,7 +54,7 @@ impl State {
             let len = len.ok_or(io::ErrorKind::OutOfMemory)?;
             Ok(KvLayer {
                 layout,
-                storage: HugeBytes::zeroed(len)?,
+                storage: HugeBytes::growing(len)?,
             })
         };
         let group = |group: &KvGroup| group.shapes.iter().map(layer).collect();
