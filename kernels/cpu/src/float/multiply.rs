@@ -10,7 +10,7 @@ use crate::simd::{Kernel, Simd};
 const INPUTS: usize = 128;
 
 /// How far ahead of their use weights are asked for, in bytes.
-const AHEAD: isize = 2048;
+const AHEAD: isize = 4096;
 
 /// The arguments; `R` stands for the format of the weights.
 pub(super) struct Panel<'a, R> {

@@ -21,7 +21,7 @@ use crate::int8::twice::Place;
 /// Rows of activations from which unpacking to memory pays.
 const MANY: usize = 17;
 /// How far ahead memory is asked for, in bytes.
-const AHEAD: usize = 4096;
+const AHEAD: usize = 16384;
 /// Sub-blocks that are unpacked at a time: 16 kB of codes, half of a first-level cache.
 const SUBS_AT_A_TIME: usize = 64;
 
@@ -202,7 +202,7 @@ unsafe fn prefetch<F: Format>(chunk: *const u8, sub: usize) {
     let mut at = 0;
     while at < per_sub {
         let line = chunk.wrapping_add(AHEAD + sub * per_sub + at);
-        _mm_prefetch::<_MM_HINT_T0>(line.cast());
+        _mm_prefetch::<_MM_HINT_T1>(line.cast());
         at += 64;
     }
 }

@@ -18,8 +18,10 @@ use crate::int8::layout::{SUB, WIDE_PANEL};
 use crate::int8::rows::{GROUP, Parts};
 use crate::int8::twice::Place;
 
-/// How far ahead memory is asked for, in bytes.
-const AHEAD: usize = 4096;
+/// How far ahead memory is asked for, in bytes: into the first-level cache where sub-blocks follow
+/// each other, into the second where a chunk has several, whose words are read in another order
+/// than they lie in.
+const AHEAD: [usize; 2] = [8 << 10, 16 << 10];
 
 /// `T` rows of activations: a group where `T` is as large as one, else rows one after the other.
 #[derive(Clone, Copy)]
@@ -127,15 +129,20 @@ impl<F: Format> SubBlock<F> {
         }
     }
 
-    /// Asks for the part of the panel (or of the next one) that is `AHEAD` bytes behind: the
+    /// Asks for the part of the panel (or of the next one) that is [`AHEAD`] of this one: the
     /// processor's own prefetching loses the thread in the headers and stops at pages.
     #[inline(always)]
     unsafe fn prefetch(&self) {
-        let len = F::LAYOUT.chunk_bytes() / F::LAYOUT.subs();
-        let begin = self.chunk.wrapping_add(AHEAD + self.sub * len);
+        let n_subs = F::LAYOUT.subs();
+        let len = F::LAYOUT.chunk_bytes() / n_subs;
+        let place = self.chunk.wrapping_add(self.sub * len);
         let mut at = 0;
         while at < len {
-            _mm_prefetch::<_MM_HINT_T0>(begin.wrapping_add(at).cast());
+            if n_subs == 1 {
+                _mm_prefetch::<_MM_HINT_T0>(place.wrapping_add(AHEAD[0] + at).cast());
+            } else {
+                _mm_prefetch::<_MM_HINT_T1>(place.wrapping_add(AHEAD[1] + at).cast());
+            }
             at += 64;
         }
     }
