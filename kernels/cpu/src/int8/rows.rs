@@ -13,7 +13,7 @@ pub(super) const GROUP: usize = 8;
 ///
 /// Every eight rows lie interleaved: four codes of each row in turn, one scale of
 /// each row in turn. What is left over lies row after row. Blocks that outweigh their row are
-/// rounded [twice](super::twice).
+/// rounded twice.
 #[derive(Debug, Default)]
 pub struct Int8Rows {
     n: usize,
