@@ -36,6 +36,7 @@ pub struct Int8Rows {
 
 /// What a group of rows, or one row of the rest, begins with.
 #[derive(Clone, Copy)]
+#[allow(dead_code)] // Not every instruction set reads all of them.
 pub(super) struct Parts<'a> {
     pub(super) codes: &'a [i8],
     pub(super) scales: &'a [f32],
