@@ -7,9 +7,10 @@
 //! All query heads that share a KV head go together, so that each cache line is read from memory
 //! once; so do the sequences whose tables begin with the same blocks, as those of forks do. The
 //! positions of a sequence are cut into segments of a few blocks; within a segment softmax is
-//! computed online, block after block, and segments are merged in their order. Each step's order of additions depends on the query's position alone: results are the
-//! same bit for bit with any number of threads, in any batch, and (without quantization) whether
-//! a token came in a prefill of any size or alone.
+//! computed online, block after block, and segments are merged in their order. Each step's order of
+//! additions depends on the query's position alone: results are the same bit for bit with any number
+//! of threads, in any batch, and (without quantization) whether a token came in a prefill of any size
+//! or alone.
 
 mod append;
 mod cell;

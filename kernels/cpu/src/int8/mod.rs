@@ -55,8 +55,7 @@ impl Int8Matrix {
     }
 
     /// Packs the rows of a file, `[n_rows, k]` in blocks of `format`, for an instruction set, into
-    /// memory of `arena`. Rows
-    /// past the end of the last panel are zeros.
+    /// memory of `arena`. Rows past the end of the last panel are zeros.
     ///
     /// # Errors
     /// When the system has no memory left.

@@ -2,6 +2,7 @@
 
 use std::arch::x86_64::*;
 
+use super::define::{on_memory, on_registers};
 use super::{Kernel, Simd};
 
 /// Proof that the machine has AVX2, FMA and F16C.
@@ -15,29 +16,6 @@ pub(crate) struct Avx2(());
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) unsafe fn run<K: Kernel>(kernel: K) -> K::Output {
     kernel.simd(Avx2(()))
-}
-
-/// Operations on registers, safe for who holds an [`Avx2`].
-macro_rules! on_registers {
-    ($(fn $name:ident($($arg:ident: $type:ty),*) -> $output:ty { $body:expr })*) => {$(
-        #[inline(always)]
-        fn $name(self, $($arg: $type),*) -> $output {
-            // SAFETY: a value of `Avx2` proves that the machine has the instructions.
-            unsafe { $body }
-        }
-    )*};
-}
-
-/// Operations on memory; the trait says what must be readable or writable.
-macro_rules! on_memory {
-    ($(fn $name:ident($($arg:ident: $type:ty),*) $(-> $output:ty)? { $body:expr })*) => {$(
-        #[inline(always)]
-        unsafe fn $name(self, $($arg: $type),*) $(-> $output)? {
-            // SAFETY: a value of `Avx2` proves that the machine has the instructions; the memory
-            // is valid by the function's own condition, and no access needs alignment.
-            unsafe { $body }
-        }
-    )*};
 }
 
 impl Simd for Avx2 {

@@ -3,6 +3,7 @@
 use std::arch::aarch64::*;
 use std::arch::asm;
 
+use super::define::{on_memory, on_registers};
 use super::{Kernel, Simd};
 
 /// Proof that the machine has NEON.
@@ -16,29 +17,6 @@ pub(crate) struct Neon(());
 #[target_feature(enable = "neon")]
 pub(super) unsafe fn run<K: Kernel>(kernel: K) -> K::Output {
     kernel.simd(Neon(()))
-}
-
-/// Operations on registers, safe for who holds a [`Neon`].
-macro_rules! on_registers {
-    ($(fn $name:ident($($arg:ident: $type:ty),*) -> $output:ty { $body:expr })*) => {$(
-        #[inline(always)]
-        fn $name(self, $($arg: $type),*) -> $output {
-            // SAFETY: a value of `Neon` proves that the machine has the instructions.
-            unsafe { $body }
-        }
-    )*};
-}
-
-/// Operations on memory; the trait says what must be readable or writable.
-macro_rules! on_memory {
-    ($(fn $name:ident($($arg:ident: $type:ty),*) $(-> $output:ty)? { $body:expr })*) => {$(
-        #[inline(always)]
-        unsafe fn $name(self, $($arg: $type),*) $(-> $output)? {
-            // SAFETY: a value of `Neon` proves that the machine has the instructions; the memory
-            // is valid by the function's own condition, and no access needs alignment.
-            unsafe { $body }
-        }
-    )*};
 }
 
 /// An array, one expression for each index: a closure might not be compiled for the set.
