@@ -11,7 +11,11 @@ use super::rows::{Parts, Rounded};
 
 /// A block is rounded twice if its largest value is so many times that of the row's other blocks,
 /// on the average.
-const OUTWEIGHS: f32 = 4.0;
+///
+/// The lower, the more exact and the slower. At 1.5 three in ten blocks of SmolLM2 are, and its
+/// logits are half as far from those of exact activations as at 4, where one in fifty is. That is
+/// what it takes for a small model to give the same answers.
+const OUTWEIGHS: f32 = 1.5;
 
 /// Where a block is among the activations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
