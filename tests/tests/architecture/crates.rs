@@ -18,6 +18,7 @@ const EFFORT: &str = "ponder-effort";
 const ENGINE: &str = "ponder-engine";
 const MODELS: &str = "ponder-models";
 const RUNTIME: &str = "ponder-runtime";
+const TASKS: &str = "ponder-tasks";
 const TESTS: &str = "ponder-tests";
 const TOKENIZER: &str = "ponder-tokenizer";
 
@@ -30,6 +31,11 @@ const EDGES: &[Edges] = &[
     },
     Edges {
         from: CPU,
+        normal: &[],
+        dev: &[],
+    },
+    Edges {
+        from: TASKS,
         normal: &[],
         dev: &[],
     },
