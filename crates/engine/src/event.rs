@@ -2,7 +2,7 @@
 
 use ponder_effort::control::ThinkingEnd;
 use ponder_tokenizer::chat::ToolCall;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::VoteSummary;
 
@@ -31,7 +31,7 @@ pub enum Event {
 }
 
 /// Why an answer ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FinishReason {
     /// The model ended it, or a stop text did.
@@ -49,7 +49,7 @@ pub enum FinishReason {
 }
 
 /// Why the thinking ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReasoningEnd {
     /// The model closed its thought.
@@ -80,7 +80,7 @@ impl From<ThinkingEnd> for ReasoningEnd {
 }
 
 /// What an answer cost.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     /// Tokens of the prompt.
     pub prompt_tokens: usize,

@@ -66,4 +66,4 @@ pub use ponder_runtime::backend::cpu::KvFormat;
 pub use ponder_tokenizer::chat::{Content, FunctionCall, Message, ToolCall};
 pub use request::{Device, LoadOptions, Request};
 pub use vocab::gguf_vocab;
-pub use votes::{VoteCount, VoteSummary, Voting};
+pub use votes::{AnswerKind, VoteCount, VoteSummary, Voting};

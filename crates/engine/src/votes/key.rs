@@ -38,7 +38,7 @@ fn json(answer: &str) -> Option<String> {
     (value.is_object() || value.is_array()).then(|| canonical(&value))
 }
 
-fn canonical(value: &Value) -> String {
+pub(super) fn canonical(value: &Value) -> String {
     match value {
         Value::Object(object) => {
             let mut fields: Vec<_> = object.iter().collect();
@@ -58,7 +58,7 @@ fn canonical(value: &Value) -> String {
 }
 
 /// What stands in the last `\boxed{…}`.
-fn last_boxed(answer: &str) -> Option<&str> {
+pub(super) fn last_boxed(answer: &str) -> Option<&str> {
     const OPEN: &str = "\\boxed{";
     let start = answer.rfind(OPEN)? + OPEN.len();
     let mut depth = 1;
@@ -76,7 +76,7 @@ fn last_boxed(answer: &str) -> Option<&str> {
 }
 
 /// The line behind the last "answer is", "answer:" or "Answer =".
-fn behind_answer(answer: &str) -> Option<&str> {
+pub(super) fn behind_answer(answer: &str) -> Option<&str> {
     let lower = answer.to_ascii_lowercase();
     let cue = ["answer is", "answer:", "answer =", "answer**:", "answer:**"];
     let end = cue
@@ -89,7 +89,7 @@ fn behind_answer(answer: &str) -> Option<&str> {
 }
 
 /// The last number of a text, as the number that it is.
-fn last_number(text: &str) -> Option<String> {
+pub(super) fn last_number(text: &str) -> Option<String> {
     let is_part =
         |letter: char| letter.is_ascii_digit() || matches!(letter, '.' | ',' | '/' | '-' | '−');
     let words = text.split(|letter: char| !is_part(letter));
@@ -126,6 +126,13 @@ fn number(word: &str) -> Option<String> {
     })
 }
 
+/// Whether a word is a number and nothing else: no list (1,2), nothing that joins two (3-4, 10:30).
+fn is_one_number(word: &str) -> bool {
+    let digits = word.trim_start_matches(['-', '−']);
+    let is_part = |letter: char| letter.is_ascii_digit() || matches!(letter, '.' | ',' | '/');
+    digits.chars().all(is_part) && (is_grouped(digits) || !digits.contains(','))
+}
+
 /// Whether commas stand between groups of three digits.
 fn is_grouped(word: &str) -> bool {
     let whole = word.split('.').next().unwrap_or_default();
@@ -151,19 +158,24 @@ fn option(text: &str) -> Option<String> {
     )
 }
 
-/// A short text without the dress that it wears: case, spaces, marks around it; or a number.
+/// A short text without the dress that it wears; see [`bare`].
 fn plain(text: &str) -> Option<String> {
+    bare(text).filter(|text| text.chars().count() <= MAX_TEXT_CHARS)
+}
+
+/// A text without the dress that it wears: case, spaces, marks around it; or the number that it is.
+pub(super) fn bare(text: &str) -> Option<String> {
     let inner = text
         .trim()
         .trim_matches(['$', '*', '`', '"', '.', ' '])
         .trim_start_matches("\\text{")
         .trim_end_matches('}');
-    if let Some(number) = number(inner).filter(|_| inner.chars().all(|c| !c.is_alphabetic())) {
+    if let Some(number) = number(inner).filter(|_| is_one_number(inner)) {
         return Some(number);
     }
     let words: Vec<&str> = inner.split_whitespace().collect();
-    let text = words.join(" ").to_lowercase();
-    (!text.is_empty() && text.chars().count() <= MAX_TEXT_CHARS).then_some(text)
+    let text = words.join(" ").replace(" ,", ",").replace(", ", ",");
+    (!text.is_empty()).then(|| text.to_lowercase())
 }
 
 #[cfg(test)]
@@ -232,6 +244,8 @@ mod tests {
         );
         assert_eq!(key(&"word ".repeat(50)), None);
         assert_eq!(keys(&["", " \n"]), [None, None]);
+        same("3-4", &["\\boxed{3-4}"]);
+        same("1,2,3", &["\\boxed{1, 2, 3}", "\\boxed{1,2,3}"]);
         assert_eq!(
             key("\\boxed{{1}").as_deref(),
             Some("1"),

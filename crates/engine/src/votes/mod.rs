@@ -2,8 +2,10 @@
 //! together, and when nothing can change the outcome any more the rest is not waited for.
 
 mod key;
+mod kind;
 
 pub(crate) use key::key;
+pub use kind::AnswerKind;
 
 use std::sync::mpsc::{self, Receiver, Sender};
 
