@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use ponder_engine::EngineError;
+use ponder_eval::EvalError;
 
 use crate::render::{clean, style::Styles};
 
@@ -47,6 +48,9 @@ pub(crate) enum CliError {
     /// The engine says why.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// An evaluation could not be made.
+    #[error(transparent)]
+    Eval(#[from] EvalError),
     /// Standard output or the terminal could not be written.
     #[error("cannot write the output: {0}")]
     Output(#[from] io::Error),
@@ -86,7 +90,11 @@ impl CliError {
         match self {
             Self::Usage { .. } => 2,
             // Only values from the command line can be out of range.
-            Self::Engine(EngineError::Sampling(_)) => 2,
+            Self::Engine(EngineError::Sampling(_))
+            | Self::Eval(EvalError::Answer {
+                source: EngineError::Sampling(_),
+                ..
+            }) => 2,
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
             _ => 1,
         }
@@ -99,7 +107,7 @@ impl CliError {
             Self::Usage { hint, .. } | Self::Failed { hint, .. } => {
                 (text, hint.as_deref().map(one_line))
             }
-            Self::Engine(_) | Self::Output(_) => split_hint(&text),
+            Self::Engine(_) | Self::Eval(_) | Self::Output(_) => split_hint(&text),
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! 1. [`args`] parses what the user typed and resolves it into a [`args::Job`].
 //! 2. Each command has a module: [`run`], [`chat`], [`inspect`], [`show`], [`store`],
-//!    [`mod@quantize`], [`docs`]. All of them talk to the engine only.
+//!    [`mod@quantize`], [`eval`], [`docs`]. All of them talk to the engine only.
 //! 3. [`render`] turns the engine's events into text for a terminal, a pipe or JSON.
 //! 4. [`error`] prints what went wrong and decides the exit code.
 
@@ -13,6 +13,7 @@ mod args;
 mod chat;
 mod docs;
 mod error;
+mod eval;
 mod inspect;
 mod interrupt;
 mod logging;
@@ -66,6 +67,7 @@ fn execute(typed: LowArgs, terminal: Terminal) -> Result<Outcome, CliError> {
         } => show::show(&model, context, &config, json, terminal)?,
         Job::Remove { model, yes } => store::remove(&model, yes, json, terminal)?,
         Job::Quantize(job) => quantize::quantize(&job, json, terminal)?,
+        Job::Eval(job) => eval::eval(&job, json, terminal)?,
         Job::Inspect(job) => inspect::inspect(&job, json, terminal)?,
         Job::Completions(shell) => docs::completions(shell)?,
         Job::Man(dir) => docs::man(&dir)?,

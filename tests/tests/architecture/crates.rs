@@ -16,6 +16,7 @@ struct Edges {
 const CPU: &str = "ponder-kernels-cpu";
 const EFFORT: &str = "ponder-effort";
 const ENGINE: &str = "ponder-engine";
+const EVAL: &str = "ponder-eval";
 const MODELS: &str = "ponder-models";
 const RUNTIME: &str = "ponder-runtime";
 const TASKS: &str = "ponder-tasks";
@@ -60,8 +61,13 @@ const EDGES: &[Edges] = &[
         dev: &[],
     },
     Edges {
+        from: EVAL,
+        normal: &[ENGINE, TASKS],
+        dev: &[],
+    },
+    Edges {
         from: "ponder-cli",
-        normal: &[ENGINE],
+        normal: &[ENGINE, EVAL],
         dev: &[],
     },
     Edges {

@@ -7,6 +7,7 @@ use ponder_engine::quantize::{QuantizeOptions, TargetType};
 use ponder_engine::{Device, Effort, EffortOverrides, LoadOptions, SamplingOverrides, Weighing};
 
 use super::config::ConfigFile;
+use super::eval::EvalJob;
 use super::low::{
     AnswerArgs, ChatArgs, Command, EffortArgs, GlobalArgs, Inspect, LoadArgs, LowArgs, ModelArgs,
     QuantizeArgs, RunArgs, SamplingArgs, TemplateArgs,
@@ -41,6 +42,7 @@ pub(crate) enum Job {
         yes: bool,
     },
     Quantize(QuantizeJob),
+    Eval(Box<EvalJob>),
     Inspect(InspectJob),
     Completions(Shell),
     Man(PathBuf),
@@ -153,6 +155,7 @@ impl LowArgs {
                 yes: args.yes,
             },
             Command::Quantize(args) => Job::Quantize(args.resolve(global)?),
+            Command::Eval(args) => Job::Eval(Box::new(args.resolve(global)?)),
             Command::Inspect(inspect) => Job::Inspect(inspect.resolve(global)?),
             Command::Completions { shell } => Job::Completions(shell),
             Command::Man { dir } => Job::Man(dir),
@@ -282,7 +285,7 @@ fn weightless(name: String, revision: Option<String>, global: &GlobalArgs) -> Mo
 }
 
 impl ModelArgs {
-    fn resolve(self, global: &GlobalArgs) -> Result<ModelChoice, CliError> {
+    pub(super) fn resolve(self, global: &GlobalArgs) -> Result<ModelChoice, CliError> {
         Ok(ModelChoice {
             name: self.model,
             options: self.load.resolve(global)?,
@@ -364,7 +367,7 @@ impl EffortArgs {
 }
 
 impl SamplingArgs {
-    fn resolve(self) -> SamplingOverrides {
+    pub(super) fn resolve(self) -> SamplingOverrides {
         let biases: Vec<_> = self.logit_bias.iter().map(|b| (b.token, b.bias)).collect();
         SamplingOverrides {
             temperature: self.temperature,

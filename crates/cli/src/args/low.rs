@@ -9,6 +9,7 @@ use clap_complete::Shell;
 use ponder_engine::quantize::TargetType;
 use ponder_engine::{EarlyExit, KvFormat, parse_duration};
 
+use super::eval::EvalArgs;
 use super::values::{
     ColorWhen, DeviceName, EffortLevel, LogitBias, ShowThinking, VoteBy, at_least_one, cache_type,
     finite, fraction, local_time, non_negative, positive,
@@ -64,6 +65,8 @@ pub(crate) enum Command {
     Rm(RmArgs),
     /// Write a model as a GGUF file with smaller weights
     Quantize(QuantizeArgs),
+    /// Ask questions whose answers are known, over effort levels, votes and budgets
+    Eval(EvalArgs),
     /// Look at a model's tokens, prompts and logits
     #[command(subcommand)]
     Inspect(Inspect),

@@ -5,11 +5,13 @@
 //!    defaults and the environment taken into account. Nothing below sees a `LowArgs`.
 
 mod config;
+mod eval;
 mod high;
 mod low;
 mod values;
 
 pub(crate) use config::ConfigFile;
+pub(crate) use eval::{EvalJob, TaskSource};
 #[cfg(test)]
 pub(crate) use high::answer_options;
 pub(crate) use high::{

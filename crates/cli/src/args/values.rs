@@ -159,6 +159,15 @@ pub(crate) fn fraction(text: &str) -> Result<f32, String> {
     })
 }
 
+/// From where on a thought is landed: `off`, `on`, or a share of its budget.
+pub(crate) fn landing(text: &str) -> Result<f32, String> {
+    match text {
+        "off" => Ok(1.0),
+        "on" => Ok(0.8),
+        share => fraction(share).map_err(|_| "expected on, off or a share like 0.8".to_owned()),
+    }
+}
+
 /// A finite number.
 pub(crate) fn finite(text: &str) -> Result<f32, String> {
     text.parse()

@@ -35,6 +35,11 @@ impl Progress {
         self.fill(message, done as u64, total as u64, tokens_style);
     }
 
+    /// Turns the spinner into a bar of answers.
+    pub(crate) fn answers(&mut self, message: &str, done: usize, total: usize) {
+        self.fill(message, done as u64, total as u64, answers_style);
+    }
+
     /// Turns the spinner into a bar of bytes.
     pub(crate) fn bytes(&mut self, message: &str, done: u64, total: u64) {
         self.fill(message, done, total, bytes_style);
@@ -80,6 +85,11 @@ pub(super) fn spinner_style() -> ProgressStyle {
 /// The style of a bar that counts tokens.
 fn tokens_style() -> ProgressStyle {
     bar_style("{pos}/{len} tokens")
+}
+
+/// The style of a bar that counts answers.
+fn answers_style() -> ProgressStyle {
+    bar_style("{pos}/{len} answers, {eta} left")
 }
 
 /// The style of a bar that counts bytes.
