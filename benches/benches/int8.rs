@@ -35,7 +35,7 @@ fn time(bencher: Bencher<'_, '_>, isa: Isa, format: BlockFormat, n: usize) {
     let matrices: Vec<_> = (0..BYTES_IN_TURN / n_bytes).map(|_| matrix()).collect();
     let panel_len = matrices[0].panel_len();
     let mut matrices = matrices.iter().cycle();
-    let x: Vec<f32> = (0..n * SHAPE[1]).map(|i| (i % 31) as f32 - 15.0).collect();
+    let x: Vec<f32> = (0..n * SHAPE[1]).map(activation).collect();
     let mut rows = Int8Rows::default();
     rows.quantize(isa, &threads, &x, SHAPE[1]);
     let mut tile = vec![0.0; n * panel_len];
@@ -46,6 +46,12 @@ fn time(bencher: Bencher<'_, '_>, isa: Isa, format: BlockFormat, n: usize) {
             matrix.panel(isa, panel, black_box(&rows), &mut tile, &mut scratch);
         }
     });
+}
+
+/// Three blocks of ten outweigh the others, as in real models.
+fn activation(i: usize) -> f32 {
+    let outweighs = (i / 32).wrapping_mul(0x9e37_79b9) >> 16 & 0xff < 77;
+    ((i % 31) as f32 - 15.0) * if outweighs { 4.0 } else { 1.0 }
 }
 
 fn counted<'a, 'b>(bencher: Bencher<'a, 'b>, n: usize, n_bytes: usize) -> Bencher<'a, 'b> {
@@ -85,6 +91,17 @@ fn one_row(bencher: Bencher<'_, '_>, format: BlockFormat) {
 #[divan::bench(args = BlockFormat::ALL.into_iter().filter(|&format| Int8Matrix::supports(format)))]
 fn many_rows(bencher: Bencher<'_, '_>, format: BlockFormat) {
     time(bencher, Isa::best(), format, 128);
+}
+
+/// Rounding of activations: values in a second.
+#[divan::bench(args = [1, 8, 128])]
+fn round(bencher: Bencher<'_, '_>, n: usize) {
+    let threads = Threads::new(1).expect("a thread");
+    let x: Vec<f32> = (0..n * SHAPE[0]).map(activation).collect();
+    let mut rows = Int8Rows::default();
+    bencher
+        .counter(ItemsCount::new(x.len()))
+        .bench_local(|| rows.quantize(Isa::best(), &threads, black_box(&x), SHAPE[0]));
 }
 
 #[divan::bench(args = [1, 8])]

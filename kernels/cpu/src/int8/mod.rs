@@ -8,7 +8,7 @@
 //! Weights are `scale × code + offset`, with scale and offset for each 16 or 32 values of a row;
 //! activations are `scale × code` for each 32. So a sum over 32 is one sum of integer products,
 //! scaled, and the offset times the sum of the activations. Where one value outweighs a row, a
-//! block is rounded twice, and its second product added last.
+//! block is rounded twice; the second products have a sum of their own, which is added last.
 //!
 //! The sum for one weight row and one row of activations is taken in the same order whatever else
 //! is computed beside it: a row's result does not depend on the batch.
@@ -17,6 +17,7 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod blocks;
 mod layout;
 #[cfg(target_arch = "aarch64")]
 mod neon;

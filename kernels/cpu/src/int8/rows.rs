@@ -1,49 +1,24 @@
 //! Activations, rounded.
 
+use std::ops::Range;
+
+use super::blocks::{Block, Blocks, GROUP, Parts, Rounded, SharedBlocks, Spot};
 use super::layout::SUB;
 use super::scalar;
-use super::twice::{self, Twice};
+use super::twice::{Again, Find, Twice};
 use crate::Isa;
-use crate::threads::{SharedSlice, Threads};
+use crate::simd::{self, Kernel, Simd};
+use crate::threads::Threads;
 
-/// Rows that lie interleaved, so that a kernel for that many rows walks along one address.
-pub(super) const GROUP: usize = 8;
-
-/// Rows of activations as `scale × code`, with a scale for each 32 values.
-///
-/// Every eight rows lie interleaved: four codes of each row in turn, one scale of
-/// each row in turn. What is left over lies row after row. Blocks that outweigh their row are
-/// rounded twice.
+/// Rows of activations as `scale × code`, with a scale for each 32 values. Blocks that outweigh
+/// their row are rounded twice.
 #[derive(Debug, Default)]
 pub struct Int8Rows {
     n: usize,
     k: usize,
-    /// `[n, k]`, within ±127
-    codes: Vec<i8>,
     /// `[n, k / 32]`
-    scales: Vec<f32>,
-    /// `[n, k / 16]`: the sums of the rounded values, by 16.
-    sums_16: Vec<f32>,
-    /// `[n, k / 32]`: the same by 32.
-    sums_32: Vec<f32>,
-    /// `[n, k / 16]`: minus the sums of the codes, by 16. Where sums of products begin if their
-    /// weights are larger by one than they should be.
-    starts_16: Vec<i32>,
-    /// The same by 32.
-    starts_32: Vec<i32>,
+    blocks: Blocks,
     twice: Twice,
-}
-
-/// What a group of rows, or one row of the rest, begins with.
-#[derive(Clone, Copy)]
-#[allow(dead_code)] // Not every instruction set reads all of them.
-pub(super) struct Parts<'a> {
-    pub(super) codes: &'a [i8],
-    pub(super) scales: &'a [f32],
-    pub(super) sums_16: &'a [f32],
-    pub(super) sums_32: &'a [f32],
-    pub(super) starts_16: &'a [i32],
-    pub(super) starts_32: &'a [i32],
 }
 
 impl Int8Rows {
@@ -56,79 +31,36 @@ impl Int8Rows {
         assert!(k.is_multiple_of(SUB) && x.len().is_multiple_of(k.max(1)));
         let n = x.len().checked_div(k).unwrap_or(0);
         (self.n, self.k) = (n, k);
-        self.codes.resize(n * k, 0);
-        self.scales.resize(n * k / SUB, 0.0);
-        self.sums_16.resize(n * k / 16, 0.0);
-        self.sums_32.resize(n * k / SUB, 0.0);
-        self.starts_16.resize(n * k / 16, 0);
-        self.starts_32.resize(n * k / SUB, 0);
-        let codes = SharedSlice::new(&mut self.codes);
-        let scales = SharedSlice::new(&mut self.scales);
-        let sums_16 = SharedSlice::new(&mut self.sums_16);
-        let sums_32 = SharedSlice::new(&mut self.sums_32);
-        let starts_16 = SharedSlice::new(&mut self.starts_16);
-        let starts_32 = SharedSlice::new(&mut self.starts_32);
-        let one_group = |group: usize, _: usize| {
-            let rows = group * GROUP..n.min((group + 1) * GROUP);
-            let values = rows.start * k..rows.end * k;
-            let subs = values.start / SUB..values.end / SUB;
-            let place = Place::new(rows.len());
-            // SAFETY: each task has rows of its own.
-            let (codes, scales, sums_16, sums_32, starts_16, starts_32) = unsafe {
-                (
-                    codes.part(values.clone()),
-                    scales.part(subs.clone()),
-                    sums_16.part(2 * subs.start..2 * subs.end),
-                    sums_32.part(subs.clone()),
-                    starts_16.part(2 * subs.start..2 * subs.end),
-                    starts_32.part(subs),
-                )
+        let shape = [n, k / SUB];
+        self.blocks.resize(n * k / SUB);
+        let blocks = self.blocks.shared();
+        let found = self.twice.find(shape);
+        each_group(threads, n, &|group, _| {
+            let round = RoundGroup {
+                isa,
+                x,
+                shape,
+                group,
+                blocks: &blocks,
+                found: &found,
             };
-            let words = codes.as_chunks_mut::<4>().0;
-            for (row, x) in x[values].chunks_exact(k).enumerate() {
-                for (sub, x) in x.as_chunks::<SUB>().0.iter().enumerate() {
-                    let rounded = round(isa, x);
-                    for (s, four) in rounded.codes.into_iter().enumerate() {
-                        words[place.at(row, sub * 8 + s, k / 4)] = four;
-                    }
-                    let scale = rounded.scale;
-                    let counts = rounded.sums;
-                    let sums = counts.map(|count| scale * count as f32);
-                    let at = place.at(row, sub, k / SUB);
-                    scales[at] = scale;
-                    sums_32[at] = sums[0] + sums[1];
-                    starts_32[at] = -counts[0] - counts[1];
-                    for half in 0..2 {
-                        let at = place.at(row, 2 * sub + half, k / 16);
-                        sums_16[at] = sums[half];
-                        starts_16[at] = -counts[half];
-                    }
-                }
-            }
-        };
-        match n.div_ceil(GROUP) {
-            0 => {}
-            1 => one_group(0, 0),
-            n_groups => threads.run(n_groups, &one_group),
+            simd::run(isa, round);
+        });
+        if self.twice.make_room(shape) == 0 {
+            return;
         }
-        self.round_twice(isa, x);
-    }
-
-    fn round_twice(&mut self, isa: Isa, x: &[f32]) {
-        let mut twice = std::mem::take(&mut self.twice);
-        twice.clear();
-        let n_subs = self.k / SUB;
-        for row in 0..self.n {
-            let scales = (0..n_subs).map(|sub| self.scale(row, sub));
-            let limit = twice::limit(scales.clone());
-            for (sub, _) in scales.enumerate().filter(|(_, scale)| *scale > limit) {
-                let (codes, scale, _) = self.sub(row, sub);
-                let x = &x[row * self.k + sub * SUB..][..SUB];
-                let rest = std::array::from_fn(|i| x[i] - scale * f32::from(codes[i]));
-                twice.push(twice::Place { row, sub }, &round(isa, &rest));
-            }
-        }
-        self.twice = twice;
+        let again = self.twice.again();
+        each_group(threads, n, &|group, _| {
+            let round = RoundAgain {
+                isa,
+                x,
+                shape,
+                group,
+                blocks: &self.blocks,
+                again: &again,
+            };
+            simd::run(isa, round);
+        });
     }
 
     /// Rows.
@@ -144,75 +76,111 @@ impl Int8Rows {
     }
 
     /// The blocks that were rounded twice.
+    #[inline(always)]
     pub(super) fn twice(&self) -> &Twice {
         &self.twice
     }
 
-    fn scale(&self, row: usize, sub: usize) -> f32 {
-        let first = row / GROUP * GROUP;
-        let place = Place::new(self.n - first);
-        self.scales[first * self.k / SUB + place.at(row - first, sub, self.k / SUB)]
-    }
-
-    /// 32 codes, their scale, and the sums of each 16 rounded values.
-    pub(super) fn sub(&self, row: usize, sub: usize) -> ([i8; SUB], f32, [f32; 2]) {
-        let first = row / GROUP * GROUP;
-        let parts = self.parts(first);
-        let (row, k) = (row - first, self.k);
-        let place = Place::new(self.n - first);
-        let code = |i: usize| parts.codes[4 * place.at(row, sub * 8 + i / 4, k / 4) + i % 4];
-        let sum = |half: usize| parts.sums_16[place.at(row, 2 * sub + half, k / 16)];
-        (
-            std::array::from_fn(code),
-            self.scale(first + row, sub),
-            [sum(0), sum(1)],
-        )
+    /// A block after the first rounding.
+    pub(super) fn sub(&self, row: usize, sub: usize) -> Block {
+        self.blocks.get(Spot::new([self.n, self.k / SUB], row, sub))
     }
 
     /// Everything from a row on: the first of a group, or one of the rest.
     pub(super) fn parts(&self, row: usize) -> Parts<'_> {
-        let at = row * self.k;
-        Parts {
-            codes: &self.codes[at..],
-            scales: &self.scales[at / SUB..],
-            sums_16: &self.sums_16[at / 16..],
-            sums_32: &self.sums_32[at / SUB..],
-            starts_16: &self.starts_16[at / 16..],
-            starts_32: &self.starts_32[at / SUB..],
-        }
+        self.blocks.parts(row * (self.k / SUB))
     }
 }
 
-/// Where a row's `i`-th element of `len` is, interleaved or not.
-#[derive(Clone, Copy)]
-struct Place {
-    interleaved: bool,
+/// Calls `work` for each group of rows: on this thread where there is only one.
+fn each_group(threads: &Threads, n: usize, work: &(dyn Fn(usize, usize) + Sync)) {
+    match n.div_ceil(GROUP) {
+        0 => {}
+        1 => work(0, 0),
+        n_groups => threads.run(n_groups, work),
+    }
 }
 
-impl Place {
-    fn new(n_rows: usize) -> Self {
-        Self {
-            interleaved: n_rows >= GROUP,
+/// The first rounding of a group of rows.
+struct RoundGroup<'a> {
+    isa: Isa,
+    x: &'a [f32],
+    shape: [usize; 2],
+    group: usize,
+    blocks: &'a SharedBlocks<'a>,
+    found: &'a Find<'a>,
+}
+
+impl Kernel for RoundGroup<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn scalar(self) {
+        let shape @ [n, n_subs] = self.shape;
+        let rows = rows_of(self.group, n);
+        for row in rows.clone() {
+            let x = self.x.as_chunks::<SUB>().0[row * n_subs..][..n_subs].iter();
+            for (sub, x) in x.enumerate() {
+                let rounded = round(self.isa, x);
+                // SAFETY: each task has rows of its own.
+                unsafe { self.blocks.put(Spot::new(shape, row, sub), &rounded) };
+            }
+        }
+        // SAFETY: likewise.
+        unsafe {
+            let scales = self.blocks.scales(rows.start * n_subs..rows.end * n_subs);
+            self.found.count(self.group, scales);
         }
     }
 
     #[inline(always)]
-    fn at(self, row: usize, i: usize, len: usize) -> usize {
-        if self.interleaved {
-            i * GROUP + row
-        } else {
-            row * len + i
-        }
+    fn simd<S: Simd>(self, _: S) {
+        self.scalar();
     }
 }
 
-/// 32 values as `scale × code`.
-pub(super) struct Rounded {
-    /// Four at a time, as they are stored.
-    pub(super) codes: [[i8; 4]; 8],
-    pub(super) scale: f32,
-    /// Sums of the first and of the second 16 codes.
-    pub(super) sums: [i32; 2],
+/// The second rounding of what needs it in a group of rows.
+struct RoundAgain<'a> {
+    isa: Isa,
+    x: &'a [f32],
+    shape: [usize; 2],
+    group: usize,
+    blocks: &'a Blocks,
+    again: &'a Again<'a>,
+}
+
+impl Kernel for RoundAgain<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn scalar(self) {
+        let shape @ [n, n_subs] = self.shape;
+        let rows = rows_of(self.group, n);
+        for sub in 0..n_subs {
+            let mut places = self.again.places(self.group, sub);
+            for row in rows.clone() {
+                let spot = Spot::new(shape, row, sub);
+                if !self.again.is_due(row, self.blocks.scale(spot)) {
+                    continue;
+                }
+                let (codes, scale, _) = self.blocks.get(spot);
+                let x = &self.x.as_chunks::<SUB>().0[row * n_subs + sub];
+                let codes = codes.as_flattened();
+                let rest = std::array::from_fn(|i| x[i] - scale * f32::from(codes[i]));
+                // SAFETY: each task has a group of its own.
+                unsafe { places.put(row, &round(self.isa, &rest)) };
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn simd<S: Simd>(self, _: S) {
+        self.scalar();
+    }
+}
+
+fn rows_of(group: usize, n: usize) -> Range<usize> {
+    group * GROUP..n.min((group + 1) * GROUP)
 }
 
 #[inline(always)]

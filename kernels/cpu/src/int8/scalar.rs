@@ -1,7 +1,7 @@
 //! The portable twin: a packed panel read value by value.
 
+use super::blocks::{Block, Rounded};
 use super::layout::{PANEL, SUB, WIDE_PANEL};
-use super::rows::Rounded;
 use super::{Int8Matrix, Int8Rows};
 use crate::BlockFormat;
 use crate::scalar::{E2M1_DOUBLED, IQ4_VALUES, f16_value, half_e8m0};
@@ -38,8 +38,9 @@ impl<const PANEL: usize> SubBlock<PANEL> {
         block
     }
 
-    /// Adds the products of each row with rounded activations: codes, scale, sums of halves.
-    fn add(&self, (codes, scale, sums): ([i8; SUB], f32, [f32; 2]), tile: &mut [f32; PANEL]) {
+    /// Adds the products of each row with rounded activations.
+    fn add(&self, (codes, scale, sums): Block, tile: &mut [f32; PANEL]) {
+        let codes = codes.as_flattened();
         for (row, sum) in tile.iter_mut().enumerate() {
             for (half, x_sum) in sums.iter().enumerate() {
                 let span = 16 * half..16 * half + 16;
@@ -138,17 +139,18 @@ fn rounded_panel<const PANEL: usize>(
 ) {
     tile.fill(0.0);
     let tile = tile.as_chunks_mut::<PANEL>().0;
+    let mut again = vec![[0.0; PANEL]; tile.len()];
     for sub in 0..matrix.k() / SUB {
         let block = matrix.sub_block::<PANEL>(panel, sub);
         for (n, sums) in tile.iter_mut().enumerate() {
             block.add(x.sub(n, sub), sums);
         }
+        for (n, rounded) in x.twice().get(sub) {
+            block.add(rounded, &mut again[n]);
+        }
     }
-    for (place, parts) in x.twice().blocks() {
-        let block = matrix.sub_block::<PANEL>(panel, place.sub);
-        let codes = parts.codes.first_chunk().expect("a whole block");
-        let sums = [parts.sums_16[0], parts.sums_16[1]];
-        block.add((*codes, parts.scales[0], sums), &mut tile[place.row]);
+    for (sum, again) in tile.as_flattened_mut().iter_mut().zip(again.as_flattened()) {
+        *sum += again;
     }
 }
 

@@ -44,4 +44,19 @@ impl<'a, T> SharedSlice<'a, T> {
         // condition.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(range.start), range.len()) }
     }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Replaces an element.
+    ///
+    /// # Safety
+    /// There is such an element, and nobody else uses it at the same time.
+    #[inline(always)]
+    pub(crate) unsafe fn set(&self, index: usize, value: T) {
+        debug_assert!(index < self.len, "{index} of {}", self.len);
+        // SAFETY: this function's own condition.
+        unsafe { *self.start.add(index) = value };
+    }
 }

@@ -10,13 +10,14 @@
 #![allow(clippy::needless_range_loop)]
 
 use std::arch::x86_64::*;
+use std::array::from_mut;
 use std::marker::PhantomData;
 
 use super::formats::Format;
 use crate::int8::Int8Rows;
+use crate::int8::blocks::{GROUP, Parts};
 use crate::int8::layout::{PANEL, SUB};
-use crate::int8::rows::{GROUP, Parts};
-use crate::int8::twice::Place;
+use crate::int8::twice::Twice;
 
 /// Rows of activations from which unpacking to memory pays.
 const MANY: usize = 17;
@@ -94,40 +95,13 @@ pub(super) unsafe fn panel<F: Format>(
     tile: &mut [[f32; PANEL]],
     scratch: &mut Vec<u8>,
 ) {
-    if x.n() < MANY {
-        // The panel is in the first-level cache when the rows after the first few read it.
-        let mut n = 0;
-        while n < x.n() {
-            n += match x.n() - n {
-                1 => few::<F, 1>(panel, x, n, tile),
-                2 => few::<F, 2>(panel, x, n, tile),
-                3 => few::<F, 3>(panel, x, n, tile),
-                4..GROUP => few::<F, 4>(panel, x, n, tile),
-                _ => few::<F, GROUP>(panel, x, n, tile),
-            };
-        }
-    } else {
-        many::<F>(panel, x, tile, scratch);
+    match x.n() {
+        1 => few::<F, 1>(panel, x, tile),
+        2 => few::<F, 2>(panel, x, tile),
+        3 => few::<F, 3>(panel, x, tile),
+        MANY.. => many::<F>(panel, x, tile, scratch),
+        _ => groups::<F>(panel, x, tile),
     }
-    for (place, parts) in x.twice().blocks() {
-        again::<F>(panel, place, parts, &mut tile[place.row]);
-    }
-}
-
-/// Adds the product of a block that was rounded twice.
-#[inline(always)]
-unsafe fn again<F: Format>(panel: &[u8], place: Place, parts: Parts<'_>, tile: &mut [f32; PANEL]) {
-    let n_subs = F::LAYOUT.subs();
-    let block = Packed::<F> {
-        chunk: panel
-            .as_ptr()
-            .add(place.sub / n_subs * F::LAYOUT.chunk_bytes()),
-        sub: place.sub % n_subs,
-        format: PhantomData,
-    };
-    let mut sums = [_mm256_loadu_ps(tile.as_ptr())];
-    add::<F, 1>(&mut sums, block, &Rows::new(parts, SUB, F::SIXTEENTHS), 0);
-    _mm256_storeu_ps(tile.as_mut_ptr(), sums[0]);
 }
 
 /// 32 values of eight rows, packed or unpacked.
@@ -152,6 +126,30 @@ impl<F> Clone for Packed<F> {
 
 impl<F> Copy for Packed<F> {}
 
+impl<F: Format> Packed<F> {
+    #[inline(always)]
+    fn new(chunk: &[u8], sub: usize) -> Self {
+        Self {
+            chunk: chunk.as_ptr(),
+            sub,
+            format: PhantomData,
+        }
+    }
+
+    /// Asks for the part of the panel (or of the next one) that is [`AHEAD`] of this one: the
+    /// processor's own prefetching loses the thread in the headers and stops at pages.
+    #[inline(always)]
+    unsafe fn prefetch(self) {
+        let len = F::LAYOUT.chunk_bytes() / F::LAYOUT.subs();
+        let place = self.chunk.wrapping_add(AHEAD + self.sub * len);
+        let mut at = 0;
+        while at < len {
+            _mm_prefetch::<_MM_HINT_T1>(place.wrapping_add(at).cast());
+            at += 64;
+        }
+    }
+}
+
 impl<F: Format> SubBlock for Packed<F> {
     #[inline(always)]
     unsafe fn codes(self, s: usize) -> __m256i {
@@ -165,9 +163,56 @@ impl<F: Format> SubBlock for Packed<F> {
     }
 }
 
-/// A panel and `T` rows from `row` on. Returns `T`.
+/// A panel and all `T` rows, so few that there are registers for what was rounded twice: it meets the
+/// codes where they are unpacked.
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn few<F: Format, const T: usize>(
+unsafe fn few<F: Format, const T: usize>(panel: &[u8], x: &Int8Rows, tile: &mut [[f32; PANEL]]) {
+    let rows = Rows::<T>::new(x.parts(0), x.k(), F::SIXTEENTHS);
+    let twice = Rows::<1>::new(x.twice().parts(0), SUB, F::SIXTEENTHS);
+    let mut sums = [_mm256_setzero_ps(); T];
+    let mut again = [_mm256_setzero_ps(); T];
+    let mut sub_idx = 0;
+    for chunk in panel.chunks_exact(F::LAYOUT.chunk_bytes()) {
+        for sub in 0..F::LAYOUT.subs() {
+            let block = Packed::<F>::new(chunk, sub);
+            block.prefetch();
+            add::<F, T>(&mut sums, block, &rows, sub_idx);
+            let mut blocks = x.twice().at(sub_idx);
+            for (t, sum) in again.iter_mut().enumerate() {
+                if x.twice().next_is(&blocks, t, T) {
+                    add::<F, 1>(from_mut(sum), block, &twice, blocks.start);
+                    blocks.start += 1;
+                }
+            }
+            sub_idx += 1;
+        }
+    }
+    for t in 0..T {
+        _mm256_storeu_ps(tile[t].as_mut_ptr(), _mm256_add_ps(sums[t], again[t]));
+    }
+}
+
+/// A panel and a few groups of rows. It is in the first-level cache when those after the first read
+/// it.
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn groups<F: Format>(panel: &[u8], x: &Int8Rows, tile: &mut [[f32; PANEL]]) {
+    tile.as_flattened_mut().fill(0.0);
+    let mut n = 0;
+    while n < x.n() {
+        n += match x.n() - n {
+            1 => packed_rows::<F, 1>(panel, x, n, tile),
+            2 => packed_rows::<F, 2>(panel, x, n, tile),
+            3 => packed_rows::<F, 3>(panel, x, n, tile),
+            4..GROUP => packed_rows::<F, 4>(panel, x, n, tile),
+            _ => packed_rows::<F, GROUP>(panel, x, n, tile),
+        };
+    }
+}
+
+/// `T` rows from `row` on; with the first of all, the blocks of all rows that were rounded twice, which
+/// are added up in the tile. Returns `T`.
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn packed_rows<F: Format, const T: usize>(
     panel: &[u8],
     x: &Int8Rows,
     row: usize,
@@ -178,33 +223,61 @@ unsafe fn few<F: Format, const T: usize>(
     let mut sub_idx = 0;
     for chunk in panel.chunks_exact(F::LAYOUT.chunk_bytes()) {
         for sub in 0..F::LAYOUT.subs() {
-            prefetch::<F>(chunk.as_ptr(), sub);
-            let block = Packed::<F> {
-                chunk: chunk.as_ptr(),
-                sub,
-                format: PhantomData,
-            };
+            let block = Packed::<F>::new(chunk, sub);
+            if T >= 4 && row == 0 {
+                block.prefetch();
+                again::<F, _>(block, x.twice(), sub_idx, tile);
+            }
             add::<F, T>(&mut sums, block, &rows, sub_idx);
             sub_idx += 1;
         }
     }
     for (tile, sum) in tile[row..].iter_mut().zip(sums) {
-        _mm256_storeu_ps(tile.as_mut_ptr(), sum);
+        let again = _mm256_loadu_ps(tile.as_ptr());
+        _mm256_storeu_ps(tile.as_mut_ptr(), _mm256_add_ps(sum, again));
     }
     T
 }
 
-/// Asks for the part of the panel (or of the next one) that is `AHEAD` bytes behind a sub-block: the
-/// processor's own prefetching loses the thread in the headers and stops at pages.
-#[inline(always)]
-unsafe fn prefetch<F: Format>(chunk: *const u8, sub: usize) {
-    let per_sub = F::LAYOUT.chunk_bytes() / F::LAYOUT.subs();
-    let mut at = 0;
-    while at < per_sub {
-        let line = chunk.wrapping_add(AHEAD + sub * per_sub + at);
-        _mm_prefetch::<_MM_HINT_T1>(line.cast());
-        at += 64;
+/// Adds the products of 32 values with the activations that were rounded twice.
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn again<F: Format, B: SubBlock>(
+    block: B,
+    twice: &Twice,
+    sub_idx: usize,
+    tile: &mut [[f32; PANEL]],
+) {
+    let mut blocks = twice.at(sub_idx);
+    while !blocks.is_empty() {
+        blocks.start += match blocks.len() {
+            1 => add_again::<F, 1>(block, twice, blocks.start, tile),
+            2 => add_again::<F, 2>(block, twice, blocks.start, tile),
+            3 => add_again::<F, 3>(block, twice, blocks.start, tile),
+            4..GROUP => add_again::<F, 4>(block, twice, blocks.start, tile),
+            _ => add_again::<F, GROUP>(block, twice, blocks.start, tile),
+        };
     }
+}
+
+/// `T` blocks of activations from `first` on, which meet the same weights. Returns `T`.
+#[inline(always)]
+unsafe fn add_again<F: Format, const T: usize>(
+    block: impl SubBlock,
+    twice: &Twice,
+    first: usize,
+    tile: &mut [[f32; PANEL]],
+) -> usize {
+    let rows = Rows::<T>::new(twice.parts(first), SUB, F::SIXTEENTHS);
+    let places = &twice.rows()[first..first + T];
+    let mut sums = [_mm256_setzero_ps(); T];
+    for t in 0..T {
+        sums[t] = _mm256_loadu_ps(tile[places[t] as usize].as_ptr());
+    }
+    add::<F, T>(&mut sums, block, &rows, 0);
+    for t in 0..T {
+        _mm256_storeu_ps(tile[places[t] as usize].as_mut_ptr(), sums[t]);
+    }
+    T
 }
 
 /// Adds what 32 values contribute to the sums of `T` rows. Each vector of codes is made once.
@@ -272,27 +345,44 @@ struct Unpacked<'a> {
     offsets: &'a mut [[[f32; PANEL]; 2]],
 }
 
+impl Unpacked<'_> {
+    #[inline(always)]
+    unsafe fn block(&self, sub: usize) -> Ready<'_> {
+        Ready {
+            codes: self.codes.get_unchecked(sub),
+            scales: self.scales.get_unchecked(sub),
+            offsets: self.offsets.get_unchecked(sub),
+        }
+    }
+}
+
 const CODE_BYTES: usize = SUBS_AT_A_TIME * 32 * 8;
 const SCALE_BYTES: usize = SUBS_AT_A_TIME * 2 * PANEL * 4;
 
 impl<'a> Unpacked<'a> {
-    fn new(scratch: &'a mut Vec<u8>) -> Self {
-        scratch.resize(CODE_BYTES + 2 * SCALE_BYTES + 32, 0);
+    /// And a tile of `n` rows.
+    fn new(scratch: &'a mut Vec<u8>, n: usize) -> (Self, &'a mut [[f32; PANEL]]) {
+        let tile_bytes = n * PANEL * 4;
+        scratch.resize(CODE_BYTES + 2 * SCALE_BYTES + tile_bytes + 32, 0);
         let aligned = scratch.as_ptr().align_offset(32);
         let (codes, rest) = scratch[aligned..].split_at_mut(CODE_BYTES);
         let (scales, rest) = rest.split_at_mut(SCALE_BYTES);
-        let floats = |bytes: &'a mut [u8]| {
-            // SAFETY: any bytes are floats, and the slices begin at multiples of 32.
-            let (before, floats, _) = unsafe { bytes.align_to_mut::<[[f32; PANEL]; 2]>() };
-            debug_assert!(before.is_empty());
-            floats
-        };
-        Self {
+        let (offsets, rest) = rest.split_at_mut(SCALE_BYTES);
+        let unpacked = Self {
             codes: codes.as_chunks_mut().0,
-            scales: floats(scales),
-            offsets: floats(&mut rest[..SCALE_BYTES]),
-        }
+            scales: floats(scales).as_chunks_mut().0,
+            offsets: floats(offsets).as_chunks_mut().0,
+        };
+        (unpacked, floats(&mut rest[..tile_bytes]))
     }
+}
+
+/// Bytes as rows of a panel.
+fn floats(bytes: &mut [u8]) -> &mut [[f32; PANEL]] {
+    // SAFETY: any bytes are floats.
+    let (before, floats, _) = unsafe { bytes.align_to_mut() };
+    debug_assert!(before.is_empty(), "the slices begin at multiples of 32");
+    floats
 }
 
 /// A panel and many rows.
@@ -304,13 +394,17 @@ unsafe fn many<F: Format>(
     scratch: &mut Vec<u8>,
 ) {
     let layout = F::LAYOUT;
-    let mut unpacked = Unpacked::new(scratch);
+    let (mut unpacked, again_tile) = Unpacked::new(scratch, x.n());
     tile.as_flattened_mut().fill(0.0);
+    again_tile.as_flattened_mut().fill(0.0);
     let chunks_at_a_time = SUBS_AT_A_TIME / layout.subs();
     let parts = panel.chunks(chunks_at_a_time * layout.chunk_bytes());
     for (i, part) in parts.enumerate() {
         let n_subs = unpack::<F>(part, &mut unpacked);
         let first = i * SUBS_AT_A_TIME;
+        for sub in 0..n_subs {
+            again::<F, _>(unpacked.block(sub), x.twice(), first + sub, again_tile);
+        }
         let mut n = 0;
         while n < x.n() {
             n += match x.n() - n {
@@ -322,23 +416,27 @@ unsafe fn many<F: Format>(
             };
         }
     }
+    for (tile, again) in tile.iter_mut().zip(again_tile) {
+        let sum = _mm256_loadu_ps(tile.as_ptr());
+        let again = _mm256_loadu_ps(again.as_ptr());
+        _mm256_storeu_ps(tile.as_mut_ptr(), _mm256_add_ps(sum, again));
+    }
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn unpack<F: Format>(part: &[u8], unpacked: &mut Unpacked<'_>) -> usize {
     let mut n = 0;
     for chunk in part.chunks_exact(F::LAYOUT.chunk_bytes()) {
-        let chunk = chunk.as_ptr();
         for sub in 0..F::LAYOUT.subs() {
-            prefetch::<F>(chunk, sub);
+            let block = Packed::<F>::new(chunk, sub);
+            block.prefetch();
             let to = unpacked.codes[n].as_mut_ptr().cast::<__m256i>();
             for s in 0..8 {
-                _mm256_store_si256(to.add(s), F::codes(chunk, sub, s));
+                _mm256_store_si256(to.add(s), block.codes(s));
             }
             for half in 0..if F::SIXTEENTHS { 2 } else { 1 } {
-                let scale = F::scale(chunk, sub, half);
+                let (scale, offset) = block.scale(half);
                 _mm256_storeu_ps(unpacked.scales[n][half].as_mut_ptr(), scale);
-                let offset = F::offset(chunk, sub, half, scale);
                 _mm256_storeu_ps(unpacked.offsets[n][half].as_mut_ptr(), offset);
             }
             n += 1;
@@ -385,12 +483,7 @@ unsafe fn rows<F: Format, const T: usize>(
     // Added to those of the parts of the panel before this one.
     let mut sums: [__m256; T] = std::array::from_fn(|t| _mm256_loadu_ps(tile[t].as_ptr()));
     for sub in 0..n_subs {
-        let block = Ready {
-            codes: unpacked.codes.get_unchecked(sub),
-            scales: unpacked.scales.get_unchecked(sub),
-            offsets: unpacked.offsets.get_unchecked(sub),
-        };
-        add::<F, T>(&mut sums, block, &rows, first_sub + sub);
+        add::<F, T>(&mut sums, unpacked.block(sub), &rows, first_sub + sub);
     }
     for (tile, sum) in tile.iter_mut().zip(sums) {
         _mm256_storeu_ps(tile.as_mut_ptr(), sum);

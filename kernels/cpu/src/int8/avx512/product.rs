@@ -10,13 +10,14 @@
 #![allow(clippy::needless_range_loop)]
 
 use std::arch::x86_64::*;
+use std::array::from_mut;
 use std::marker::PhantomData;
 
 use super::formats::Format;
 use crate::int8::Int8Rows;
+use crate::int8::blocks::{GROUP, Parts};
 use crate::int8::layout::{SUB, WIDE_PANEL};
-use crate::int8::rows::{GROUP, Parts};
-use crate::int8::twice::Place;
+use crate::int8::twice::Twice;
 
 /// How far ahead memory is asked for, in bytes: into the first-level cache where sub-blocks follow
 /// each other, into the second where a chunk has several, whose words are read in another order
@@ -92,23 +93,15 @@ impl<const T: usize> Rows<T> {
 /// of sixteen rows; `tile` has as many rows as `x`.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
 pub(super) unsafe fn panel<F: Format>(panel: &[u8], x: &Int8Rows, tile: &mut [[f32; WIDE_PANEL]]) {
-    let mut n = 0;
-    while n < x.n() {
-        n += match x.n() - n {
-            1 => rows::<F, 1, true>(panel, x, n, tile),
-            2 => rows::<F, 2, true>(panel, x, n, tile),
-            3 => rows::<F, 3, true>(panel, x, n, tile),
-            4 => rows::<F, 4, true>(panel, x, n, tile),
-            5 => rows::<F, 5, true>(panel, x, n, tile),
-            6 => rows::<F, 6, true>(panel, x, n, tile),
-            7 => rows::<F, 7, true>(panel, x, n, tile),
-            _ if n == 0 => rows::<F, GROUP, true>(panel, x, n, tile),
-            // The first group has brought the panel into the cache.
-            _ => rows::<F, GROUP, false>(panel, x, n, tile),
-        };
-    }
-    for (place, parts) in x.twice().blocks() {
-        again::<F>(panel, place, parts, &mut tile[place.row]);
+    match x.n() {
+        1 => few::<F, 1>(panel, x, tile),
+        2 => few::<F, 2>(panel, x, tile),
+        3 => few::<F, 3>(panel, x, tile),
+        4 => few::<F, 4>(panel, x, tile),
+        5 => few::<F, 5>(panel, x, tile),
+        6 => few::<F, 6>(panel, x, tile),
+        7 => few::<F, 7>(panel, x, tile),
+        _ => groups::<F>(panel, x, tile),
     }
 }
 
@@ -118,6 +111,14 @@ struct SubBlock<F> {
     sub: usize,
     format: PhantomData<F>,
 }
+
+impl<F> Clone for SubBlock<F> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<F> Copy for SubBlock<F> {}
 
 impl<F: Format> SubBlock<F> {
     #[inline(always)]
@@ -148,25 +149,62 @@ impl<F: Format> SubBlock<F> {
     }
 }
 
-/// Adds the product of a block that was rounded twice.
-#[inline(always)]
-unsafe fn again<F: Format>(
+/// A panel and all `T` rows, which are no group. A block that was rounded twice meets the codes where
+/// they are unpacked.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
+unsafe fn few<F: Format, const T: usize>(
     panel: &[u8],
-    place: Place,
-    parts: Parts<'_>,
-    tile: &mut [f32; WIDE_PANEL],
+    x: &Int8Rows,
+    tile: &mut [[f32; WIDE_PANEL]],
 ) {
-    let (n_subs, len) = (F::LAYOUT.subs(), F::LAYOUT.chunk_bytes());
-    let chunk = &panel[place.sub / n_subs * len..][..len];
-    let block = SubBlock::<F>::new(chunk, place.sub % n_subs);
-    let mut sums = [_mm512_loadu_ps(tile.as_ptr())];
-    add(&mut sums, block, &Rows::new(parts, SUB, F::SIXTEENTHS), 0);
-    _mm512_storeu_ps(tile.as_mut_ptr(), sums[0]);
+    let rows = Rows::<T>::new(x.parts(0), x.k(), F::SIXTEENTHS);
+    let twice = Rows::<1>::new(x.twice().parts(0), SUB, F::SIXTEENTHS);
+    let mut sums = [_mm512_setzero_ps(); T];
+    let mut again = [_mm512_setzero_ps(); T];
+    let mut sub_idx = 0;
+    for chunk in panel.chunks_exact(F::LAYOUT.chunk_bytes()) {
+        for sub in 0..F::LAYOUT.subs() {
+            let block = SubBlock::<F>::new(chunk, sub);
+            block.prefetch();
+            add(&mut sums, block, &rows, sub_idx);
+            let mut blocks = x.twice().at(sub_idx);
+            for (t, sum) in again.iter_mut().enumerate() {
+                if x.twice().next_is(&blocks, t, T) {
+                    add(from_mut(sum), block, &twice, blocks.start);
+                    blocks.start += 1;
+                }
+            }
+            sub_idx += 1;
+        }
+    }
+    for t in 0..T {
+        _mm512_storeu_ps(tile[t].as_mut_ptr(), _mm512_add_ps(sums[t], again[t]));
+    }
 }
 
-/// A panel and `T` rows of activations from `row` on. Returns `T`.
+/// A panel and groups of rows. The first brings it into the cache.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
-unsafe fn rows<F: Format, const T: usize, const PREFETCH: bool>(
+unsafe fn groups<F: Format>(panel: &[u8], x: &Int8Rows, tile: &mut [[f32; WIDE_PANEL]]) {
+    tile.as_flattened_mut().fill(0.0);
+    let mut n = 0;
+    while n < x.n() {
+        n += match x.n() - n {
+            1 => rows::<F, 1>(panel, x, n, tile),
+            2 => rows::<F, 2>(panel, x, n, tile),
+            3 => rows::<F, 3>(panel, x, n, tile),
+            4 => rows::<F, 4>(panel, x, n, tile),
+            5 => rows::<F, 5>(panel, x, n, tile),
+            6 => rows::<F, 6>(panel, x, n, tile),
+            7 => rows::<F, 7>(panel, x, n, tile),
+            _ => rows::<F, GROUP>(panel, x, n, tile),
+        };
+    }
+}
+
+/// `T` rows from `row` on; with the first group, the blocks of all rows that were rounded twice, which
+/// are added up in the tile. Returns `T`.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
+unsafe fn rows<F: Format, const T: usize>(
     panel: &[u8],
     x: &Int8Rows,
     row: usize,
@@ -178,15 +216,58 @@ unsafe fn rows<F: Format, const T: usize, const PREFETCH: bool>(
     for chunk in panel.chunks_exact(F::LAYOUT.chunk_bytes()) {
         for sub in 0..F::LAYOUT.subs() {
             let block = SubBlock::<F>::new(chunk, sub);
-            if PREFETCH {
+            if T == GROUP && row == 0 {
                 block.prefetch();
+                again(block, x.twice(), sub_idx, tile);
             }
             add(&mut sums, block, &rows, sub_idx);
             sub_idx += 1;
         }
     }
     for (tile, sum) in tile[row..row + T].iter_mut().zip(sums) {
-        _mm512_storeu_ps(tile.as_mut_ptr(), sum);
+        let again = _mm512_loadu_ps(tile.as_ptr());
+        _mm512_storeu_ps(tile.as_mut_ptr(), _mm512_add_ps(sum, again));
+    }
+    T
+}
+
+/// Adds the products of 32 values with the activations that were rounded twice.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
+unsafe fn again<F: Format>(
+    block: SubBlock<F>,
+    twice: &Twice,
+    sub_idx: usize,
+    tile: &mut [[f32; WIDE_PANEL]],
+) {
+    let mut blocks = twice.at(sub_idx);
+    while !blocks.is_empty() {
+        blocks.start += match blocks.len() {
+            1 => add_again::<F, 1>(block, twice, blocks.start, tile),
+            2 => add_again::<F, 2>(block, twice, blocks.start, tile),
+            3 => add_again::<F, 3>(block, twice, blocks.start, tile),
+            4..GROUP => add_again::<F, 4>(block, twice, blocks.start, tile),
+            _ => add_again::<F, GROUP>(block, twice, blocks.start, tile),
+        };
+    }
+}
+
+/// `T` blocks of activations from `first` on, which meet the same weights. Returns `T`.
+#[inline(always)]
+unsafe fn add_again<F: Format, const T: usize>(
+    block: SubBlock<F>,
+    twice: &Twice,
+    first: usize,
+    tile: &mut [[f32; WIDE_PANEL]],
+) -> usize {
+    let rows = Rows::<T>::new(twice.parts(first), SUB, F::SIXTEENTHS);
+    let places = &twice.rows()[first..first + T];
+    let mut sums = [_mm512_setzero_ps(); T];
+    for t in 0..T {
+        sums[t] = _mm512_loadu_ps(tile[places[t] as usize].as_ptr());
+    }
+    add(&mut sums, block, &rows, 0);
+    for t in 0..T {
+        _mm512_storeu_ps(tile[places[t] as usize].as_mut_ptr(), sums[t]);
     }
     T
 }

@@ -2,8 +2,8 @@
 
 use std::arch::x86_64::*;
 
+use crate::int8::blocks::Rounded;
 use crate::int8::layout::SUB;
-use crate::int8::rows::Rounded;
 
 /// As the scalar twin.
 pub(in crate::int8) fn round(x: &[f32; SUB]) -> Rounded {

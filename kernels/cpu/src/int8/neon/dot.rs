@@ -4,9 +4,10 @@ use std::arch::aarch64::*;
 use std::arch::asm;
 
 use super::formats::Format;
-use super::product;
+use super::product::{self, SubBlock};
 use crate::int8::Int8Rows;
 use crate::int8::layout::PANEL;
+use crate::int8::twice::Twice;
 
 /// A way to multiply.
 pub(in crate::int8) trait Dot {
@@ -22,9 +23,20 @@ pub(in crate::int8) trait Dot {
         scratch: &mut Vec<u8>,
     );
 
+    /// [`product::again`], likewise.
+    ///
+    /// # Safety
+    /// The machine has it; `twice` and the tile belong to the same rows, and the block is theirs.
+    unsafe fn again<F: Format, B: SubBlock>(
+        block: B,
+        twice: &Twice,
+        sub_idx: usize,
+        tile: &mut [[f32; PANEL]],
+    );
+
     /// `sums[row] += Σ codes[row][i] × x[LANE][i]`, four rows, four activations.
     ///
-    /// Activations are within ±127, see [`Rounded`](crate::int8::rows::Rounded).
+    /// Activations are within ±127, see [`Rounded`](crate::int8::blocks::Rounded).
     ///
     /// # Safety
     /// It is inlined into [`panel`](Self::panel).
@@ -48,6 +60,17 @@ impl Dot for Smull {
     ) {
         // SAFETY: this function's own condition.
         unsafe { product::panel::<Self, F>(panel, x, tile, scratch) }
+    }
+
+    #[target_feature(enable = "neon")]
+    unsafe fn again<F: Format, B: SubBlock>(
+        block: B,
+        twice: &Twice,
+        sub_idx: usize,
+        tile: &mut [[f32; PANEL]],
+    ) {
+        // SAFETY: this function's own condition.
+        unsafe { product::again::<Self, F, B>(block, twice, sub_idx, tile) }
     }
 
     #[inline(always)]
@@ -80,6 +103,17 @@ impl Dot for Sdot {
     ) {
         // SAFETY: this function's own condition.
         unsafe { product::panel::<Self, F>(panel, x, tile, scratch) }
+    }
+
+    #[target_feature(enable = "neon,dotprod")]
+    unsafe fn again<F: Format, B: SubBlock>(
+        block: B,
+        twice: &Twice,
+        sub_idx: usize,
+        tile: &mut [[f32; PANEL]],
+    ) {
+        // SAFETY: this function's own condition.
+        unsafe { product::again::<Self, F, B>(block, twice, sub_idx, tile) }
     }
 
     // The compiler's own name for the instruction is not stable yet.

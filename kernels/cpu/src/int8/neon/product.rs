@@ -5,21 +5,22 @@
 //!
 //! Every unsafe function here asks for the same: what its [`Dot`] needs, which [`panel`]'s caller
 //! has found; a whole panel of `x.k()` values; and indices inside `x` and the tile. All are inlined
-//! into [`Dot::panel`]: only so they are compiled for the set.
+//! into [`Dot::panel`] or [`Dot::again`]: only so they are compiled for the set.
 #![allow(unsafe_op_in_unsafe_fn)]
 // Vectors of several rows are walked in step.
 #![allow(clippy::needless_range_loop)]
 
 use std::arch::aarch64::*;
 use std::arch::asm;
+use std::array::from_mut;
 use std::marker::PhantomData;
 
 use super::dot::Dot;
 use super::formats::{Format, FourRows};
 use crate::int8::Int8Rows;
+use crate::int8::blocks::{GROUP, Parts};
 use crate::int8::layout::{PANEL, SUB};
-use crate::int8::rows::{GROUP, Parts};
-use crate::int8::twice::Place;
+use crate::int8::twice::Twice;
 
 // The three numbers are those of AVX2: they were not measured on this architecture.
 
@@ -31,9 +32,9 @@ const AHEAD: usize = 4096;
 const SUBS_AT_A_TIME: usize = 64;
 
 /// Four codes of each of eight rows.
-type Codes = [int8x16_t; 2];
+pub(in crate::int8) type Codes = [int8x16_t; 2];
 /// A number for each of eight rows.
-type Floats = [float32x4_t; 2];
+pub(in crate::int8) type Floats = [float32x4_t; 2];
 
 /// Runs a block of code with each lane of four words as a constant.
 macro_rules! for_lanes {
@@ -117,40 +118,13 @@ pub(super) unsafe fn panel<D: Dot, F: Format>(
     tile: &mut [[f32; PANEL]],
     scratch: &mut Vec<u8>,
 ) {
-    if x.n() < MANY {
-        // The panel is in the first-level cache when the rows after the first few read it.
-        let mut n = 0;
-        while n < x.n() {
-            n += match x.n() - n {
-                1 => few::<D, F, 1>(panel, x, n, tile),
-                2 => few::<D, F, 2>(panel, x, n, tile),
-                3 => few::<D, F, 3>(panel, x, n, tile),
-                4..GROUP => few::<D, F, 4>(panel, x, n, tile),
-                _ => few::<D, F, GROUP>(panel, x, n, tile),
-            };
-        }
-    } else {
-        many::<D, F>(panel, x, tile, scratch);
+    match x.n() {
+        1 => few::<D, F, 1>(panel, x, tile),
+        2 => few::<D, F, 2>(panel, x, tile),
+        3 => few::<D, F, 3>(panel, x, tile),
+        MANY.. => many::<D, F>(panel, x, tile, scratch),
+        _ => groups::<D, F>(panel, x, tile),
     }
-    for (place, parts) in x.twice().blocks() {
-        again::<D, F>(panel, place, parts, &mut tile[place.row]);
-    }
-}
-
-/// Adds the product of a block that was rounded twice.
-#[inline(always)]
-unsafe fn again<D: Dot, F: Format>(
-    panel: &[u8],
-    place: Place,
-    parts: Parts<'_>,
-    tile: &mut [f32; PANEL],
-) {
-    let n_subs = F::LAYOUT.subs();
-    let chunk = place.sub / n_subs * F::LAYOUT.chunk_bytes();
-    let block = Packed::<F>::new(panel.as_ptr().add(chunk), place.sub % n_subs);
-    let mut sums = [load(tile)];
-    add::<D, F, 1>(&mut sums, block, &Rows::new(parts, SUB, F::SIXTEENTHS), 0);
-    store(tile, sums[0]);
 }
 
 #[inline(always)]
@@ -164,8 +138,13 @@ unsafe fn store(row: &mut [f32; PANEL], floats: Floats) {
     vst1q_f32(row.as_mut_ptr().add(4), floats[1]);
 }
 
+#[inline(always)]
+unsafe fn plus(a: Floats, b: Floats) -> Floats {
+    [vaddq_f32(a[0], b[0]), vaddq_f32(a[1], b[1])]
+}
+
 /// 32 values of eight rows, packed or unpacked.
-trait SubBlock: Copy {
+pub(in crate::int8) trait SubBlock: Copy {
     /// Values `4 s .. 4 s + 4`.
     unsafe fn codes(self, s: usize) -> Codes;
     /// Scale and offset of a half.
@@ -217,9 +196,60 @@ impl<F: Format> SubBlock for Packed<F> {
     }
 }
 
-/// A panel and `T` rows from `row` on. Returns `T`.
+/// A panel and all `T` rows, so few that there are registers for what was rounded twice: it meets the
+/// codes where they are unpacked.
 #[inline(always)]
 unsafe fn few<D: Dot, F: Format, const T: usize>(
+    panel: &[u8],
+    x: &Int8Rows,
+    tile: &mut [[f32; PANEL]],
+) {
+    let rows = Rows::<T>::new(x.parts(0), x.k(), F::SIXTEENTHS);
+    let twice = Rows::<1>::new(x.twice().parts(0), SUB, F::SIXTEENTHS);
+    let mut sums = [[vdupq_n_f32(0.0); 2]; T];
+    let mut again = [[vdupq_n_f32(0.0); 2]; T];
+    let mut sub_idx = 0;
+    for chunk in panel.chunks_exact(F::LAYOUT.chunk_bytes()) {
+        for sub in 0..F::LAYOUT.subs() {
+            prefetch::<F>(chunk.as_ptr(), sub);
+            let block = Packed::<F>::new(chunk.as_ptr(), sub);
+            add::<D, F, T>(&mut sums, block, &rows, sub_idx);
+            let mut blocks = x.twice().at(sub_idx);
+            for t in 0..T {
+                if x.twice().next_is(&blocks, t, T) {
+                    add::<D, F, 1>(from_mut(&mut again[t]), block, &twice, blocks.start);
+                    blocks.start += 1;
+                }
+            }
+            sub_idx += 1;
+        }
+    }
+    for t in 0..T {
+        store(&mut tile[t], plus(sums[t], again[t]));
+    }
+}
+
+/// A panel and a few groups of rows. It is in the first-level cache when those after the first read
+/// it.
+#[inline(always)]
+unsafe fn groups<D: Dot, F: Format>(panel: &[u8], x: &Int8Rows, tile: &mut [[f32; PANEL]]) {
+    tile.as_flattened_mut().fill(0.0);
+    let mut n = 0;
+    while n < x.n() {
+        n += match x.n() - n {
+            1 => packed_rows::<D, F, 1>(panel, x, n, tile),
+            2 => packed_rows::<D, F, 2>(panel, x, n, tile),
+            3 => packed_rows::<D, F, 3>(panel, x, n, tile),
+            4..GROUP => packed_rows::<D, F, 4>(panel, x, n, tile),
+            _ => packed_rows::<D, F, GROUP>(panel, x, n, tile),
+        };
+    }
+}
+
+/// `T` rows from `row` on; with the first of all, the blocks of all rows that were rounded twice, which
+/// are added up in the tile. Returns `T`.
+#[inline(always)]
+unsafe fn packed_rows<D: Dot, F: Format, const T: usize>(
     panel: &[u8],
     x: &Int8Rows,
     row: usize,
@@ -230,14 +260,58 @@ unsafe fn few<D: Dot, F: Format, const T: usize>(
     let mut sub_idx = 0;
     for chunk in panel.chunks_exact(F::LAYOUT.chunk_bytes()) {
         for sub in 0..F::LAYOUT.subs() {
-            prefetch::<F>(chunk.as_ptr(), sub);
             let block = Packed::<F>::new(chunk.as_ptr(), sub);
+            if T >= 4 && row == 0 {
+                prefetch::<F>(chunk.as_ptr(), sub);
+                D::again::<F, _>(block, x.twice(), sub_idx, tile);
+            }
             add::<D, F, T>(&mut sums, block, &rows, sub_idx);
             sub_idx += 1;
         }
     }
     for (tile, sum) in tile[row..].iter_mut().zip(sums) {
-        store(tile, sum);
+        store(tile, plus(sum, load(tile)));
+    }
+    T
+}
+
+/// Adds the products of 32 values with the activations that were rounded twice.
+#[inline(always)]
+pub(super) unsafe fn again<D: Dot, F: Format, B: SubBlock>(
+    block: B,
+    twice: &Twice,
+    sub_idx: usize,
+    tile: &mut [[f32; PANEL]],
+) {
+    let mut blocks = twice.at(sub_idx);
+    while !blocks.is_empty() {
+        blocks.start += match blocks.len() {
+            1 => add_again::<D, F, 1>(block, twice, blocks.start, tile),
+            2 => add_again::<D, F, 2>(block, twice, blocks.start, tile),
+            3 => add_again::<D, F, 3>(block, twice, blocks.start, tile),
+            4..GROUP => add_again::<D, F, 4>(block, twice, blocks.start, tile),
+            _ => add_again::<D, F, GROUP>(block, twice, blocks.start, tile),
+        };
+    }
+}
+
+/// `T` blocks of activations from `first` on, which meet the same weights. Returns `T`.
+#[inline(always)]
+unsafe fn add_again<D: Dot, F: Format, const T: usize>(
+    block: impl SubBlock,
+    twice: &Twice,
+    first: usize,
+    tile: &mut [[f32; PANEL]],
+) -> usize {
+    let rows = Rows::<T>::new(twice.parts(first), SUB, F::SIXTEENTHS);
+    let places = &twice.rows()[first..first + T];
+    let mut sums = [[vdupq_n_f32(0.0); 2]; T];
+    for t in 0..T {
+        sums[t] = load(&tile[places[t] as usize]);
+    }
+    add::<D, F, T>(&mut sums, block, &rows, 0);
+    for t in 0..T {
+        store(&mut tile[places[t] as usize], sums[t]);
     }
     T
 }
@@ -353,15 +427,22 @@ unsafe fn many<D: Dot, F: Format>(
     tile: &mut [[f32; PANEL]],
     scratch: &mut Vec<u8>,
 ) {
-    scratch.resize((SUBS_AT_A_TIME + 1) * size_of::<Unpacked>(), 0);
+    let unpacked_bytes = (SUBS_AT_A_TIME + 1) * size_of::<Unpacked>();
+    scratch.resize(unpacked_bytes + (x.n() + 1) * size_of::<[f32; PANEL]>(), 0);
+    let (unpacked, again_tile) = scratch.split_at_mut(unpacked_bytes);
     // Any bytes are codes and floats.
-    let unpacked = scratch.align_to_mut::<Unpacked>().1;
+    let unpacked = unpacked.align_to_mut::<Unpacked>().1;
+    let again_tile = &mut again_tile.align_to_mut::<[f32; PANEL]>().1[..x.n()];
     tile.as_flattened_mut().fill(0.0);
+    again_tile.as_flattened_mut().fill(0.0);
     let chunks_at_a_time = SUBS_AT_A_TIME / F::LAYOUT.subs();
     let parts = panel.chunks(chunks_at_a_time * F::LAYOUT.chunk_bytes());
     for (i, part) in parts.enumerate() {
         let blocks = unpack::<F>(part, unpacked);
         let first = i * SUBS_AT_A_TIME;
+        for (sub, block) in blocks.iter().enumerate() {
+            D::again::<F, _>(block, x.twice(), first + sub, again_tile);
+        }
         let mut n = 0;
         while n < x.n() {
             n += match x.n() - n {
@@ -372,6 +453,9 @@ unsafe fn many<D: Dot, F: Format>(
                 _ => add_rows::<D, F, GROUP>(blocks, first, x, n, tile),
             };
         }
+    }
+    for (tile, again) in tile.iter_mut().zip(again_tile) {
+        store(tile, plus(load(tile), load(again)));
     }
 }
 
