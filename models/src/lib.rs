@@ -1,4 +1,4 @@
-//! Model families, chat formats and the registry of short names, as data: no code beyond `include_str!`.
+//! Model families, chat formats and the registry of short names, as data: no code beyond `include_str!` and `include_bytes!`.
 #![forbid(unsafe_code)]
 
 /// The files of `families/`, by name without ending. `families/README.md` explains their fields.
@@ -16,6 +16,9 @@ pub const FAMILIES: &[(&str, &str)] = &[
     ("seed_oss", include_str!("../families/seed_oss.toml")),
     ("smollm3", include_str!("../families/smollm3.toml")),
 ];
+
+/// The model that is part of the program, a GGUF file; `default/README.md` says how it was made.
+pub const DEFAULT: &[u8] = include_bytes!("../default/model.gguf");
 
 /// How byte-level BPE splits text, by the name that a GGUF file gives; TOML.
 pub const PRE_TOKENIZERS: &str = include_str!("../pre_tokenizers.toml");
@@ -67,6 +70,7 @@ pub const EFFORT: &[(&str, &str)] = &[
     ),
     ("qwen3", include_str!("../effort/qwen3.toml")),
     ("deepseek", include_str!("../effort/deepseek.toml")),
+    ("default", include_str!("../effort/default.toml")),
     ("levels_only", include_str!("../effort/levels_only.toml")),
     ("think", include_str!("../effort/think.toml")),
     ("silent", include_str!("../effort/silent.toml")),

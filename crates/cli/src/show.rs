@@ -108,9 +108,13 @@ fn facts(model: &ModelInfo) -> Vec<(&'static str, String)> {
         true => format!("as in {}", model.effort_profile),
         false => "no thoughts that are known of".to_owned(),
     };
+    let path = match model.embedded {
+        true => "part of the program".to_owned(),
+        false => model.path.display().to_string(),
+    };
     vec![
         ("model", model.name.clone()),
-        ("path", model.path.display().to_string()),
+        ("path", path),
         ("architecture", model.family.clone()),
         ("parameters", count(model.parameters)),
         ("quantization", model.quantization.clone()),

@@ -387,7 +387,7 @@ fn thinking_is_limited_from_everywhere() {
     );
     assert_eq!(tokens(&["--effort", "none"]), (None, 0));
     assert_eq!(
-        tokens(&["--think-time", "1ms"]).0.as_deref(),
+        tokens(&["--think-time", "0.001ms"]).0.as_deref(),
         Some("deadline")
     );
     let output = output_of(ponder(&["show", dir, "--json", "--config", config]), "");

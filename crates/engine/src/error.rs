@@ -31,9 +31,9 @@ pub enum EngineError {
     #[error(transparent)]
     Sampling(#[from] EffortError),
     #[error(
-        "this build has no embedded model (hint: name one, for example -m qwen3:0.6b, or a .gguf file)"
+        "the model `default` is part of the program (hint: it needs no files; -m default runs it)"
     )]
-    NoDefaultModel,
+    Embedded,
     #[error("{}: {message}", path.display())]
     File { path: PathBuf, message: String },
     #[error(

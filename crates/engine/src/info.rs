@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use ponder_runtime::{
     backend::cpu::KvFormat,
     cache::CachePlan,
+    hub::ModelRef,
     spec::{ArchSpec, MixerSpec},
     weights::{Checkpoint, TensorType},
 };
@@ -19,8 +20,10 @@ use crate::{Effort, EffortOverrides, ResolvedEffort, effort::Profile};
 pub struct ModelInfo {
     /// As the user named it.
     pub name: String,
-    /// File or folder.
+    /// File or folder; for the model that is part of the program a text that says so.
     pub path: PathBuf,
+    /// Whether it is part of the program.
+    pub embedded: bool,
     /// Family file that describes its architecture.
     pub family: String,
     /// Numbers in all tensors.
@@ -88,6 +91,7 @@ impl ModelInfo {
         Self {
             name: name.to_owned(),
             path: checkpoint.path().to_owned(),
+            embedded: ModelRef::parse(name).is_ok_and(|model| model == ModelRef::Default),
             family: spec.family.clone(),
             parameters: checkpoint
                 .tensors()
@@ -142,7 +146,8 @@ fn main_type(checkpoint: &Checkpoint) -> String {
     most.map_or_else(|| "none".to_owned(), |(name, _)| name)
 }
 
-fn licence(checkpoint: &Checkpoint) -> Option<String> {
+/// The licence that a checkpoint names.
+pub(crate) fn licence(checkpoint: &Checkpoint) -> Option<String> {
     if let Some(metadata) = checkpoint.gguf() {
         return metadata
             .opt_str("general.license")

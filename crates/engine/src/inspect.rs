@@ -6,7 +6,6 @@ use std::path::Path;
 use ponder_runtime::{
     decoder::{LogitsFor, Step},
     spec::ArchSpec,
-    weights::Checkpoint,
 };
 use ponder_tokenizer::{
     Tokenizer,
@@ -17,7 +16,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    Effort, EffortOverrides, EngineError, LoadOptions, load, prompt::with_system,
+    Effort, EffortOverrides, EngineError, LoadOptions,
+    load::{self, Place},
+    prompt::with_system,
     sampling::SamplingDefaults,
 };
 
@@ -116,8 +117,7 @@ pub fn logits(
     greedy: usize,
     out: &Path,
 ) -> Result<Logits, EngineError> {
-    let path = load::resolve(model, options, &mut |_| {})?;
-    let checkpoint = Checkpoint::open(&path)?;
+    let checkpoint = load::resolve(model, options, &mut |_| {})?.open()?;
     let spec = ArchSpec::of(&checkpoint)?;
     let (vocab, total) = (spec.vocab_size, ids.len() + greedy);
     let alone = LoadOptions {
@@ -196,11 +196,13 @@ fn argmax(logits: &[f32]) -> u32 {
 }
 
 fn tokenizer(model: &str, options: &LoadOptions) -> Result<Tokenizer, EngineError> {
-    let path = load::resolve(model, options, &mut |_| {})?;
-    if path.is_dir() && path.join("tokenizer.json").exists() {
-        return Ok(Tokenizer::from_folder(&path)?);
+    let place = load::resolve(model, options, &mut |_| {})?;
+    if let Place::Files(path) = &place
+        && path.join("tokenizer.json").exists()
+    {
+        return Ok(Tokenizer::from_folder(path)?);
     }
-    load::tokenizer(&Checkpoint::open_metadata(&path)?)
+    load::tokenizer(&place.open_metadata()?)
 }
 
 fn clock(now: Option<&str>) -> Result<Option<LocalTime>, EngineError> {

@@ -14,7 +14,7 @@ use ponder_runtime::{
     decoder::{Decoder, DecoderError, Model},
     hub::{self, ModelRef, Store, StoreOptions},
     spec::ArchSpec,
-    weights::Checkpoint,
+    weights::{Checkpoint, WeightsError},
 };
 use ponder_tokenizer::{Tokenizer, chat::ChatTemplate, split::ChatFormat};
 
@@ -109,11 +109,13 @@ pub(crate) fn load(
     progress: &mut dyn FnMut(LoadProgress<'_>),
 ) -> Result<Loaded, EngineError> {
     let started = Instant::now();
-    let path = resolve(name, options, &mut |step| {
+    let place = resolve(name, options, &mut |step| {
         progress(LoadProgress::Download(step))
     })?;
-    progress(LoadProgress::Weights { path: &path });
-    let checkpoint = Checkpoint::open(&path)?;
+    if let Place::Files(path) = &place {
+        progress(LoadProgress::Weights { path });
+    }
+    let checkpoint = place.open()?;
     let spec = ArchSpec::of(&checkpoint)?;
     let (context, cache_tokens) = room(options, &spec, &checkpoint)?;
     // Weights are mapped in milliseconds; building the vocabulary takes longer, so both at once.
@@ -148,20 +150,45 @@ pub(crate) fn load(
     })
 }
 
-/// The file or folder behind a name, fetched if need be.
+/// Where a model's files are.
+pub(crate) enum Place {
+    /// In the program.
+    Embedded,
+    /// A file or folder.
+    Files(PathBuf),
+}
+
+impl Place {
+    pub(crate) fn open(&self) -> Result<Checkpoint, WeightsError> {
+        match self {
+            Self::Embedded => Checkpoint::from_bytes(crate::store::embedded()),
+            Self::Files(path) => Checkpoint::open(path),
+        }
+    }
+
+    /// The same of a folder that may hold no weights.
+    pub(crate) fn open_metadata(&self) -> Result<Checkpoint, WeightsError> {
+        match self {
+            Self::Embedded => self.open(),
+            Self::Files(path) => Checkpoint::open_metadata(path),
+        }
+    }
+}
+
+/// Where the files behind a name are, fetched if need be.
 pub(crate) fn resolve(
     name: &str,
     options: &LoadOptions,
     progress: &mut dyn FnMut(hub::Progress<'_>),
-) -> Result<PathBuf, EngineError> {
+) -> Result<Place, EngineError> {
     let mut model = ModelRef::parse(name)?;
     if let (ModelRef::Hub(hub), Some(revision)) = (&mut model, &options.revision) {
         hub.revision = Some(revision.clone());
     }
     if model == ModelRef::Default {
-        return Err(EngineError::NoDefaultModel);
+        return Ok(Place::Embedded);
     }
-    Ok(store(options).resolve(&model, progress)?)
+    Ok(Place::Files(store(options).resolve(&model, progress)?))
 }
 
 /// The local store as environment and options describe it.
@@ -173,9 +200,9 @@ pub(crate) fn store(options: &LoadOptions) -> Store {
 
 /// Facts about a model of which perhaps only the metadata are there.
 pub(crate) fn describe(name: &str, options: &LoadOptions) -> Result<ModelInfo, EngineError> {
-    let path = resolve(name, options, &mut |_| {})?;
+    let place = resolve(name, options, &mut |_| {})?;
     // A folder without weights can be described too.
-    let checkpoint = Checkpoint::open(&path).or_else(|_| Checkpoint::open_metadata(&path))?;
+    let checkpoint = place.open().or_else(|_| place.open_metadata())?;
     let spec = ArchSpec::of(&checkpoint)?;
     let tokenizer = tokenizer(&checkpoint)?;
     let format = chat_format(&tokenizer);

@@ -18,12 +18,12 @@ use std::time::Instant;
 
 pub use ponder_runtime::quantize::TargetType;
 
-use ponder_runtime::{hub, quantize::Plan, spec::ArchSpec, weights::Checkpoint};
+use ponder_runtime::{hub, quantize::Plan, spec::ArchSpec};
 use ponder_tokenizer::GgufVocab;
 use serde::Serialize;
 
 use crate::vocab::vocab_metadata;
-use crate::{EngineError, LoadOptions, load};
+use crate::{EngineError, LoadOptions, info, load};
 
 /// How a model is read and its file written.
 #[derive(Clone, Debug, Default)]
@@ -88,11 +88,11 @@ pub fn quantize(
     options: &QuantizeOptions,
     progress: &mut dyn FnMut(QuantizeProgress<'_>),
 ) -> Result<QuantizeSummary, EngineError> {
-    let path = load::resolve(source, &options.load, &mut |step| {
+    let place = load::resolve(source, &options.load, &mut |step| {
         progress(QuantizeProgress::Download(step));
     })?;
     let started = Instant::now();
-    let checkpoint = Checkpoint::open(&path)?;
+    let checkpoint = place.open()?;
     let mut name = model_name(source);
     let vocabulary = match checkpoint.gguf() {
         Some(_) => Vec::new(),
@@ -102,7 +102,9 @@ pub fn quantize(
             let folder = checkpoint.dir().unwrap_or(checkpoint.path());
             let vocab = GgufVocab::from_folder(folder, &name, n_rows)?;
             name.clone_from(&vocab.name);
-            vocab_metadata(&vocab)
+            let licence = info::licence(&checkpoint);
+            let licence = licence.map(|name| ("general.license".to_owned(), name.as_str().into()));
+            vocab_metadata(&vocab).into_iter().chain(licence).collect()
         }
     };
     let plan = Plan::new(&checkpoint, target, &name, vocabulary)?;

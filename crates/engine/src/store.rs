@@ -6,7 +6,10 @@ pub use ponder_runtime::hub::{Progress, StoredFile, StoredModel};
 
 use ponder_runtime::hub::ModelRef;
 
-use crate::{EngineError, LoadOptions, ModelInfo, load};
+use crate::{
+    EngineError, LoadOptions, ModelInfo,
+    load::{self, Place},
+};
 
 /// Fetches a model, or what of it is missing, and gives its path.
 ///
@@ -22,8 +25,17 @@ pub fn pull(
             hub.revision = options.revision.clone().or(hub.revision);
             Ok(load::store(options).pull(&hub, progress)?)
         }
-        _ => load::resolve(model, options, progress),
+        ModelRef::Default => Err(EngineError::Embedded),
+        ModelRef::Path(_) => match load::resolve(model, options, progress)? {
+            Place::Files(path) => Ok(path),
+            Place::Embedded => Err(EngineError::Embedded),
+        },
     }
+}
+
+/// The model `default`, which is part of the program: a GGUF file.
+pub fn embedded() -> &'static [u8] {
+    ponder_models::DEFAULT
 }
 
 /// The models in the store.
@@ -41,7 +53,7 @@ pub fn list() -> Result<Vec<StoredModel>, EngineError> {
 pub fn remove(model: &str) -> Result<u64, EngineError> {
     match ModelRef::parse(model)? {
         ModelRef::Hub(hub) => Ok(load::store(&LoadOptions::default()).remove(&hub)?),
-        ModelRef::Default => Err(EngineError::NoDefaultModel),
+        ModelRef::Default => Err(EngineError::Embedded),
         ModelRef::Path(path) => Err(EngineError::File {
             path,
             message: "is not in the store (hint: `ponder list` shows what is; delete other files yourself)".into(),

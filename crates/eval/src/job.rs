@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use ponder_engine::{
-    Effort, EffortOverrides, Engine, LoadOptions, ModelInfo, SamplingOverrides, Weighing,
+    Effort, EffortOverrides, Engine, LoadOptions, ModelInfo, SamplingOverrides, Weighing, store,
 };
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -80,7 +80,10 @@ fn identity(
     job: &Job,
     settings: &[Setting],
 ) -> Result<Map<String, Value>, EvalError> {
-    let print = fingerprint(&model.path).map_err(|error| EvalError::file(&model.path, &error))?;
+    let print = match model.embedded {
+        true => hex(&Sha256::digest(store::embedded())),
+        false => fingerprint(&model.path).map_err(|error| EvalError::file(&model.path, &error))?,
+    };
     let file = model.path.file_name().unwrap_or_default();
     let items = serde_json::to_vec(&task.items).unwrap_or_default();
     let rows = settings
