@@ -27,6 +27,7 @@ mod scalar;
 #[cfg(test)]
 mod tests;
 mod twice;
+mod walk;
 
 pub use rows::Int8Rows;
 

@@ -10,7 +10,6 @@
 #![allow(clippy::needless_range_loop)]
 
 use std::arch::x86_64::*;
-use std::array::from_mut;
 use std::marker::PhantomData;
 
 use super::formats::Format;
@@ -18,9 +17,8 @@ use crate::int8::Int8Rows;
 use crate::int8::blocks::{GROUP, Parts};
 use crate::int8::layout::{PANEL, SUB};
 use crate::int8::twice::Twice;
+use crate::int8::walk::walk;
 
-/// Rows of activations from which unpacking to memory pays.
-const MANY: usize = 17;
 /// How far ahead memory is asked for, in bytes.
 const AHEAD: usize = 16384;
 /// Sub-blocks that are unpacked at a time: 16 kB of codes, half of a first-level cache.
@@ -85,6 +83,13 @@ impl<const T: usize> Rows<T> {
     }
 }
 
+/// How many rows of activations make it worthwhile to unpack to memory.
+const fn many_rows<F: Format>() -> usize {
+    // Whole bytes are stored as they are: there is little to gain.
+    let whole_bytes = F::LAYOUT.words * 4 == F::LAYOUT.chunk_len;
+    if whole_bytes { 17 } else { GROUP }
+}
+
 /// # Safety
 /// The machine has AVX2, FMA and F16C; `panel` holds `x.k()` values of eight rows; `tile` has as
 /// many rows as `x`.
@@ -99,13 +104,13 @@ pub(super) unsafe fn panel<F: Format>(
         1 => few::<F, 1>(panel, x, tile),
         2 => few::<F, 2>(panel, x, tile),
         3 => few::<F, 3>(panel, x, tile),
-        MANY.. => many::<F>(panel, x, tile, scratch),
-        _ => groups::<F>(panel, x, tile),
+        n if n < many_rows::<F>() => groups::<F>(panel, x, tile),
+        _ => many::<F>(panel, x, tile, scratch),
     }
 }
 
 /// 32 values of eight rows, packed or unpacked.
-trait SubBlock: Copy {
+pub(super) trait SubBlock: Copy {
     unsafe fn codes(self, s: usize) -> __m256i;
     /// Scale and offset of a half.
     unsafe fn scale(self, half: usize) -> (__m256, __m256);
@@ -163,121 +168,40 @@ impl<F: Format> SubBlock for Packed<F> {
     }
 }
 
-/// A panel and all `T` rows, so few that there are registers for what was rounded twice: it meets the
-/// codes where they are unpacked.
-#[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn few<F: Format, const T: usize>(panel: &[u8], x: &Int8Rows, tile: &mut [[f32; PANEL]]) {
-    let rows = Rows::<T>::new(x.parts(0), x.k(), F::SIXTEENTHS);
-    let twice = Rows::<1>::new(x.twice().parts(0), SUB, F::SIXTEENTHS);
-    let mut sums = [_mm256_setzero_ps(); T];
-    let mut again = [_mm256_setzero_ps(); T];
-    let mut sub_idx = 0;
-    for chunk in panel.chunks_exact(F::LAYOUT.chunk_bytes()) {
-        for sub in 0..F::LAYOUT.subs() {
-            let block = Packed::<F>::new(chunk, sub);
-            block.prefetch();
-            add::<F, T>(&mut sums, block, &rows, sub_idx);
-            let mut blocks = x.twice().at(sub_idx);
-            for (t, sum) in again.iter_mut().enumerate() {
-                if x.twice().next_is(&blocks, t, T) {
-                    add::<F, 1>(from_mut(sum), block, &twice, blocks.start);
-                    blocks.start += 1;
-                }
-            }
-            sub_idx += 1;
-        }
-    }
-    for t in 0..T {
-        _mm256_storeu_ps(tile[t].as_mut_ptr(), _mm256_add_ps(sums[t], again[t]));
-    }
-}
-
-/// A panel and a few groups of rows. It is in the first-level cache when those after the first read
-/// it.
-#[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn groups<F: Format>(panel: &[u8], x: &Int8Rows, tile: &mut [[f32; PANEL]]) {
-    tile.as_flattened_mut().fill(0.0);
-    let mut n = 0;
-    while n < x.n() {
-        n += match x.n() - n {
-            1 => packed_rows::<F, 1>(panel, x, n, tile),
-            2 => packed_rows::<F, 2>(panel, x, n, tile),
-            3 => packed_rows::<F, 3>(panel, x, n, tile),
-            4..GROUP => packed_rows::<F, 4>(panel, x, n, tile),
-            _ => packed_rows::<F, GROUP>(panel, x, n, tile),
-        };
-    }
-}
-
-/// `T` rows from `row` on; with the first of all, the blocks of all rows that were rounded twice, which
-/// are added up in the tile. Returns `T`.
-#[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn packed_rows<F: Format, const T: usize>(
-    panel: &[u8],
-    x: &Int8Rows,
-    row: usize,
-    tile: &mut [[f32; PANEL]],
-) -> usize {
-    let rows = Rows::<T>::new(x.parts(row), x.k(), F::SIXTEENTHS);
-    let mut sums = [_mm256_setzero_ps(); T];
-    let mut sub_idx = 0;
-    for chunk in panel.chunks_exact(F::LAYOUT.chunk_bytes()) {
-        for sub in 0..F::LAYOUT.subs() {
-            let block = Packed::<F>::new(chunk, sub);
-            if T >= 4 && row == 0 {
-                block.prefetch();
-                again::<F, _>(block, x.twice(), sub_idx, tile);
-            }
-            add::<F, T>(&mut sums, block, &rows, sub_idx);
-            sub_idx += 1;
-        }
-    }
-    for (tile, sum) in tile[row..].iter_mut().zip(sums) {
-        let again = _mm256_loadu_ps(tile.as_ptr());
-        _mm256_storeu_ps(tile.as_mut_ptr(), _mm256_add_ps(sum, again));
-    }
-    T
-}
-
-/// Adds the products of 32 values with the activations that were rounded twice.
-#[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn again<F: Format, B: SubBlock>(
-    block: B,
-    twice: &Twice,
-    sub_idx: usize,
-    tile: &mut [[f32; PANEL]],
-) {
-    let mut blocks = twice.at(sub_idx);
-    while !blocks.is_empty() {
-        blocks.start += match blocks.len() {
-            1 => add_again::<F, 1>(block, twice, blocks.start, tile),
-            2 => add_again::<F, 2>(block, twice, blocks.start, tile),
-            3 => add_again::<F, 3>(block, twice, blocks.start, tile),
-            4..GROUP => add_again::<F, 4>(block, twice, blocks.start, tile),
-            _ => add_again::<F, GROUP>(block, twice, blocks.start, tile),
-        };
-    }
-}
-
-/// `T` blocks of activations from `first` on, which meet the same weights. Returns `T`.
-#[inline(always)]
-unsafe fn add_again<F: Format, const T: usize>(
+walk! {
+    #[target_feature(enable = "avx2,fma,f16c")]
+    set: [],
+    panel: PANEL,
     block: impl SubBlock,
-    twice: &Twice,
-    first: usize,
-    tile: &mut [[f32; PANEL]],
-) -> usize {
-    let rows = Rows::<T>::new(twice.parts(first), SUB, F::SIXTEENTHS);
-    let places = &twice.rows()[first..first + T];
-    let mut sums = [_mm256_setzero_ps(); T];
-    for t in 0..T {
-        sums[t] = _mm256_loadu_ps(tile[places[t] as usize].as_ptr());
-    }
-    add::<F, T>(&mut sums, block, &rows, 0);
-    for t in 0..T {
-        _mm256_storeu_ps(tile[places[t] as usize].as_mut_ptr(), sums[t]);
-    }
-    T
+    again: again::<F>,
+    rows: [
+        8: some_rows::<F, 8>,
+        4: some_rows::<F, 4>,
+        3: some_rows::<F, 3>,
+        2: some_rows::<F, 2>,
+        1: some_rows::<F, 1>,
+    ],
+    first: 4..,
+}
+
+#[inline(always)]
+unsafe fn zero() -> __m256 {
+    _mm256_setzero_ps()
+}
+
+#[inline(always)]
+unsafe fn load(row: &[f32; PANEL]) -> __m256 {
+    _mm256_loadu_ps(row.as_ptr())
+}
+
+#[inline(always)]
+unsafe fn store(row: &mut [f32; PANEL], sums: __m256) {
+    _mm256_storeu_ps(row.as_mut_ptr(), sums);
+}
+
+#[inline(always)]
+unsafe fn plus(a: __m256, b: __m256) -> __m256 {
+    _mm256_add_ps(a, b)
 }
 
 /// Adds what 32 values contribute to the sums of `T` rows. Each vector of codes is made once.
@@ -403,7 +327,7 @@ unsafe fn many<F: Format>(
         let n_subs = unpack::<F>(part, &mut unpacked);
         let first = i * SUBS_AT_A_TIME;
         for sub in 0..n_subs {
-            again::<F, _>(unpacked.block(sub), x.twice(), first + sub, again_tile);
+            again::<F>(unpacked.block(sub), x.twice(), first + sub, again_tile);
         }
         let mut n = 0;
         while n < x.n() {
@@ -417,9 +341,7 @@ unsafe fn many<F: Format>(
         }
     }
     for (tile, again) in tile.iter_mut().zip(again_tile) {
-        let sum = _mm256_loadu_ps(tile.as_ptr());
-        let again = _mm256_loadu_ps(again.as_ptr());
-        _mm256_storeu_ps(tile.as_mut_ptr(), _mm256_add_ps(sum, again));
+        store(tile, plus(load(tile), load(again)));
     }
 }
 

@@ -10,7 +10,6 @@
 #![allow(clippy::needless_range_loop)]
 
 use std::arch::x86_64::*;
-use std::array::from_mut;
 use std::marker::PhantomData;
 
 use super::formats::Format;
@@ -18,6 +17,7 @@ use crate::int8::Int8Rows;
 use crate::int8::blocks::{GROUP, Parts};
 use crate::int8::layout::{SUB, WIDE_PANEL};
 use crate::int8::twice::Twice;
+use crate::int8::walk::walk;
 
 /// How far ahead memory is asked for, in bytes: into the first-level cache where sub-blocks follow
 /// each other, into the second where a chunk has several, whose words are read in another order
@@ -106,21 +106,21 @@ pub(super) unsafe fn panel<F: Format>(panel: &[u8], x: &Int8Rows, tile: &mut [[f
 }
 
 /// 32 values of sixteen rows, in the middle of a chunk.
-struct SubBlock<F> {
+pub(super) struct Packed<F> {
     chunk: *const u8,
     sub: usize,
     format: PhantomData<F>,
 }
 
-impl<F> Clone for SubBlock<F> {
+impl<F> Clone for Packed<F> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<F> Copy for SubBlock<F> {}
+impl<F> Copy for Packed<F> {}
 
-impl<F: Format> SubBlock<F> {
+impl<F: Format> Packed<F> {
     #[inline(always)]
     fn new(chunk: &[u8], sub: usize) -> Self {
         Self {
@@ -133,7 +133,7 @@ impl<F: Format> SubBlock<F> {
     /// Asks for the part of the panel (or of the next one) that is [`AHEAD`] of this one: the
     /// processor's own prefetching loses the thread in the headers and stops at pages.
     #[inline(always)]
-    unsafe fn prefetch(&self) {
+    unsafe fn prefetch(self) {
         let n_subs = F::LAYOUT.subs();
         let len = F::LAYOUT.chunk_bytes() / n_subs;
         let place = self.chunk.wrapping_add(self.sub * len);
@@ -149,134 +149,50 @@ impl<F: Format> SubBlock<F> {
     }
 }
 
-/// A panel and all `T` rows, which are no group. A block that was rounded twice meets the codes where
-/// they are unpacked.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
-unsafe fn few<F: Format, const T: usize>(
-    panel: &[u8],
-    x: &Int8Rows,
-    tile: &mut [[f32; WIDE_PANEL]],
-) {
-    let rows = Rows::<T>::new(x.parts(0), x.k(), F::SIXTEENTHS);
-    let twice = Rows::<1>::new(x.twice().parts(0), SUB, F::SIXTEENTHS);
-    let mut sums = [_mm512_setzero_ps(); T];
-    let mut again = [_mm512_setzero_ps(); T];
-    let mut sub_idx = 0;
-    for chunk in panel.chunks_exact(F::LAYOUT.chunk_bytes()) {
-        for sub in 0..F::LAYOUT.subs() {
-            let block = SubBlock::<F>::new(chunk, sub);
-            block.prefetch();
-            add(&mut sums, block, &rows, sub_idx);
-            let mut blocks = x.twice().at(sub_idx);
-            for (t, sum) in again.iter_mut().enumerate() {
-                if x.twice().next_is(&blocks, t, T) {
-                    add(from_mut(sum), block, &twice, blocks.start);
-                    blocks.start += 1;
-                }
-            }
-            sub_idx += 1;
-        }
-    }
-    for t in 0..T {
-        _mm512_storeu_ps(tile[t].as_mut_ptr(), _mm512_add_ps(sums[t], again[t]));
-    }
+walk! {
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
+    set: [],
+    panel: WIDE_PANEL,
+    block: Packed<F>,
+    again: again::<F>,
+    rows: [
+        8: some_rows::<F, 8>,
+        7: some_rows::<F, 7>,
+        6: some_rows::<F, 6>,
+        5: some_rows::<F, 5>,
+        4: some_rows::<F, 4>,
+        3: some_rows::<F, 3>,
+        2: some_rows::<F, 2>,
+        1: some_rows::<F, 1>,
+    ],
+    first: 8..,
 }
 
-/// A panel and groups of rows. The first brings it into the cache.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
-unsafe fn groups<F: Format>(panel: &[u8], x: &Int8Rows, tile: &mut [[f32; WIDE_PANEL]]) {
-    tile.as_flattened_mut().fill(0.0);
-    let mut n = 0;
-    while n < x.n() {
-        n += match x.n() - n {
-            1 => rows::<F, 1>(panel, x, n, tile),
-            2 => rows::<F, 2>(panel, x, n, tile),
-            3 => rows::<F, 3>(panel, x, n, tile),
-            4 => rows::<F, 4>(panel, x, n, tile),
-            5 => rows::<F, 5>(panel, x, n, tile),
-            6 => rows::<F, 6>(panel, x, n, tile),
-            7 => rows::<F, 7>(panel, x, n, tile),
-            _ => rows::<F, GROUP>(panel, x, n, tile),
-        };
-    }
-}
-
-/// `T` rows from `row` on; with the first group, the blocks of all rows that were rounded twice, which
-/// are added up in the tile. Returns `T`.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
-unsafe fn rows<F: Format, const T: usize>(
-    panel: &[u8],
-    x: &Int8Rows,
-    row: usize,
-    tile: &mut [[f32; WIDE_PANEL]],
-) -> usize {
-    let rows = Rows::<T>::new(x.parts(row), x.k(), F::SIXTEENTHS);
-    let mut sums = [_mm512_setzero_ps(); T];
-    let mut sub_idx = 0;
-    for chunk in panel.chunks_exact(F::LAYOUT.chunk_bytes()) {
-        for sub in 0..F::LAYOUT.subs() {
-            let block = SubBlock::<F>::new(chunk, sub);
-            if T == GROUP && row == 0 {
-                block.prefetch();
-                again(block, x.twice(), sub_idx, tile);
-            }
-            add(&mut sums, block, &rows, sub_idx);
-            sub_idx += 1;
-        }
-    }
-    for (tile, sum) in tile[row..row + T].iter_mut().zip(sums) {
-        let again = _mm512_loadu_ps(tile.as_ptr());
-        _mm512_storeu_ps(tile.as_mut_ptr(), _mm512_add_ps(sum, again));
-    }
-    T
-}
-
-/// Adds the products of 32 values with the activations that were rounded twice.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
-unsafe fn again<F: Format>(
-    block: SubBlock<F>,
-    twice: &Twice,
-    sub_idx: usize,
-    tile: &mut [[f32; WIDE_PANEL]],
-) {
-    let mut blocks = twice.at(sub_idx);
-    while !blocks.is_empty() {
-        blocks.start += match blocks.len() {
-            1 => add_again::<F, 1>(block, twice, blocks.start, tile),
-            2 => add_again::<F, 2>(block, twice, blocks.start, tile),
-            3 => add_again::<F, 3>(block, twice, blocks.start, tile),
-            4..GROUP => add_again::<F, 4>(block, twice, blocks.start, tile),
-            _ => add_again::<F, GROUP>(block, twice, blocks.start, tile),
-        };
-    }
-}
-
-/// `T` blocks of activations from `first` on, which meet the same weights. Returns `T`.
 #[inline(always)]
-unsafe fn add_again<F: Format, const T: usize>(
-    block: SubBlock<F>,
-    twice: &Twice,
-    first: usize,
-    tile: &mut [[f32; WIDE_PANEL]],
-) -> usize {
-    let rows = Rows::<T>::new(twice.parts(first), SUB, F::SIXTEENTHS);
-    let places = &twice.rows()[first..first + T];
-    let mut sums = [_mm512_setzero_ps(); T];
-    for t in 0..T {
-        sums[t] = _mm512_loadu_ps(tile[places[t] as usize].as_ptr());
-    }
-    add(&mut sums, block, &rows, 0);
-    for t in 0..T {
-        _mm512_storeu_ps(tile[places[t] as usize].as_mut_ptr(), sums[t]);
-    }
-    T
+unsafe fn zero() -> __m512 {
+    _mm512_setzero_ps()
+}
+
+#[inline(always)]
+unsafe fn load(row: &[f32; WIDE_PANEL]) -> __m512 {
+    _mm512_loadu_ps(row.as_ptr())
+}
+
+#[inline(always)]
+unsafe fn store(row: &mut [f32; WIDE_PANEL], sums: __m512) {
+    _mm512_storeu_ps(row.as_mut_ptr(), sums);
+}
+
+#[inline(always)]
+unsafe fn plus(a: __m512, b: __m512) -> __m512 {
+    _mm512_add_ps(a, b)
 }
 
 /// Adds what 32 values contribute to the sums of `T` rows. Each vector of codes is made once.
 #[inline(always)]
 unsafe fn add<F: Format, const T: usize>(
     sums: &mut [__m512; T],
-    block: SubBlock<F>,
+    block: Packed<F>,
     rows: &Rows<T>,
     sub_idx: usize,
 ) {

@@ -27,8 +27,8 @@ pub(in crate::int8) trait Dot {
     ///
     /// # Safety
     /// The machine has it; `twice` and the tile belong to the same rows, and the block is theirs.
-    unsafe fn again<F: Format, B: SubBlock>(
-        block: B,
+    unsafe fn again<F: Format>(
+        block: impl SubBlock,
         twice: &Twice,
         sub_idx: usize,
         tile: &mut [[f32; PANEL]],
@@ -63,14 +63,14 @@ impl Dot for Smull {
     }
 
     #[target_feature(enable = "neon")]
-    unsafe fn again<F: Format, B: SubBlock>(
-        block: B,
+    unsafe fn again<F: Format>(
+        block: impl SubBlock,
         twice: &Twice,
         sub_idx: usize,
         tile: &mut [[f32; PANEL]],
     ) {
         // SAFETY: this function's own condition.
-        unsafe { product::again::<Self, F, B>(block, twice, sub_idx, tile) }
+        unsafe { product::again::<Self, F>(block, twice, sub_idx, tile) }
     }
 
     #[inline(always)]
@@ -106,14 +106,14 @@ impl Dot for Sdot {
     }
 
     #[target_feature(enable = "neon,dotprod")]
-    unsafe fn again<F: Format, B: SubBlock>(
-        block: B,
+    unsafe fn again<F: Format>(
+        block: impl SubBlock,
         twice: &Twice,
         sub_idx: usize,
         tile: &mut [[f32; PANEL]],
     ) {
         // SAFETY: this function's own condition.
-        unsafe { product::again::<Self, F, B>(block, twice, sub_idx, tile) }
+        unsafe { product::again::<Self, F>(block, twice, sub_idx, tile) }
     }
 
     // The compiler's own name for the instruction is not stable yet.

@@ -12,7 +12,6 @@
 
 use std::arch::aarch64::*;
 use std::arch::asm;
-use std::array::from_mut;
 use std::marker::PhantomData;
 
 use super::dot::Dot;
@@ -21,11 +20,10 @@ use crate::int8::Int8Rows;
 use crate::int8::blocks::{GROUP, Parts};
 use crate::int8::layout::{PANEL, SUB};
 use crate::int8::twice::Twice;
+use crate::int8::walk::walk;
 
-// The three numbers are those of AVX2: they were not measured on this architecture.
+// These numbers, and those of `many_rows`, are AVX2's: they were not measured on this architecture.
 
-/// Rows of activations from which unpacking to memory pays.
-const MANY: usize = 17;
 /// How far ahead memory is asked for, in bytes.
 const AHEAD: usize = 4096;
 /// Sub-blocks that are unpacked at a time: 24 kB.
@@ -108,6 +106,13 @@ impl<const T: usize> Rows<T> {
     }
 }
 
+/// How many rows of activations make it worthwhile to unpack to memory.
+const fn many_rows<F: Format>() -> usize {
+    // Whole bytes are stored as they are: there is little to gain.
+    let whole_bytes = F::LAYOUT.words * 4 == F::LAYOUT.chunk_len;
+    if whole_bytes { 17 } else { GROUP }
+}
+
 /// # Safety
 /// The machine has what `D` needs; `panel` holds `x.k()` values of eight rows; `tile` has as many
 /// rows as `x`.
@@ -122,9 +127,14 @@ pub(super) unsafe fn panel<D: Dot, F: Format>(
         1 => few::<D, F, 1>(panel, x, tile),
         2 => few::<D, F, 2>(panel, x, tile),
         3 => few::<D, F, 3>(panel, x, tile),
-        MANY.. => many::<D, F>(panel, x, tile, scratch),
-        _ => groups::<D, F>(panel, x, tile),
+        n if n < many_rows::<F>() => groups::<D, F>(panel, x, tile),
+        _ => many::<D, F>(panel, x, tile, scratch),
     }
+}
+
+#[inline(always)]
+unsafe fn zero() -> Floats {
+    [vdupq_n_f32(0.0); 2]
 }
 
 #[inline(always)]
@@ -158,13 +168,27 @@ struct Packed<F> {
     format: PhantomData<F>,
 }
 
-impl<F> Packed<F> {
+impl<F: Format> Packed<F> {
     #[inline(always)]
-    fn new(chunk: *const u8, sub: usize) -> Self {
+    fn new(chunk: &[u8], sub: usize) -> Self {
+        let chunk = chunk.as_ptr();
         Self {
             rows: [0, 1].map(|which| FourRows { chunk, which }),
             sub,
             format: PhantomData,
+        }
+    }
+
+    /// Asks for the part of the panel (or of the next one) that is [`AHEAD`] of this one.
+    #[inline(always)]
+    unsafe fn prefetch(self) {
+        let len = F::LAYOUT.chunk_bytes() / F::LAYOUT.subs();
+        let place = self.rows[0].chunk.wrapping_add(AHEAD + self.sub * len);
+        let mut at = 0;
+        while at < len {
+            let line = place.wrapping_add(at);
+            asm!("prfm pldl1keep, [{}]", in(reg) line, options(nomem, nostack, preserves_flags));
+            at += 64;
         }
     }
 }
@@ -196,136 +220,20 @@ impl<F: Format> SubBlock for Packed<F> {
     }
 }
 
-/// A panel and all `T` rows, so few that there are registers for what was rounded twice: it meets the
-/// codes where they are unpacked.
-#[inline(always)]
-unsafe fn few<D: Dot, F: Format, const T: usize>(
-    panel: &[u8],
-    x: &Int8Rows,
-    tile: &mut [[f32; PANEL]],
-) {
-    let rows = Rows::<T>::new(x.parts(0), x.k(), F::SIXTEENTHS);
-    let twice = Rows::<1>::new(x.twice().parts(0), SUB, F::SIXTEENTHS);
-    let mut sums = [[vdupq_n_f32(0.0); 2]; T];
-    let mut again = [[vdupq_n_f32(0.0); 2]; T];
-    let mut sub_idx = 0;
-    for chunk in panel.chunks_exact(F::LAYOUT.chunk_bytes()) {
-        for sub in 0..F::LAYOUT.subs() {
-            prefetch::<F>(chunk.as_ptr(), sub);
-            let block = Packed::<F>::new(chunk.as_ptr(), sub);
-            add::<D, F, T>(&mut sums, block, &rows, sub_idx);
-            let mut blocks = x.twice().at(sub_idx);
-            for t in 0..T {
-                if x.twice().next_is(&blocks, t, T) {
-                    add::<D, F, 1>(from_mut(&mut again[t]), block, &twice, blocks.start);
-                    blocks.start += 1;
-                }
-            }
-            sub_idx += 1;
-        }
-    }
-    for t in 0..T {
-        store(&mut tile[t], plus(sums[t], again[t]));
-    }
-}
-
-/// A panel and a few groups of rows. It is in the first-level cache when those after the first read
-/// it.
-#[inline(always)]
-unsafe fn groups<D: Dot, F: Format>(panel: &[u8], x: &Int8Rows, tile: &mut [[f32; PANEL]]) {
-    tile.as_flattened_mut().fill(0.0);
-    let mut n = 0;
-    while n < x.n() {
-        n += match x.n() - n {
-            1 => packed_rows::<D, F, 1>(panel, x, n, tile),
-            2 => packed_rows::<D, F, 2>(panel, x, n, tile),
-            3 => packed_rows::<D, F, 3>(panel, x, n, tile),
-            4..GROUP => packed_rows::<D, F, 4>(panel, x, n, tile),
-            _ => packed_rows::<D, F, GROUP>(panel, x, n, tile),
-        };
-    }
-}
-
-/// `T` rows from `row` on; with the first of all, the blocks of all rows that were rounded twice, which
-/// are added up in the tile. Returns `T`.
-#[inline(always)]
-unsafe fn packed_rows<D: Dot, F: Format, const T: usize>(
-    panel: &[u8],
-    x: &Int8Rows,
-    row: usize,
-    tile: &mut [[f32; PANEL]],
-) -> usize {
-    let rows = Rows::<T>::new(x.parts(row), x.k(), F::SIXTEENTHS);
-    let mut sums = [[vdupq_n_f32(0.0); 2]; T];
-    let mut sub_idx = 0;
-    for chunk in panel.chunks_exact(F::LAYOUT.chunk_bytes()) {
-        for sub in 0..F::LAYOUT.subs() {
-            let block = Packed::<F>::new(chunk.as_ptr(), sub);
-            if T >= 4 && row == 0 {
-                prefetch::<F>(chunk.as_ptr(), sub);
-                D::again::<F, _>(block, x.twice(), sub_idx, tile);
-            }
-            add::<D, F, T>(&mut sums, block, &rows, sub_idx);
-            sub_idx += 1;
-        }
-    }
-    for (tile, sum) in tile[row..].iter_mut().zip(sums) {
-        store(tile, plus(sum, load(tile)));
-    }
-    T
-}
-
-/// Adds the products of 32 values with the activations that were rounded twice.
-#[inline(always)]
-pub(super) unsafe fn again<D: Dot, F: Format, B: SubBlock>(
-    block: B,
-    twice: &Twice,
-    sub_idx: usize,
-    tile: &mut [[f32; PANEL]],
-) {
-    let mut blocks = twice.at(sub_idx);
-    while !blocks.is_empty() {
-        blocks.start += match blocks.len() {
-            1 => add_again::<D, F, 1>(block, twice, blocks.start, tile),
-            2 => add_again::<D, F, 2>(block, twice, blocks.start, tile),
-            3 => add_again::<D, F, 3>(block, twice, blocks.start, tile),
-            4..GROUP => add_again::<D, F, 4>(block, twice, blocks.start, tile),
-            _ => add_again::<D, F, GROUP>(block, twice, blocks.start, tile),
-        };
-    }
-}
-
-/// `T` blocks of activations from `first` on, which meet the same weights. Returns `T`.
-#[inline(always)]
-unsafe fn add_again<D: Dot, F: Format, const T: usize>(
+walk! {
+    #[inline(always)]
+    set: [D: Dot],
+    panel: PANEL,
     block: impl SubBlock,
-    twice: &Twice,
-    first: usize,
-    tile: &mut [[f32; PANEL]],
-) -> usize {
-    let rows = Rows::<T>::new(twice.parts(first), SUB, F::SIXTEENTHS);
-    let places = &twice.rows()[first..first + T];
-    let mut sums = [[vdupq_n_f32(0.0); 2]; T];
-    for t in 0..T {
-        sums[t] = load(&tile[places[t] as usize]);
-    }
-    add::<D, F, T>(&mut sums, block, &rows, 0);
-    for t in 0..T {
-        store(&mut tile[places[t] as usize], sums[t]);
-    }
-    T
-}
-
-/// Asks for the part of the panel (or of the next one) that is `AHEAD` bytes behind a sub-block.
-#[inline(always)]
-unsafe fn prefetch<F: Format>(chunk: *const u8, sub: usize) {
-    let per_sub = F::LAYOUT.chunk_bytes() / F::LAYOUT.subs();
-    let mut at = 0;
-    while at < per_sub {
-        let line = chunk.wrapping_add(AHEAD + sub * per_sub + at);
-        asm!("prfm pldl1keep, [{}]", in(reg) line, options(nomem, nostack, preserves_flags));
-        at += 64;
-    }
+    again: D::again::<F>,
+    rows: [
+        8: some_rows::<D, F, 8>,
+        4: some_rows::<D, F, 4>,
+        3: some_rows::<D, F, 3>,
+        2: some_rows::<D, F, 2>,
+        1: some_rows::<D, F, 1>,
+    ],
+    first: 4..,
 }
 
 /// Adds what 32 values contribute to the sums of `T` rows. Each vector of codes is made once.
@@ -441,7 +349,7 @@ unsafe fn many<D: Dot, F: Format>(
         let blocks = unpack::<F>(part, unpacked);
         let first = i * SUBS_AT_A_TIME;
         for (sub, block) in blocks.iter().enumerate() {
-            D::again::<F, _>(block, x.twice(), first + sub, again_tile);
+            D::again::<F>(block, x.twice(), first + sub, again_tile);
         }
         let mut n = 0;
         while n < x.n() {
@@ -465,8 +373,8 @@ unsafe fn unpack<'a, F: Format>(part: &[u8], unpacked: &'a mut [Unpacked]) -> &'
     let mut n = 0;
     for chunk in part.chunks_exact(F::LAYOUT.chunk_bytes()) {
         for sub in 0..n_subs {
-            prefetch::<F>(chunk.as_ptr(), sub);
-            let (from, to) = (Packed::<F>::new(chunk.as_ptr(), sub), &mut unpacked[n]);
+            let (from, to) = (Packed::<F>::new(chunk, sub), &mut unpacked[n]);
+            from.prefetch();
             for (s, [a, b]) in to.codes.iter_mut().enumerate() {
                 let codes = from.codes(s);
                 vst1q_s8(a.as_mut_ptr(), codes[0]);
