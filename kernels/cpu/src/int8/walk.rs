@@ -6,9 +6,9 @@
 //!
 //! - Few rows have both sums in registers; a block that was rounded twice meets the codes of its
 //!   weights where they are unpacked.
-//! - Of more rows, the second sums are in the tile. While the first rows go through the panel, the
-//!   blocks of all rows that were rounded twice are added there, up to eight at a time. The rows
-//!   after the first find the panel in the cache.
+//! - Of more rows, the second sums are in the tile: blocks of all rows that were rounded twice are
+//!   added there first, up to eight at a time. It is a walk of its own, because the other would
+//!   have too few registers beside it.
 //!
 //! [`walk`] defines this as functions of the module that calls it, from what that module has:
 //! - `zero`, `load`, `store` and `plus`, for a number for each row of a panel;
@@ -26,7 +26,6 @@ macro_rules! walk {
         block: $block:ty,
         again: $again:expr,
         rows: [$($size:literal: $some_rows:expr,)*],
-        first: $first:literal..,
     ) => {
         /// All `T` rows, which are no group.
         #[$compiled]
@@ -69,6 +68,15 @@ macro_rules! walk {
             tile: &mut [[f32; $panel]],
         ) {
             tile.as_flattened_mut().fill(0.0);
+            let mut sub_idx = 0;
+            for chunk in panel.chunks_exact(F::LAYOUT.chunk_bytes()) {
+                for sub in 0..F::LAYOUT.subs() {
+                    if !x.twice().at(sub_idx).is_empty() {
+                        $again(Packed::<F>::new(chunk, sub), x.twice(), sub_idx, tile);
+                    }
+                    sub_idx += 1;
+                }
+            }
             let mut n = 0;
             while n < x.n() {
                 let left = x.n() - n;
@@ -93,10 +101,8 @@ macro_rules! walk {
             for chunk in panel.chunks_exact(F::LAYOUT.chunk_bytes()) {
                 for sub in 0..F::LAYOUT.subs() {
                     let block = Packed::<F>::new(chunk, sub);
-                    // No smaller number of rows is the first.
-                    if T >= $first && row == 0 {
+                    if row == 0 {
                         block.prefetch();
-                        $again(block, x.twice(), sub_idx, tile);
                     }
                     add::<$($set,)? F, T>(&mut sums, block, &rows, sub_idx);
                     sub_idx += 1;

@@ -102,8 +102,6 @@ pub(super) unsafe fn panel<F: Format>(
 ) {
     match x.n() {
         1 => few::<F, 1>(panel, x, tile),
-        2 => few::<F, 2>(panel, x, tile),
-        3 => few::<F, 3>(panel, x, tile),
         n if n < many_rows::<F>() => groups::<F>(panel, x, tile),
         _ => many::<F>(panel, x, tile, scratch),
     }
@@ -181,7 +179,6 @@ walk! {
         2: some_rows::<F, 2>,
         1: some_rows::<F, 1>,
     ],
-    first: 4..,
 }
 
 #[inline(always)]

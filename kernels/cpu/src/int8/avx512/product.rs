@@ -165,7 +165,6 @@ walk! {
         2: some_rows::<F, 2>,
         1: some_rows::<F, 1>,
     ],
-    first: 8..,
 }
 
 #[inline(always)]

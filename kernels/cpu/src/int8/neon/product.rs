@@ -125,8 +125,6 @@ pub(super) unsafe fn panel<D: Dot, F: Format>(
 ) {
     match x.n() {
         1 => few::<D, F, 1>(panel, x, tile),
-        2 => few::<D, F, 2>(panel, x, tile),
-        3 => few::<D, F, 3>(panel, x, tile),
         n if n < many_rows::<F>() => groups::<D, F>(panel, x, tile),
         _ => many::<D, F>(panel, x, tile, scratch),
     }
@@ -233,7 +231,6 @@ walk! {
         2: some_rows::<D, F, 2>,
         1: some_rows::<D, F, 1>,
     ],
-    first: 4..,
 }
 
 /// Adds what 32 values contribute to the sums of `T` rows. Each vector of codes is made once.
