@@ -5,7 +5,7 @@
 
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
-use ponder_kernels_cpu::{Arena, FloatFormat, FloatMatrix, Isa, Threads};
+use ponder_kernels_cpu::{Arena, Bf16Rows, FloatFormat, FloatMatrix, Isa, Threads};
 
 /// Rows and inputs.
 const SHAPE: [usize; 2] = [3072, 1024];
@@ -23,18 +23,25 @@ fn time(bencher: Bencher<'_, '_>, isa: Isa, format: FloatFormat, n: usize) {
     let threads = Threads::new(2).expect("threads");
     let bytes = vec![1; SHAPE[0] * SHAPE[1] * format.n_bytes()];
     let matrix = || {
-        FloatMatrix::pack(&threads, &mut Arena::default(), format, &bytes, SHAPE).expect("memory")
+        FloatMatrix::pack(&threads, &mut Arena::default(), isa, format, &bytes, SHAPE)
+            .expect("memory")
     };
     let matrices: Vec<_> = (0..N_MATRICES).map(|_| matrix()).collect();
     let mut matrices = matrices.iter().cycle();
     let x = vec![0.5; n * SHAPE[1]];
+    let mut rounded = Bf16Rows::default();
+    rounded.round(&threads, &x, SHAPE[1]);
     let mut tile = vec![0.0; n * FloatMatrix::PANEL];
     let flop = ItemsCount::new(2 * n * SHAPE[0] * SHAPE[1]);
     let bencher = bencher.counter(flop).counter(BytesCount::new(bytes.len()));
     bencher.bench_local(|| {
         let matrix = matrices.next().expect("a cycle");
         for panel in 0..matrix.n_panels() {
-            matrix.panel(isa, panel, black_box(&x), &mut tile);
+            if matrix.rounds_input() {
+                matrix.rounded_panel(isa, panel, black_box(&rounded), &mut tile);
+            } else {
+                matrix.panel(isa, panel, black_box(&x), &mut tile);
+            }
         }
     });
 }

@@ -12,8 +12,13 @@ pub enum Isa {
     Scalar,
     /// x86-64 with AVX2, FMA and F16C: every processor since Haswell and Zen.
     Avx2,
+    /// The same with products of bytes summed by fours (AVX-VNNI): since Alder Lake and Zen 5. Same
+    /// results as [`Avx2`](Self::Avx2), bit for bit.
+    AvxVnni,
     /// x86-64 with AVX-512 F, BW, VL, DQ and VNNI: since Ice Lake and Zen 4.
     Avx512,
+    /// The same with products of bfloat16 (AVX512-BF16): since Cooper Lake and Zen 4.
+    Avx512Bf16,
     /// AArch64: NEON, which all such processors have.
     Neon,
     /// AArch64 with products of bytes summed by fours (`FEAT_DotProd`): every processor since
@@ -24,10 +29,12 @@ pub enum Isa {
 
 impl Isa {
     /// All of them, the plainest first.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 7] = [
         Self::Scalar,
         Self::Avx2,
+        Self::AvxVnni,
         Self::Avx512,
+        Self::Avx512Bf16,
         Self::Neon,
         Self::NeonDot,
     ];
@@ -62,7 +69,9 @@ impl Isa {
         match self {
             Self::Scalar => true,
             Self::Avx2 => has_avx2(),
+            Self::AvxVnni => has_avx2() && has_avx_vnni(),
             Self::Avx512 => has_avx512(),
+            Self::Avx512Bf16 => has_avx512() && has_avx512_bf16(),
             Self::Neon => has_neon(),
             Self::NeonDot => has_neon() && has_neon_dot(),
         }
@@ -74,7 +83,9 @@ impl Isa {
         match self {
             Self::Scalar => "scalar",
             Self::Avx2 => "avx2",
+            Self::AvxVnni => "avx_vnni",
             Self::Avx512 => "avx512",
+            Self::Avx512Bf16 => "avx512_bf16",
             Self::Neon => "neon",
             Self::NeonDot => "neon_dot",
         }
@@ -94,6 +105,16 @@ fn has_avx2() -> bool {
 }
 
 #[cfg(target_arch = "x86_64")]
+fn has_avx_vnni() -> bool {
+    is_x86_feature_detected!("avxvnni")
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn has_avx_vnni() -> bool {
+    false
+}
+
+#[cfg(target_arch = "x86_64")]
 fn has_avx512() -> bool {
     has_avx2()
         && is_x86_feature_detected!("avx512f")
@@ -105,6 +126,16 @@ fn has_avx512() -> bool {
 
 #[cfg(not(target_arch = "x86_64"))]
 fn has_avx512() -> bool {
+    false
+}
+
+#[cfg(target_arch = "x86_64")]
+fn has_avx512_bf16() -> bool {
+    is_x86_feature_detected!("avx512bf16")
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn has_avx512_bf16() -> bool {
     false
 }
 

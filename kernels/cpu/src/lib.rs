@@ -11,7 +11,8 @@
 //!    made from.
 //! 7. [`elementwise`] is what happens between matrices: norms, rotations, gates, sums.
 //! 8. [`attention`] is softmax attention over a paged cache.
-//! 9. [`FloatMatrix`] multiplies with weights that are plain numbers.
+//! 9. [`FloatMatrix`] multiplies with weights that are plain numbers; [`Bf16Rows`] are activations
+//!    rounded to the type of theirs, where a processor multiplies that.
 //! 10. [`Encoder`] writes blocks of the formats that models are quantized to.
 //! 11. [`Int8Matrix`] and [`Int8Rows`] multiply quantized weights with rounded activations.
 //! 12. [`linear`] has layers of any kind of weights, on several threads.
@@ -32,7 +33,7 @@ mod scalar;
 mod simd;
 mod threads;
 
-pub use float::{FloatFormat, FloatMatrix};
+pub use float::{Bf16Rows, FloatFormat, FloatMatrix};
 pub use format::BlockFormat;
 pub use int8::{Int8Matrix, Int8Rows};
 pub use isa::Isa;

@@ -3,17 +3,22 @@
 //! 1. [`FloatMatrix::pack`] lays a matrix out in panels of [`FloatMatrix::PANEL`] rows: for each
 //!    input, the weights of all rows of the panel follow each other.
 //! 2. [`FloatMatrix::panel`] multiplies one panel with all rows of activations, in `f32`.
+//! 3. Where a processor multiplies bfloat16 itself, weights of that type lie in pairs of inputs, and
+//!    [`FloatMatrix::rounded_panel`] multiplies them with [activations of the same type](Bf16Rows).
 //!
 //! The lanes of a register are rows of the matrix, so a result is one sum in the order of its
 //! inputs: it is the same bit for bit however many rows of activations are computed together.
 
+mod bf16;
 mod multiply;
 mod pack;
 #[cfg(test)]
 mod tests;
 
+pub use bf16::Bf16Rows;
+
 use crate::memory::{Arena, HugeBytes, Source, in_slices};
-use crate::simd::rows::{Row, WIDTH};
+use crate::simd::rows::{self, Row, WIDTH};
 use crate::{Isa, Threads, simd};
 
 /// How a weight is stored.
@@ -68,7 +73,9 @@ pub struct FloatMatrix {
     format: FloatFormat,
     n_rows: usize,
     k: usize,
-    /// `[n_panels, k, PANEL]`
+    /// Whether the weights of two inputs lie side by side.
+    in_pairs: bool,
+    /// `[n_panels, k, PANEL]`, or `[n_panels, k / 2, PANEL, 2]`
     bytes: HugeBytes,
 }
 
@@ -76,8 +83,8 @@ impl FloatMatrix {
     /// Rows of a panel.
     pub const PANEL: usize = WIDTH;
 
-    /// Packs the rows of a file, `[n_rows, k]` little-endian numbers, into memory of `arena`. Rows
-    /// past the end of the last panel are zeros.
+    /// Packs the rows of a file, `[n_rows, k]` little-endian numbers, into memory of `arena`, for
+    /// an instruction set. Rows past the end of the last panel are zeros.
     ///
     /// # Errors
     /// When the system has no memory left.
@@ -87,6 +94,7 @@ impl FloatMatrix {
     pub fn pack(
         threads: &Threads,
         arena: &mut Arena,
+        isa: Isa,
         format: FloatFormat,
         source: &dyn Source,
         [n_rows, k]: [usize; 2],
@@ -100,6 +108,7 @@ impl FloatMatrix {
             "{format:?}: {} bytes are not [{n_rows}, {k}]",
             bytes.len()
         );
+        let in_pairs = isa == Isa::Avx512Bf16 && format == FloatFormat::BF16 && k.is_multiple_of(2);
         let n_panels = n_rows.div_ceil(Self::PANEL);
         let panel_bytes = k * Self::PANEL * format.n_bytes();
         let mut packed = arena.take(n_panels * panel_bytes)?;
@@ -108,6 +117,10 @@ impl FloatMatrix {
             let rows = panels.start * Self::PANEL..n_rows.min(panels.end * Self::PANEL);
             let rows = &bytes[rows.start * row_bytes..rows.end * row_bytes];
             let packed = &mut packed[panels.start * panel_bytes..panels.end * panel_bytes];
+            if in_pairs {
+                // Two numbers of 16 bits go where one of 32 would.
+                return pack::pack::<rows::F32>(threads, rows, k / 2, packed);
+            }
             for_format!(format, |Format| pack::pack::<Format>(
                 threads, rows, k, packed
             ));
@@ -116,6 +129,7 @@ impl FloatMatrix {
             format,
             n_rows,
             k,
+            in_pairs,
             bytes: packed,
         })
     }
@@ -144,7 +158,14 @@ impl FloatMatrix {
         self.bytes.len()
     }
 
-    /// `tile[n][row] = Σ x[n] × weights[panel × PANEL + row]`, for all rows of `x`, `[n, k]`.
+    /// Whether [`rounded_panel`](Self::rounded_panel) is the way to multiply.
+    #[must_use]
+    pub fn rounds_input(&self) -> bool {
+        self.in_pairs
+    }
+
+    /// `tile[n][row] = Σ x[n] × weights[panel × PANEL + row]`, for all rows of `x`, `[n, k]`, in
+    /// `f32`. Slow where the matrix [would have its input rounded](Self::rounds_input).
     ///
     /// # Panics
     /// If there is no such panel, or the sizes of `x` and `tile` are not `[n, k]` and `[n, PANEL]`.
@@ -157,12 +178,32 @@ impl FloatMatrix {
             tile.len(),
             self.k
         );
+        if self.in_pairs {
+            return bf16::exact_panel(isa, self, panel, x, tile);
+        }
         let weights = self.panel_bytes(panel);
         for_format!(self.format, |Format| {
             let k = self.k;
             let kernel = multiply::Panel::<Format>::new(weights, k, x, tile);
             simd::run(isa, kernel);
         });
+    }
+
+    /// The same with rounded activations.
+    ///
+    /// # Panics
+    /// If there is no such panel, the matrix [does not have its input rounded](Self::rounds_input),
+    /// the sizes of `x` and `tile` are not `[n, k]` and `[n, PANEL]`, or the machine does not have
+    /// the instruction set.
+    pub fn rounded_panel(&self, isa: Isa, panel: usize, x: &Bf16Rows, tile: &mut [f32]) {
+        assert!(self.in_pairs && x.k() == self.k && tile.len() == x.n() * Self::PANEL);
+        assert!(isa.is_available(), "this machine has no {}", isa.name());
+        match isa {
+            // SAFETY: the machine has the set, checked above, as were sizes; the panel is whole.
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512Bf16 => unsafe { bf16::panel(self.panel_bytes(panel), x, tile) },
+            _ => bf16::scalar_panel(self, panel, x, tile),
+        }
     }
 
     /// The weights of one row as `f32`: a row of an embedding.
@@ -175,6 +216,11 @@ impl FloatMatrix {
             "row {row} of {}",
             self.n_rows
         );
+        if self.in_pairs {
+            let pairs = self.pairs(row / Self::PANEL);
+            let values = pairs.flat_map(|pair| bf16::values(pair[row % Self::PANEL]));
+            return out.iter_mut().zip(values).for_each(|(out, x)| *out = x);
+        }
         let panel = self.panel_bytes(row / Self::PANEL);
         for_format!(self.format, |Format| {
             let rows = panel.chunks_exact(Format::BYTES);
@@ -182,6 +228,13 @@ impl FloatMatrix {
                 *out = Format::get(weights, row % Self::PANEL);
             }
         });
+    }
+
+    /// The weights of a panel in pairs, as [`bf16::values`] reads them.
+    fn pairs(&self, panel: usize) -> impl Iterator<Item = [u32; WIDTH]> + Clone {
+        let words = self.panel_bytes(panel).as_chunks::<4>().0;
+        let pairs = words.as_chunks::<WIDTH>().0.iter();
+        pairs.map(|pair| pair.map(u32::from_ne_bytes))
     }
 
     fn panel_bytes(&self, panel: usize) -> &[u8] {

@@ -38,7 +38,7 @@ impl Layout {
     /// The layout that an instruction set reads.
     pub(super) const fn for_isa(format: BlockFormat, isa: Isa) -> Option<Self> {
         let panel = match isa {
-            Isa::Avx512 => WIDE_PANEL,
+            Isa::Avx512 | Isa::Avx512Bf16 => WIDE_PANEL,
             _ => PANEL,
         };
         Self::in_panels(format, panel)

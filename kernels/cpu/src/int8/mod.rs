@@ -164,9 +164,11 @@ impl Int8Matrix {
         match isa {
             Isa::Scalar => scalar::panel(self, panel, x, tile),
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => avx2::panel(self, panel, x, tile, scratch),
+            Isa::Avx2 => avx2::panel::<avx2::Maddubs>(self, panel, x, tile, scratch),
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => avx512::panel(self, panel, x, tile),
+            Isa::AvxVnni => avx2::panel::<avx2::Dpbusd>(self, panel, x, tile, scratch),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 | Isa::Avx512Bf16 => avx512::panel(self, panel, x, tile),
             #[cfg(target_arch = "aarch64")]
             Isa::Neon => neon::panel::<neon::Smull>(self, panel, x, tile, scratch),
             #[cfg(target_arch = "aarch64")]

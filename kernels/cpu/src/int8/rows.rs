@@ -188,9 +188,9 @@ fn round(isa: Isa, x: &[f32; SUB]) -> Rounded {
     match isa {
         Isa::Scalar => scalar::round(x),
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => super::avx2::round(x),
+        Isa::Avx2 | Isa::AvxVnni => super::avx2::round(x),
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => super::avx512::round(x),
+        Isa::Avx512 | Isa::Avx512Bf16 => super::avx512::round(x),
         #[cfg(target_arch = "aarch64")]
         Isa::Neon | Isa::NeonDot => super::neon::round(x),
         #[allow(unreachable_patterns)] // Each architecture lacks those of the others.

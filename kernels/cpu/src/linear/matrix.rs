@@ -30,6 +30,17 @@ impl Encoding {
     }
 }
 
+/// How activations are rounded for a matrix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rounding {
+    /// Not at all.
+    None,
+    /// To eight bits, with a scale for each 32.
+    Int8,
+    /// To bfloat16.
+    Bf16,
+}
+
 /// `[n_rows, k]` weights, packed in panels of rows for the kernel that multiplies with them.
 #[derive(Debug)]
 pub struct Matrix {
@@ -70,8 +81,9 @@ impl Matrix {
             bytes.len()
         );
         let shape = [n_rows, k];
-        let mut float =
-            |format| FloatMatrix::pack(threads, arena, format, &source, shape).map(Kind::Float);
+        let mut float = |format| {
+            FloatMatrix::pack(threads, arena, isa, format, &source, shape).map(Kind::Float)
+        };
         let kind = match encoding {
             Encoding::F32 => float(FloatFormat::F32)?,
             Encoding::F16 => float(FloatFormat::F16)?,
@@ -106,10 +118,14 @@ impl Matrix {
         }
     }
 
-    /// Whether the kernel works on activations that were rounded to eight bits.
+    /// What the kernel works on where activations may be rounded.
     #[must_use]
-    pub fn rounds_input(&self) -> bool {
-        matches!(self.kind, Kind::Int8(_))
+    pub fn rounding(&self) -> Rounding {
+        match &self.kind {
+            Kind::Int8(_) => Rounding::Int8,
+            Kind::Float(matrix) if matrix.rounds_input() => Rounding::Bf16,
+            Kind::Float(_) | Kind::Plain(_) => Rounding::None,
+        }
     }
 
     /// Rows of a panel.
@@ -134,13 +150,16 @@ impl Matrix {
         tile: &mut [f32],
         scratch: &mut Scratch,
     ) {
-        match (&self.kind, x.rounded) {
-            (Kind::Int8(matrix), Some(rounded)) => {
-                matrix.panel(isa, panel, rounded, tile, &mut scratch.bytes);
-            }
-            (Kind::Int8(matrix), None) => matrix.exact_panel(panel, x.values, tile),
-            (Kind::Float(matrix), _) => matrix.panel(isa, panel, x.values, tile),
-            (Kind::Plain(matrix), _) => matrix.panel(panel, x.values, tile, &mut scratch.floats),
+        match &self.kind {
+            Kind::Int8(matrix) => match x.int8 {
+                Some(x) => matrix.panel(isa, panel, x, tile, &mut scratch.bytes),
+                None => matrix.exact_panel(panel, x.values, tile),
+            },
+            Kind::Float(matrix) => match x.bf16.filter(|_| matrix.rounds_input()) {
+                Some(x) => matrix.rounded_panel(isa, panel, x, tile),
+                None => matrix.panel(isa, panel, x.values, tile),
+            },
+            Kind::Plain(matrix) => matrix.panel(panel, x.values, tile, &mut scratch.floats),
         }
     }
 }

@@ -14,5 +14,5 @@ mod team;
 #[cfg(test)]
 mod tests;
 
-pub use matrix::{Encoding, Matrix};
+pub use matrix::{Encoding, Matrix, Rounding};
 pub use team::{Input, Output, Product, Team};

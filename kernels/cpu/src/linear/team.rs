@@ -6,7 +6,7 @@ use std::io;
 use super::Matrix;
 use crate::elementwise::{self, Activation};
 use crate::threads::{SharedSlice, Threads};
-use crate::{Int8Rows, Isa};
+use crate::{Bf16Rows, Int8Rows, Isa};
 
 /// Bytes of weights that a task reads at least, when there are few rows: a few microseconds of
 /// work, many times what dealing it out costs.
@@ -47,13 +47,16 @@ pub(super) struct Scratch {
     pub(super) floats: Vec<f32>,
 }
 
-/// Rows of activations, as they are and (for kernels that want them so) rounded.
+/// Rows of activations, as they are and as [kernels want them](super::Rounding): a product for which
+/// they are not rounded is computed in float32.
 #[derive(Clone, Copy, Debug)]
 pub struct Input<'a> {
     /// `[n, k]`
     pub values: &'a [f32],
-    /// The same, rounded; without them every product is computed in float32.
-    pub rounded: Option<&'a Int8Rows>,
+    /// The same, rounded to eight bits.
+    pub int8: Option<&'a Int8Rows>,
+    /// The same, rounded to bfloat16.
+    pub bf16: Option<&'a Bf16Rows>,
 }
 
 /// A matrix and what is added to its product.
@@ -215,8 +218,9 @@ impl Product<'_> {
     fn check(&self, n: usize, x: &Input<'_>) {
         let k = self.matrix.k();
         assert_eq!(x.values.len(), n * k, "the input is [n, k]");
-        let rounded = x.rounded.is_none_or(|x| (x.n(), x.k()) == (n, k));
-        assert!(rounded, "the rounded input is that of this input");
+        let int8 = x.int8.is_none_or(|x| (x.n(), x.k()) == (n, k));
+        let bf16 = x.bf16.is_none_or(|x| (x.n(), x.k()) == (n, k));
+        assert!(int8 && bf16, "the rounded input is that of this input");
         let bias = self
             .bias
             .is_none_or(|bias| bias.len() == self.matrix.n_rows());

@@ -3,7 +3,8 @@
 use super::*;
 use crate::elementwise::Activation;
 use crate::{
-    Arena, BlockFormat, Int8Rows, Isa, bf16_to_f32, dequantize, f16_to_f32, f32_from_le_bytes,
+    Arena, Bf16Rows, BlockFormat, Int8Rows, Isa, bf16_to_f32, dequantize, f16_to_f32,
+    f32_from_le_bytes,
 };
 
 const ENCODINGS: [Encoding; 6] = [
@@ -125,12 +126,14 @@ fn products_replace_or_add() {
                     layer(&team, encoding, [rows + 9, k], 2),
                 );
                 let x = input(n, k);
-                let mut rounded = Int8Rows::default();
-                rounded.quantize(team.isa(), team.threads(), &x, k);
-                for (rounded, limit) in [(None, 1e-5), (Some(&rounded), 1e-2)] {
+                let (mut int8, mut bf16) = (Int8Rows::default(), Bf16Rows::default());
+                int8.quantize(team.isa(), team.threads(), &x, k);
+                bf16.round(team.threads(), &x, k);
+                for (is_rounded, limit) in [(false, 1e-5), (true, 1e-2)] {
                     let x = Input {
                         values: &x,
-                        rounded,
+                        int8: is_rounded.then_some(&int8),
+                        bf16: is_rounded.then_some(&bf16),
                     };
                     let mut first = vec![f32::NAN; n * rows];
                     let mut second = vec![1.0; n * (rows + 9)];
@@ -163,7 +166,8 @@ fn gates_of_any_two_kinds() {
             let values = input(n, k);
             let x = Input {
                 values: &values,
-                rounded: None,
+                int8: None,
+                bf16: None,
             };
             let mut out = vec![0.0; n * rows];
             let products = [gate.product(true), up.product(true)];

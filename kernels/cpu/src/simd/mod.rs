@@ -47,10 +47,10 @@ pub(crate) fn run<K: Kernel>(isa: Isa, kernel: K) -> K::Output {
         Isa::Scalar => kernel.scalar(),
         // SAFETY: the machine has the set, checked above.
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => unsafe { avx2::run(kernel) },
+        Isa::Avx2 | Isa::AvxVnni => unsafe { avx2::run(kernel) },
         // SAFETY: likewise.
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => unsafe { avx512::run(kernel) },
+        Isa::Avx512 | Isa::Avx512Bf16 => unsafe { avx512::run(kernel) },
         // SAFETY: the machine has the set, checked above.
         #[cfg(target_arch = "aarch64")]
         Isa::Neon | Isa::NeonDot => unsafe { neon::run(kernel) },

@@ -73,19 +73,25 @@ pub(crate) fn bf16_place(lane: usize) -> usize {
     }
 }
 
-/// Runs a block of code for groups of `n` things, as equal as can be and no larger than the
-/// constant of that name of `S`, the [`Simd`] of the caller: `$m` is a constant with the size of
-/// the group, `$first` the index of its first.
+/// Runs a block of code for groups of `n` things, as equal as can be and no larger than a constant
+/// (or the one of that name of `S`, the [`Simd`] of the caller): `$m` is a constant with the size
+/// of the group, `$first` the index of its first.
 macro_rules! in_groups {
-    ($n:expr, $max:ident: $($size:literal)*, |$m:ident, $first:ident| $body:block) => {{
+    ($n:expr, DIRECT_GROUP, |$m:ident, $first:ident| $body:block) => {
+        in_groups!($n, S::DIRECT_GROUP; 1 2 3 4, |$m, $first| $body)
+    };
+    ($n:expr, WIDE_GROUP, |$m:ident, $first:ident| $body:block) => {
+        in_groups!($n, S::WIDE_GROUP; 1 2 3 4 5 6 7 8, |$m, $first| $body)
+    };
+    ($n:expr, $max:expr; $($size:literal)*, |$m:ident, $first:ident| $body:block) => {{
         let n: usize = $n;
-        let n_groups = n.div_ceil(S::$max);
+        let n_groups = n.div_ceil($max);
         let mut $first = 0;
         for group in 0..n_groups {
             let size = n / n_groups + usize::from(group < n % n_groups);
             match size {
                 // A constant, so that larger groups are not even compiled.
-                $($size if const { $size <= S::$max } => {
+                $($size if const { $size <= $max } => {
                     const $m: usize = $size;
                     $body
                 })*
@@ -94,12 +100,6 @@ macro_rules! in_groups {
             $first += size;
         }
     }};
-    ($n:expr, DIRECT_GROUP, |$m:ident, $first:ident| $body:block) => {
-        in_groups!($n, DIRECT_GROUP: 1 2 3 4, |$m, $first| $body)
-    };
-    ($n:expr, WIDE_GROUP, |$m:ident, $first:ident| $body:block) => {
-        in_groups!($n, WIDE_GROUP: 1 2 3 4 5 6 7 8, |$m, $first| $body)
-    };
 }
 pub(crate) use in_groups;
 

@@ -1,7 +1,7 @@
 //! Activations, and beside them the same numbers rounded, for as long as they are the same.
 
-use ponder_kernels_cpu::Int8Rows;
-use ponder_kernels_cpu::linear::{Input, Team};
+use ponder_kernels_cpu::linear::{Input, Rounding, Team};
+use ponder_kernels_cpu::{Bf16Rows, Int8Rows};
 
 /// `[n_rows, width]`
 #[derive(Debug, Default)]
@@ -10,19 +10,20 @@ pub struct Buffer {
     n_rows: usize,
     /// Planned for the largest batch; grows if there is a larger one.
     values: Vec<f32>,
-    rounded: Int8Rows,
-    /// Whether `rounded` are the present values.
-    is_rounded: bool,
+    int8: Int8Rows,
+    /// Whether these are the present values.
+    has_int8: bool,
+    bf16: Bf16Rows,
+    /// Likewise.
+    has_bf16: bool,
 }
 
 impl Buffer {
     pub(super) fn new(max_rows: usize, width: usize) -> Self {
         Self {
             width,
-            n_rows: 0,
             values: vec![0.0; max_rows * width],
-            rounded: Int8Rows::default(),
-            is_rounded: false,
+            ..Self::default()
         }
     }
 
@@ -54,30 +55,41 @@ impl Buffer {
 
     /// The rows, to be changed.
     pub(super) fn change(&mut self) -> &mut [f32] {
-        self.is_rounded = false;
+        (self.has_int8, self.has_bf16) = (false, false);
         &mut self.values[..self.n_rows * self.width]
     }
 
     /// Rounds the rows, unless that was done already.
-    pub(super) fn round(&mut self, team: &Team) {
-        if !self.is_rounded {
-            let values = &self.values[..self.n_rows * self.width];
-            self.rounded
-                .quantize(team.isa(), team.threads(), values, self.width);
-            self.is_rounded = true;
+    pub(super) fn round(&mut self, team: &Team, rounding: Rounding) {
+        let values = &self.values[..self.n_rows * self.width];
+        match rounding {
+            Rounding::Int8 if !self.has_int8 => {
+                self.int8
+                    .quantize(team.isa(), team.threads(), values, self.width);
+                self.has_int8 = true;
+            }
+            Rounding::Bf16 if !self.has_bf16 => {
+                self.bf16.round(team.threads(), values, self.width);
+                self.has_bf16 = true;
+            }
+            Rounding::None | Rounding::Int8 | Rounding::Bf16 => {}
         }
     }
 
+    /// The rows as they are.
     pub(super) fn plain_input(&self) -> Input<'_> {
         Input {
             values: self.values(),
-            rounded: None,
+            int8: None,
+            bf16: None,
         }
     }
 
-    pub(super) fn rounded_input(&self) -> Input<'_> {
+    /// The rows, with what they were rounded to.
+    pub(super) fn input(&self) -> Input<'_> {
         Input {
-            rounded: Some(&self.rounded),
+            int8: self.has_int8.then_some(&self.int8),
+            bf16: self.has_bf16.then_some(&self.bf16),
             ..self.plain_input()
         }
     }

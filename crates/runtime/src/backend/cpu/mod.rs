@@ -1,8 +1,9 @@
 //! The processor: our own kernels on our own threads.
 //!
 //! Weights are packed at load into the layout that their kernel reads, and the file's pages are let
-//! go. Products of quantized weights work on activations that are rounded to eight bits, once for
-//! all projections that read them; [`Precision::Exact`] leaves activations as they are, to verify
+//! go. Products of quantized weights work on activations that are rounded to eight bits (those of
+//! bfloat16 to the same type, where the processor multiplies it), once for all projections that read
+//! them; [`Precision::Exact`] leaves activations as they are, to verify
 //! everything else bit by bit against the [reference](super::reference).
 
 mod attention;
@@ -55,10 +56,11 @@ impl Default for CpuOptions {
     }
 }
 
-/// What products of quantized weights work on.
+/// What products work on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Precision {
-    /// Activations of eight bits, with a scale for each 32.
+    /// Activations of eight bits, with a scale for each 32, where weights are quantized, and of
+    /// bfloat16 where weights are and the processor multiplies it.
     #[default]
     Int8,
     /// Activations in float32: slow, for verification.
@@ -102,13 +104,12 @@ impl Cpu {
 
     /// The rows as kernels of these matrices want them.
     fn input<'a>(&self, x: &'a mut Buffer, weights: &[&Weight]) -> linear::Input<'a> {
-        let wanted = || weights.iter().any(|weight| weight.matrix().rounds_input());
-        if self.precision == Precision::Int8 && wanted() {
-            x.round(&self.team);
-            x.rounded_input()
-        } else {
-            x.plain_input()
+        if self.precision == Precision::Int8 {
+            for weight in weights {
+                x.round(&self.team, weight.matrix().rounding());
+            }
         }
+        x.input()
     }
 }
 

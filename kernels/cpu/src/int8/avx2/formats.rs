@@ -12,7 +12,7 @@ use crate::int8::layout::Layout;
 use crate::scalar::{E2M1_DOUBLED, IQ4_VALUES};
 
 /// A packed format.
-pub(super) trait Format {
+pub(in crate::int8) trait Format {
     /// Which.
     const FORMAT: BlockFormat;
     /// Where things are in its chunks.

@@ -12,6 +12,7 @@
 use std::arch::x86_64::*;
 use std::marker::PhantomData;
 
+use super::dot::Dot;
 use super::formats::Format;
 use crate::int8::Int8Rows;
 use crate::int8::blocks::{GROUP, Parts};
@@ -26,7 +27,7 @@ const SUBS_AT_A_TIME: usize = 64;
 
 /// `T` rows of activations: a group where `T` is as large as one, else rows one after the other.
 #[derive(Clone, Copy)]
-struct Rows<const T: usize> {
+pub(in crate::int8) struct Rows<const T: usize> {
     k: usize,
     codes: *const i8,
     scales: *const f32,
@@ -52,7 +53,7 @@ impl<const T: usize> Rows<T> {
 
     /// The `s`-th four codes of row `t` in a sub-block.
     #[inline(always)]
-    unsafe fn four(&self, t: usize, sub: usize, s: usize) -> __m256i {
+    pub(super) unsafe fn four(&self, t: usize, sub: usize, s: usize) -> __m256i {
         let at = if T == GROUP {
             ((sub * 8 + s) * GROUP + t) * 4
         } else {
@@ -94,21 +95,21 @@ const fn many_rows<F: Format>() -> usize {
 /// The machine has AVX2, FMA and F16C; `panel` holds `x.k()` values of eight rows; `tile` has as
 /// many rows as `x`.
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) unsafe fn panel<F: Format>(
+pub(super) unsafe fn panel<D: Dot, F: Format>(
     panel: &[u8],
     x: &Int8Rows,
     tile: &mut [[f32; PANEL]],
     scratch: &mut Vec<u8>,
 ) {
     match x.n() {
-        1 => few::<F, 1>(panel, x, tile),
-        n if n < many_rows::<F>() => groups::<F>(panel, x, tile),
-        _ => many::<F>(panel, x, tile, scratch),
+        1 => few::<D, F, 1>(panel, x, tile),
+        n if n < many_rows::<F>() => groups::<D, F>(panel, x, tile),
+        _ => many::<D, F>(panel, x, tile, scratch),
     }
 }
 
 /// 32 values of eight rows, packed or unpacked.
-pub(super) trait SubBlock: Copy {
+pub(in crate::int8) trait SubBlock: Copy {
     unsafe fn codes(self, s: usize) -> __m256i;
     /// Scale and offset of a half.
     unsafe fn scale(self, half: usize) -> (__m256, __m256);
@@ -168,16 +169,16 @@ impl<F: Format> SubBlock for Packed<F> {
 
 walk! {
     #[target_feature(enable = "avx2,fma,f16c")]
-    set: [],
+    set: [D: Dot],
     panel: PANEL,
     block: impl SubBlock,
-    again: again::<F>,
+    again: again::<D, F>,
     rows: [
-        8: some_rows::<F, 8>,
-        4: some_rows::<F, 4>,
-        3: some_rows::<F, 3>,
-        2: some_rows::<F, 2>,
-        1: some_rows::<F, 1>,
+        8: some_rows::<D, F, 8>,
+        4: some_rows::<D, F, 4>,
+        3: some_rows::<D, F, 3>,
+        2: some_rows::<D, F, 2>,
+        1: some_rows::<D, F, 1>,
     ],
 }
 
@@ -203,7 +204,7 @@ unsafe fn plus(a: __m256, b: __m256) -> __m256 {
 
 /// Adds what 32 values contribute to the sums of `T` rows. Each vector of codes is made once.
 #[inline(always)]
-unsafe fn add<F: Format, const T: usize>(
+unsafe fn add<D: Dot, F: Format, const T: usize>(
     sums: &mut [__m256; T],
     block: impl SubBlock,
     rows: &Rows<T>,
@@ -212,23 +213,7 @@ unsafe fn add<F: Format, const T: usize>(
     let n_halves = if F::SIXTEENTHS { 2 } else { 1 };
     let per_half = 8 / n_halves;
     for half in 0..n_halves {
-        let mut dots = [_mm256_setzero_si256(); T];
-        let mut first = half * per_half;
-        while first < (half + 1) * per_half {
-            let mut pairs = [_mm256_setzero_si256(); T];
-            for s in first..first + F::SUMS_IN_16_BITS {
-                let codes = block.codes(s);
-                for t in 0..T {
-                    let product = product::<F>(codes, rows.four(t, sub_idx, s));
-                    pairs[t] = _mm256_add_epi16(pairs[t], product);
-                }
-            }
-            for t in 0..T {
-                let dot = _mm256_madd_epi16(pairs[t], _mm256_set1_epi16(1));
-                dots[t] = _mm256_add_epi32(dots[t], dot);
-            }
-            first += F::SUMS_IN_16_BITS;
-        }
+        let dots = D::dots::<F, T>(block, rows, sub_idx, half * per_half..(half + 1) * per_half);
         let (scale, offset) = block.scale(half);
         for t in 0..T {
             let dots = _mm256_mul_ps(_mm256_cvtepi32_ps(dots[t]), rows.scale(t, sub_idx));
@@ -242,17 +227,6 @@ unsafe fn add<F: Format, const T: usize>(
                 sums[t] = _mm256_fmadd_ps(x, offset, sums[t]);
             }
         }
-    }
-}
-
-/// Eight rows' codes times four activations, added in pairs.
-#[inline(always)]
-unsafe fn product<F: Format>(codes: __m256i, x: __m256i) -> __m256i {
-    if F::SIGNED {
-        // One operand has to be unsigned: the sign of the weight goes to the activation.
-        _mm256_maddubs_epi16(_mm256_abs_epi8(codes), _mm256_sign_epi8(x, codes))
-    } else {
-        _mm256_maddubs_epi16(codes, x)
     }
 }
 
@@ -308,7 +282,7 @@ fn floats(bytes: &mut [u8]) -> &mut [[f32; PANEL]] {
 
 /// A panel and many rows.
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn many<F: Format>(
+unsafe fn many<D: Dot, F: Format>(
     panel: &[u8],
     x: &Int8Rows,
     tile: &mut [[f32; PANEL]],
@@ -324,16 +298,16 @@ unsafe fn many<F: Format>(
         let n_subs = unpack::<F>(part, &mut unpacked);
         let first = i * SUBS_AT_A_TIME;
         for sub in 0..n_subs {
-            again::<F>(unpacked.block(sub), x.twice(), first + sub, again_tile);
+            again::<D, F>(unpacked.block(sub), x.twice(), first + sub, again_tile);
         }
         let mut n = 0;
         while n < x.n() {
             n += match x.n() - n {
-                1 => rows::<F, 1>(&unpacked, n_subs, first, x, n, tile),
-                2 => rows::<F, 2>(&unpacked, n_subs, first, x, n, tile),
-                3 => rows::<F, 3>(&unpacked, n_subs, first, x, n, tile),
-                4..8 => rows::<F, 4>(&unpacked, n_subs, first, x, n, tile),
-                _ => rows::<F, GROUP>(&unpacked, n_subs, first, x, n, tile),
+                1 => rows::<D, F, 1>(&unpacked, n_subs, first, x, n, tile),
+                2 => rows::<D, F, 2>(&unpacked, n_subs, first, x, n, tile),
+                3 => rows::<D, F, 3>(&unpacked, n_subs, first, x, n, tile),
+                4..8 => rows::<D, F, 4>(&unpacked, n_subs, first, x, n, tile),
+                _ => rows::<D, F, GROUP>(&unpacked, n_subs, first, x, n, tile),
             };
         }
     }
@@ -389,7 +363,7 @@ impl SubBlock for Ready<'_> {
 
 /// `T` rows of activations from `row` on, added to the tile. Returns `T`.
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn rows<F: Format, const T: usize>(
+unsafe fn rows<D: Dot, F: Format, const T: usize>(
     unpacked: &Unpacked<'_>,
     n_subs: usize,
     first_sub: usize,
@@ -402,7 +376,7 @@ unsafe fn rows<F: Format, const T: usize>(
     // Added to those of the parts of the panel before this one.
     let mut sums: [__m256; T] = std::array::from_fn(|t| _mm256_loadu_ps(tile[t].as_ptr()));
     for sub in 0..n_subs {
-        add::<F, T>(&mut sums, unpacked.block(sub), &rows, first_sub + sub);
+        add::<D, F, T>(&mut sums, unpacked.block(sub), &rows, first_sub + sub);
     }
     for (tile, sum) in tile.iter_mut().zip(sums) {
         _mm256_storeu_ps(tile.as_mut_ptr(), sum);
