@@ -1,8 +1,8 @@
 //! Looking ahead of a thought: what would the answer be if it ended here?
 //!
-//! At a natural break an answer forks its sequence, copy-on-write; the fork gets a close marker, and
-//! where a trial answer is wanted words that lead to it, and rides in the same steps as everything
-//! else. What it sees goes back to the answer through a [`Slot`], and into no text.
+//! At a natural break an answer forks its sequence, copy-on-write; the fork gets what ends a thought
+//! (words of hand-over and a close marker), and where a trial answer is wanted words that lead to it,
+//! and rides in the same steps as everything else. What it sees goes back to the answer through a [`Slot`], and into no text.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,9 +12,6 @@ use crate::{
     EarlyExit, EngineError, FinishReason, driver::Drawn, effort::fragment, load::TextParts,
     votes::key,
 };
-
-/// Tokens between two looks.
-const EVERY: usize = 32;
 
 /// Tokens of a trial answer at most.
 const MAX_TRIAL: usize = 24;
@@ -40,6 +37,8 @@ pub(crate) struct Looks {
     rule: ExitRule,
     /// What is put behind the thought.
     lead: Arc<[u32]>,
+    /// Tokens between two looks.
+    every: usize,
     /// The look that is under way.
     slot: Option<Slot>,
     last_at: usize,
@@ -60,7 +59,8 @@ impl Looks {
             true => text.profile.answer_cue(),
             false => "",
         };
-        let lead = format!("{}{}{cue}", reasoning.close, reasoning.after_close);
+        let (hand_over, after_close) = (&reasoning.hand_over, &reasoning.after_close);
+        let lead = format!("{hand_over}{}{after_close}{cue}", reasoning.close);
         let lead = fragment(&text.tokenizer, &lead).filter(|lead| {
             let mut ids = lead.iter();
             !lead.is_empty() && ids.all(|&id| (id as usize) < text.vocab_size)
@@ -68,6 +68,7 @@ impl Looks {
         Some(Self {
             rule,
             lead: lead.into(),
+            every: text.profile.look_every(),
             slot: None,
             last_at: 0,
             n_tokens: 0,
@@ -122,7 +123,7 @@ impl Looks {
         text: &Arc<TextParts>,
         lead: &mut Vec<u32>,
     ) -> Option<Probe> {
-        let is_due = n_tokens >= self.last_at + EVERY && self.slot.is_none();
+        let is_due = n_tokens >= self.last_at + self.every && self.slot.is_none();
         if !is_due || n_left <= self.lead.len() + MAX_TRIAL {
             return None;
         }

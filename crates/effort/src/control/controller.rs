@@ -263,9 +263,8 @@ impl Controller {
                 ..Steer::default()
             });
         }
-        let is_abrupt = self.cause != Some(ThinkingEnd::EarlyExit);
         let part = match self.place.marker_bytes {
-            0 if is_abrupt && self.has_room_for_hand_over() => Part::HandOver,
+            0 if self.has_room_for_hand_over() => Part::HandOver,
             n_written => Part::Close(n_written),
         };
         let script = Script { part, at: 0 };
@@ -325,12 +324,12 @@ impl Controller {
         self.tables.reserve(self.with_hand_over)
     }
 
-    /// Share of the budget's last part that is used up; negative before it.
+    /// Share of the last part of what the budget leaves to the model that is used up; negative
+    /// before it.
     fn landed(&self) -> f32 {
-        let cap = self.limits.budget().min(self.limits.before_answer());
-        let from = (cap as f64 * f64::from(self.limits.landing)) as usize;
         let used = self.place.thought_tokens;
         let end = used.saturating_add(self.thought_left());
+        let from = (end as f64 * f64::from(self.limits.landing)) as usize;
         match end.saturating_sub(from) {
             0 => -1.0,
             n => (used as f64 - from as f64) as f32 / n as f32,

@@ -292,28 +292,24 @@ fn time_is_kept() {
 #[test]
 fn landing_ends_at_sentences() {
     let vocabulary = Vocabulary::new(Spelling::Whole);
-    let landing = Limits {
-        landing: 0.5,
-        ..limits(800, Some(300))
-    };
-    let outcome = run(
-        &vocabulary,
-        &mut thinks(&vocabulary, &long(100), 1),
-        landing,
-        true,
-    );
-    assert!(outcome.phases.contains(&Phase::Landing));
-    let text = String::from_utf8(outcome.text.bytes.clone()).expect("text");
-    let (thought, _) = text.split_once(CLOSE).expect("a close marker");
-    assert!(thought.ends_with(['.', '?', '\n']), "{thought}");
-    assert!(!text.contains(HAND_OVER));
-    assert_eq!(outcome.ended_by, Some(ThinkingEnd::Model));
-    // Before the landing nothing is favoured.
-    let at = outcome
-        .phases
-        .iter()
-        .position(|phase| *phase == Phase::Landing);
-    assert!((149..=151).contains(&at.expect("a landing")), "{at:?}");
+    // Of the budget, what closing takes is not the model's.
+    for (budget, from) in [(300, 142..=144), (120, 52..=54)] {
+        let landing = Limits {
+            landing: 0.5,
+            ..limits(800, Some(budget))
+        };
+        let mut model = thinks(&vocabulary, &long(100), 1);
+        let outcome = run(&vocabulary, &mut model, landing, true);
+        let text = String::from_utf8(outcome.text.bytes.clone()).expect("text");
+        let (thought, _) = text.split_once(CLOSE).expect("a close marker");
+        assert!(thought.ends_with(['.', '?', '\n']), "{thought}");
+        assert!(!text.contains(HAND_OVER));
+        assert_eq!(outcome.ended_by, Some(ThinkingEnd::Model));
+        // Before the landing nothing is favoured.
+        let mut phases = outcome.phases.iter();
+        let at = phases.position(|phase| *phase == Phase::Landing);
+        assert!(from.contains(&at.expect("a landing")), "{budget}: {at:?}");
+    }
 }
 
 #[test]

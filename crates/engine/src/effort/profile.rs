@@ -30,6 +30,7 @@ pub(crate) struct Profile {
     cue: Option<String>,
     breaks: Option<Vec<String>>,
     answer_cue: Option<String>,
+    look_every: Option<usize>,
     #[serde(default)]
     sampling: Sampling,
     #[serde(default)]
@@ -133,6 +134,12 @@ impl Profile {
             .as_deref()
             .or_else(common)
             .unwrap_or_default()
+    }
+
+    /// Tokens between two looks ahead.
+    pub(crate) fn look_every(&self) -> usize {
+        let common = || Self::common().look_every;
+        self.look_every.or_else(common).unwrap_or_default()
     }
 
     /// What every family has in common.
