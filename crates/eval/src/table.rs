@@ -183,7 +183,8 @@ fn result_columns(report: &Report) -> Vec<Column> {
         }));
     }
     columns.push(column("s/answer", true, |row| {
-        format!("{:.2}", row.seconds_mean)
+        let n_decimals = if row.seconds_mean < 0.1 { 4 } else { 2 };
+        format!("{:.n_decimals$}", row.seconds_mean)
     }));
     columns.push(column("thinking ended by", false, |row| {
         let ends = row.ended_by.iter().map(|(by, n)| format!("{by} {n}"));

@@ -19,9 +19,9 @@ use crate::int8::layout::{SUB, WIDE_PANEL};
 use crate::int8::twice::Twice;
 use crate::int8::walk::walk;
 
-/// How far ahead memory is asked for, in bytes: into the first-level cache where sub-blocks follow
-/// each other, into the second where a chunk has several, whose words are read in another order
-/// than they lie in.
+/// How far ahead memory is asked for, in bytes: into the first-level cache, and as what is used only
+/// once, where sub-blocks follow each other; into the second where a chunk has several, whose words
+/// are read in another order than they lie in.
 const AHEAD: [usize; 2] = [8 << 10, 16 << 10];
 
 /// `T` rows of activations: a group where `T` is as large as one, else rows one after the other.
@@ -140,7 +140,7 @@ impl<F: Format> Packed<F> {
         let mut at = 0;
         while at < len {
             if n_subs == 1 {
-                _mm_prefetch::<_MM_HINT_T0>(place.wrapping_add(AHEAD[0] + at).cast());
+                _mm_prefetch::<_MM_HINT_NTA>(place.wrapping_add(AHEAD[0] + at).cast());
             } else {
                 _mm_prefetch::<_MM_HINT_T1>(place.wrapping_add(AHEAD[1] + at).cast());
             }
