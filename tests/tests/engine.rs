@@ -258,3 +258,37 @@ fn messages_reach_the_template_with_their_content() {
     // <|im_start|> user \n hi <|im_end|> \n <|im_start|> assistant \n, letters one by one
     assert_eq!(end.usage.prompt_tokens, 1 + 4 + 1 + 2 + 1 + 1 + 1 + 9 + 1);
 }
+
+#[test]
+fn an_end_is_ignored_where_only_the_length_counts() {
+    let model = model(THOUGHTFUL);
+    let request = Request {
+        max_tokens: Some(50),
+        ignore_eos: true,
+        ..ask("Capital of France?")
+    };
+    let (_, _, end) = answer(&model.engine, request);
+    assert_eq!(
+        (end.finish_reason, end.usage.completion_tokens),
+        (FinishReason::Length, 50)
+    );
+}
+
+#[test]
+fn what_was_computed_before_is_used_unless_that_is_not_wanted() {
+    let model = model(THOUGHTFUL);
+    let text = "The same beginning, long enough for a block of the cache. ".repeat(4);
+    let cached = |prefix_cache| {
+        let request = Request {
+            prefix_cache,
+            ..ask(&text)
+        };
+        let ids = model.engine.prompt_ids(request.clone()).expect("a prompt");
+        let (_, _, end) = answer(&model.engine, request);
+        assert_eq!(end.usage.prompt_tokens, ids.len());
+        end.usage.cached_tokens
+    };
+    assert_eq!([Some(false), None, Some(false)].map(cached), [0, 0, 0]);
+    assert!(cached(None) > 100);
+    assert_eq!(cached(Some(false)), 0);
+}

@@ -10,7 +10,7 @@ use ponder_effort::{
 };
 
 use crate::{
-    EngineError, Event, FinishReason, ReasoningEnd, Summary, Timings, Usage,
+    EngineError, Event, FinishReason, FirstToken, ReasoningEnd, Summary, Timings, Usage,
     driver::Drawn,
     load::TextParts,
     outlet::Outlet,
@@ -31,6 +31,7 @@ pub(crate) struct Answer {
     stream: TextStream,
     max_tokens: usize,
     with_drafts: bool,
+    with_prefix_cache: bool,
     n_forks: u64,
     usage: Usage,
     times: Times,
@@ -43,8 +44,13 @@ pub(crate) struct Answer {
 struct Times {
     load_s: f64,
     asked: Instant,
+    prepared: Instant,
     prefill_began: Option<Instant>,
+    /// The logits of the first token were there.
+    prefilled: Option<Instant>,
     first_token: Option<Instant>,
+    /// What the first token says was sent.
+    first_sent: Option<Instant>,
     first_output: Option<Instant>,
 }
 
@@ -69,6 +75,7 @@ impl Answer {
             looks: Looks::new(prepared.early_exit, text),
             max_tokens: prepared.max_tokens,
             with_drafts: prepared.with_drafts,
+            with_prefix_cache: prepared.with_prefix_cache,
             n_forks: 0,
             usage: Usage {
                 prompt_tokens: prepared.prompt.len(),
@@ -77,8 +84,11 @@ impl Answer {
             times: Times {
                 load_s,
                 asked,
+                prepared: Instant::now(),
                 prefill_began: None,
+                prefilled: None,
                 first_token: None,
+                first_sent: None,
                 first_output: None,
             },
             told: None,
@@ -188,12 +198,33 @@ impl Answer {
             ttfo_s: times.first_output.map(since_asked),
             prefill_tps: rate(self.usage.prompt_tokens - self.usage.cached_tokens, prefill),
             decode_tps: rate(self.usage.completion_tokens.saturating_sub(1), decode),
+            first_token: self.times.first_token_parts(),
+        }
+    }
+}
+
+impl Times {
+    fn first_token_parts(&self) -> FirstToken {
+        let between = |from: Option<Instant>, to: Option<Instant>| match (from, to) {
+            (Some(from), Some(to)) => to.saturating_duration_since(from).as_secs_f64(),
+            _ => 0.0,
+        };
+        FirstToken {
+            tokenize_s: between(Some(self.asked), Some(self.prepared)),
+            queue_s: between(Some(self.prepared), self.prefill_began),
+            prefill_s: between(self.prefill_began, self.prefilled),
+            sample_s: between(self.prefilled, self.first_token),
+            detokenize_s: between(self.first_token, self.first_sent),
         }
     }
 }
 
 /// What a [`Party`](crate::party::Party) does that is an answer.
 impl Answer {
+    pub(crate) fn uses_prefix_cache(&self) -> bool {
+        self.with_prefix_cache
+    }
+
     pub(crate) fn is_cancelled(&self) -> bool {
         self.outlet.is_cancelled()
     }
@@ -222,6 +253,7 @@ impl Answer {
             let end = Some(FinishReason::Length);
             return Ok(Drawn { token: 0, end });
         }
+        self.times.prefilled.get_or_insert_with(Instant::now);
         if self.outlet.wants_answer() {
             self.controller.close(ThinkingEnd::User);
         }
@@ -249,6 +281,7 @@ impl Answer {
             self.times.first_output.get_or_insert_with(Instant::now);
         }
         self.send_events();
+        self.times.first_sent.get_or_insert_with(Instant::now);
         let end = self.end();
         Ok(Drawn { token, end })
     }
@@ -304,3 +337,6 @@ impl Answer {
 pub(crate) fn other_seed(seed: u64, n: u64) -> u64 {
     seed.wrapping_add(n.wrapping_mul(0x9e37_79b9_7f4a_7c15))
 }
+
+#[cfg(test)]
+mod tests;

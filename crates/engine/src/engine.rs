@@ -93,6 +93,14 @@ impl Engine {
 }
 
 impl Engine {
+    /// The tokens that a request becomes, without asking it.
+    ///
+    /// # Errors
+    /// As [`Engine::generate`].
+    pub fn prompt_ids(&self, request: Request) -> Result<Vec<u32>, EngineError> {
+        Ok(self.text.prepare(request, self.info.context)?.prompt)
+    }
+
     /// How many answers are to vote on a request, by its level and what it asks for beside it.
     pub fn votes(&self, request: &Request) -> usize {
         let effort = self.text.profile;

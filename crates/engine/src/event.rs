@@ -107,6 +107,24 @@ pub struct Timings {
     pub prefill_tps: f64,
     /// Tokens after the first, per second.
     pub decode_tps: f64,
+    /// What the time to the first token was spent on.
+    #[serde(skip)]
+    pub first_token: FirstToken,
+}
+
+/// The parts of the time to the first token, and the time from there to its text. Seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct FirstToken {
+    /// Rendering the conversation, encoding it, and preparing the answer.
+    pub tokenize_s: f64,
+    /// Waiting until the first step that computes any of the prompt.
+    pub queue_s: f64,
+    /// Computing the prompt, steps that other answers share and waits between them included.
+    pub prefill_s: f64,
+    /// Drawing the token from its logits.
+    pub sample_s: f64,
+    /// From the token to its text, told apart as thinking or answer, on its way to the reader.
+    pub detokenize_s: f64,
 }
 
 /// The end of an answer.

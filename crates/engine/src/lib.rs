@@ -57,7 +57,7 @@ pub mod store;
 pub use effort::{EarlyExit, Effort, EffortOverrides, ResolvedEffort, parse_duration};
 pub use engine::{Engine, Generation};
 pub use error::EngineError;
-pub use event::{Event, FinishReason, ReasoningEnd, Summary, Timings, Usage};
+pub use event::{Event, FinishReason, FirstToken, ReasoningEnd, Summary, Timings, Usage};
 pub use info::ModelInfo;
 pub use load::LoadProgress;
 pub use outlet::Canceller;

@@ -47,6 +47,13 @@ impl Consumer for Party {
         }
     }
 
+    fn uses_prefix_cache(&self) -> bool {
+        match self {
+            Self::Answer(answer) => answer.uses_prefix_cache(),
+            Self::Probe(_) => true,
+        }
+    }
+
     fn prompt_progress(&mut self, done: usize, cached: usize) {
         if let Self::Answer(answer) = self {
             answer.prompt_progress(done, cached);

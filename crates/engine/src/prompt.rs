@@ -12,6 +12,9 @@ use serde_json::{Map, Value, json};
 
 use crate::{EarlyExit, EngineError, Request, ResolvedEffort, load::TextParts};
 
+/// What is added to the logit of a token that is not to come.
+const NEVER: f32 = -100.0;
+
 /// A request that is ready to run.
 #[derive(Debug)]
 pub(crate) struct Prepared {
@@ -24,6 +27,7 @@ pub(crate) struct Prepared {
     pub(crate) stop: StopStrings,
     pub(crate) max_tokens: usize,
     pub(crate) with_drafts: bool,
+    pub(crate) with_prefix_cache: bool,
     pub(crate) early_exit: EarlyExit,
 }
 
@@ -48,9 +52,14 @@ impl TextParts {
                 context,
             });
         }
-        let params =
+        let mut params =
             self.sampling
                 .merge(&effort.sampling, effort.sampling_wins, &request.sampling)?;
+        if request.ignore_eos {
+            let known = |token: &&u32| (**token as usize) < self.vocab_size;
+            let ends = self.stop_tokens.iter().filter(known);
+            params.logit_bias.extend(ends.map(|&token| (token, NEVER)));
+        }
         let max_tokens = max_tokens(&request, context, prompt.len());
         let start = Place {
             in_thought: self.format.starts_in_reasoning(&text),
@@ -63,6 +72,7 @@ impl TextParts {
             stop: StopStrings::new(&request.stop)?,
             max_tokens,
             with_drafts: request.prompt_lookup.unwrap_or(true),
+            with_prefix_cache: request.prefix_cache.unwrap_or(true),
             early_exit: effort.early_exit,
             prompt,
             text,
@@ -150,7 +160,7 @@ impl TextParts {
             deadline: effort.deadline,
             answer_share: effort.answer_share,
             landing: effort.landing,
-            loop_guard: effort.loop_guard,
+            loop_guard: effort.loop_guard && !request.ignore_eos,
         }
     }
 

@@ -101,6 +101,12 @@ pub struct Request {
     pub think_used: Option<usize>,
     /// Whether this answer may use [`LoadOptions::prompt_lookup`]; `None`: yes.
     pub prompt_lookup: Option<bool>,
+    /// Whether what an earlier request has computed may be used; `None`: yes. An answer that may not
+    /// use it leaves nothing for others either.
+    pub prefix_cache: Option<bool>,
+    /// Go on to the token limit whatever the model says: tokens that end a turn do not come, and a
+    /// text may repeat itself. For measuring.
+    pub ignore_eos: bool,
     /// Further template variables; they win over everything else.
     pub template_vars: Map<String, Value>,
 }

@@ -24,6 +24,10 @@ pub(crate) trait Consumer: Sized {
     fn is_cancelled(&self) -> bool;
     /// Whether nobody takes what was said, so that no more should be.
     fn is_paused(&self) -> bool;
+    /// Whether what others have computed may be used.
+    fn uses_prefix_cache(&self) -> bool {
+        true
+    }
     /// So many tokens of the prompt are computed, of which so many were there.
     fn prompt_progress(&mut self, done: usize, cached: usize);
     /// Draws the next token from a row of logits, which it may change.
@@ -93,8 +97,10 @@ impl<C: Consumer> Driver<C> {
     pub(crate) fn push(&mut self, prompt: Vec<u32>, mut answers: Vec<C>) {
         if !answers.is_empty() {
             let siblings = answers.split_off(1);
+            let uses_prefix_cache = answers[0].uses_prefix_cache();
             let branch = Branch::new(answers.remove(0), siblings);
-            self.scheduler.push(prompt, branch);
+            let entry = self.scheduler.push(prompt, branch);
+            entry.uses_prefix_cache = uses_prefix_cache;
         }
     }
 

@@ -24,6 +24,8 @@ pub(crate) struct Entry<T> {
     pub(super) n_fed: usize,
     /// Tokens that the cache held when the sequence ran first.
     pub(super) cached: Option<usize>,
+    /// Whether it may begin with what others have computed.
+    pub(crate) uses_prefix_cache: bool,
     /// Whether it is to rest, because nobody takes what it has to say.
     pub(crate) is_paused: bool,
     /// Whose sequence it is.
@@ -41,6 +43,7 @@ impl<T> Entry<T> {
             n_undone: 0,
             n_fed: 0,
             cached: None,
+            uses_prefix_cache: true,
             is_paused: false,
             payload,
         }

@@ -70,9 +70,9 @@ impl<T> Scheduler<T> {
     }
 
     /// A sequence arrives. `tokens` holds one at least.
-    pub(crate) fn push(&mut self, tokens: Vec<u32>, payload: T) {
+    pub(crate) fn push(&mut self, tokens: Vec<u32>, payload: T) -> &mut Entry<T> {
         let entry = Entry::new(self.next_key(), tokens, payload);
-        self.waiting.push(entry);
+        self.waiting.push_mut(entry)
     }
 
     /// Whether another sequence may run.
@@ -280,8 +280,16 @@ impl<T> Scheduler<T> {
                 }
                 return Ok(None);
             }
-            let known = self.waiting[first].known();
-            let opened = match model.open(known, self.limits.context) {
+            let entry = &self.waiting[first];
+            let known = entry.known();
+            let opened = match entry.uses_prefix_cache {
+                true => model.open(known, self.limits.context),
+                false => model.start(self.limits.context).map(|sequence| Opened {
+                    sequence,
+                    cached: 0,
+                }),
+            };
+            let opened = match opened {
                 // A slot of a recurrent state comes free when somebody ends.
                 Err(DecoderError::Cache(CacheError::NoSlot(_))) if !self.running.is_empty() => {
                     return Ok(None);
