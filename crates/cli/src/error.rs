@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use ponder_bench::BenchError;
 use ponder_engine::EngineError;
 use ponder_eval::EvalError;
 
@@ -51,6 +52,9 @@ pub(crate) enum CliError {
     /// An evaluation could not be made.
     #[error(transparent)]
     Eval(#[from] EvalError),
+    /// A measurement could not be made.
+    #[error(transparent)]
+    Bench(#[from] BenchError),
     /// Standard output or the terminal could not be written.
     #[error("cannot write the output: {0}")]
     Output(#[from] io::Error),
@@ -91,6 +95,7 @@ impl CliError {
             Self::Usage { .. } => 2,
             // Only values from the command line can be out of range.
             Self::Engine(EngineError::Sampling(_))
+            | Self::Bench(BenchError::Engine(EngineError::Sampling(_)))
             | Self::Eval(EvalError::Answer {
                 source: EngineError::Sampling(_),
                 ..
@@ -107,7 +112,7 @@ impl CliError {
             Self::Usage { hint, .. } | Self::Failed { hint, .. } => {
                 (text, hint.as_deref().map(one_line))
             }
-            Self::Engine(_) | Self::Eval(_) | Self::Output(_) => split_hint(&text),
+            Self::Engine(_) | Self::Eval(_) | Self::Bench(_) | Self::Output(_) => split_hint(&text),
         }
     }
 

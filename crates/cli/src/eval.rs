@@ -59,7 +59,7 @@ pub(crate) fn eval(job: &EvalJob, json: bool, terminal: Terminal) -> Result<(), 
 }
 
 /// Sees that the folder of a file that is to be written is there.
-fn has_folder(path: &Path) -> Result<(), CliError> {
+pub(crate) fn has_folder(path: &Path) -> Result<(), CliError> {
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());

@@ -2,7 +2,7 @@
 //!
 //! 1. [`args`] parses what the user typed and resolves it into a [`args::Job`].
 //! 2. Each command has a module: [`run`], [`chat`], [`inspect`], [`show`], [`store`],
-//!    [`mod@quantize`], [`eval`], [`docs`]. All of them talk to the engine only.
+//!    [`mod@quantize`], [`eval`], [`mod@bench`], [`docs`]. All of them talk to the engine only.
 //! 3. [`render`] turns the engine's events into text for a terminal, a pipe or JSON.
 //! 4. [`error`] prints what went wrong and decides the exit code.
 
@@ -10,6 +10,7 @@
 
 mod answer;
 mod args;
+mod bench;
 mod chat;
 mod docs;
 mod error;
@@ -68,6 +69,7 @@ fn execute(typed: LowArgs, terminal: Terminal) -> Result<Outcome, CliError> {
         Job::Remove { model, yes } => store::remove(&model, yes, json, terminal)?,
         Job::Quantize(job) => quantize::quantize(&job, json, terminal)?,
         Job::Eval(job) => eval::eval(&job, json, terminal)?,
+        Job::Bench(job) => bench::bench(&job, json, terminal)?,
         Job::Inspect(job) => inspect::inspect(&job, json, terminal)?,
         Job::Completions(shell) => docs::completions(shell)?,
         Job::Man(dir) => docs::man(&dir)?,

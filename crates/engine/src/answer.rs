@@ -49,8 +49,8 @@ struct Times {
     /// The logits of the first token were there.
     prefilled: Option<Instant>,
     first_token: Option<Instant>,
-    /// What the first token says was sent.
-    first_sent: Option<Instant>,
+    /// The first token had become text.
+    first_text: Option<Instant>,
     first_output: Option<Instant>,
 }
 
@@ -88,7 +88,7 @@ impl Answer {
                 prefill_began: None,
                 prefilled: None,
                 first_token: None,
-                first_sent: None,
+                first_text: None,
                 first_output: None,
             },
             told: None,
@@ -214,7 +214,7 @@ impl Times {
             queue_s: between(Some(self.prepared), self.prefill_began),
             prefill_s: between(self.prefill_began, self.prefilled),
             sample_s: between(self.prefilled, self.first_token),
-            detokenize_s: between(self.first_token, self.first_sent),
+            detokenize_s: between(self.first_token, self.first_text),
         }
     }
 }
@@ -280,8 +280,8 @@ impl Answer {
         if self.stream.has_answered() {
             self.times.first_output.get_or_insert_with(Instant::now);
         }
+        self.times.first_text.get_or_insert_with(Instant::now);
         self.send_events();
-        self.times.first_sent.get_or_insert_with(Instant::now);
         let end = self.end();
         Ok(Drawn { token, end })
     }

@@ -123,7 +123,7 @@ pub struct FirstToken {
     pub prefill_s: f64,
     /// Drawing the token from its logits.
     pub sample_s: f64,
-    /// From the token to its text, told apart as thinking or answer, on its way to the reader.
+    /// From the token to its text, told apart as thinking or answer.
     pub detokenize_s: f64,
 }
 

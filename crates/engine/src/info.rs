@@ -13,7 +13,7 @@ use ponder_runtime::{
 use ponder_tokenizer::{Tokenizer, split::ChatFormat};
 use serde::Serialize;
 
-use crate::{Effort, EffortOverrides, ResolvedEffort, effort::Profile};
+use crate::{Effort, EffortOverrides, ResolvedEffort, Work, effort::Profile};
 
 /// Facts about a model.
 #[derive(Clone, Debug, Serialize)]
@@ -62,6 +62,9 @@ pub struct ModelInfo {
     pub kv_bytes_per_token: u64,
     /// Seconds that loading took.
     pub load_s: f64,
+    /// What it must read and compute.
+    #[serde(skip)]
+    pub work: Work,
     #[serde(skip)]
     pub(crate) plan: CachePlan,
     #[serde(skip)]
@@ -114,6 +117,7 @@ impl ModelInfo {
             licence: licence(checkpoint),
             kv_bytes_per_token: plan.bytes_per_token(cache_type.bytes_of_32()),
             load_s: 0.0,
+            work: Work::new(checkpoint, spec, &plan, cache_type.bytes_of_32()),
             plan,
             cache_type,
             profile,

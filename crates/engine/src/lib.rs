@@ -35,6 +35,7 @@ mod error;
 mod event;
 #[cfg(test)]
 mod fake;
+mod fingerprint;
 mod info;
 mod load;
 mod memory;
@@ -48,6 +49,7 @@ mod schedule;
 mod stream;
 mod vocab;
 mod votes;
+mod work;
 mod worker;
 
 pub mod inspect;
@@ -67,3 +69,4 @@ pub use ponder_tokenizer::chat::{Content, FunctionCall, Message, ToolCall};
 pub use request::{Device, LoadOptions, Request};
 pub use vocab::gguf_vocab;
 pub use votes::{AnswerKind, VoteCount, VoteSummary, Voting};
+pub use work::Work;

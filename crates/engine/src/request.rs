@@ -1,7 +1,7 @@
 //! What an edge asks for.
 
 use ponder_effort::SamplingOverrides;
-use ponder_runtime::backend::cpu::KvFormat;
+use ponder_runtime::backend::cpu::{KvFormat, n_cores};
 use ponder_tokenizer::chat::Message;
 use serde_json::{Map, Value};
 
@@ -45,6 +45,11 @@ pub struct LoadOptions {
 }
 
 impl LoadOptions {
+    /// The threads that a model runs on.
+    pub fn n_threads(&self) -> usize {
+        self.threads.unwrap_or_else(n_cores)
+    }
+
     /// [`LoadOptions::max_sequences`] within its bounds: a step has room for a row of each.
     pub(crate) fn n_sequences(&self) -> usize {
         self.max_sequences.clamp(1, 256)

@@ -39,6 +39,8 @@ pub enum EvalError {
     },
     #[error("`{}` is in use by another `ponder eval` (hint: wait for it, or name another file)", .0.display())]
     Busy(PathBuf),
+    #[error(transparent)]
+    Model(EngineError),
     #[error("question {number}: {source}")]
     Answer { number: usize, source: EngineError },
     #[error("the plot could not be drawn: {0}")]

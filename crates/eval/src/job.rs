@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use ponder_engine::{
-    Effort, EffortOverrides, Engine, LoadOptions, ModelInfo, SamplingOverrides, Weighing, store,
+    Effort, EffortOverrides, Engine, LoadOptions, ModelInfo, SamplingOverrides, Weighing,
 };
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::fingerprint::{fingerprint, hex};
 use crate::grid::Setting;
 use crate::log::Log;
 use crate::run::Run;
@@ -80,10 +79,7 @@ fn identity(
     job: &Job,
     settings: &[Setting],
 ) -> Result<Map<String, Value>, EvalError> {
-    let print = match model.embedded {
-        true => hex(&Sha256::digest(store::embedded())),
-        false => fingerprint(&model.path).map_err(|error| EvalError::file(&model.path, &error))?,
-    };
+    let print = model.fingerprint().map_err(EvalError::Model)?;
     let file = model.path.file_name().unwrap_or_default();
     let items = serde_json::to_vec(&task.items).unwrap_or_default();
     let rows = settings
@@ -98,7 +94,7 @@ fn identity(
         "cache_type": load.cache_type.map(|ty| ty.name()),
         "task": task.name,
         "number_of_questions": task.items.len(),
-        "questions_fingerprint": hex(&Sha256::digest(&items)),
+        "questions_fingerprint": digest(&items),
         "seed": job.seed,
         "samples": job.samples,
         "concurrency": job.concurrency,
@@ -112,6 +108,15 @@ fn identity(
         Value::Object(identity) => Ok(identity),
         _ => Ok(Map::new()),
     }
+}
+
+/// The first half of a hash, which is enough to tell questions apart.
+fn digest(bytes: &[u8]) -> String {
+    let hash = Sha256::digest(bytes);
+    hash.iter()
+        .take(16)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// The overrides that there are. A field that is new must be named here to compile.

@@ -10,7 +10,6 @@
 
 mod check;
 mod error;
-mod fingerprint;
 mod grid;
 mod job;
 mod log;

@@ -13,6 +13,7 @@ struct Edges {
     dev: &'static [&'static str],
 }
 
+const BENCH: &str = "ponder-bench";
 const CPU: &str = "ponder-kernels-cpu";
 const EFFORT: &str = "ponder-effort";
 const ENGINE: &str = "ponder-engine";
@@ -66,8 +67,14 @@ const EDGES: &[Edges] = &[
         dev: &[],
     },
     Edges {
+        from: BENCH,
+        // Beside the engine, what the machine can do at most is measured with its kernels.
+        normal: &[ENGINE, CPU],
+        dev: &[],
+    },
+    Edges {
         from: "ponder-cli",
-        normal: &[ENGINE, EVAL],
+        normal: &[ENGINE, EVAL, BENCH],
         dev: &[],
     },
     Edges {

@@ -6,6 +6,7 @@ use clap_complete::Shell;
 use ponder_engine::quantize::{QuantizeOptions, TargetType};
 use ponder_engine::{Device, Effort, EffortOverrides, LoadOptions, SamplingOverrides, Weighing};
 
+use super::bench::BenchJob;
 use super::config::ConfigFile;
 use super::eval::EvalJob;
 use super::low::{
@@ -43,6 +44,7 @@ pub(crate) enum Job {
     },
     Quantize(QuantizeJob),
     Eval(Box<EvalJob>),
+    Bench(Box<BenchJob>),
     Inspect(InspectJob),
     Completions(Shell),
     Man(PathBuf),
@@ -156,6 +158,7 @@ impl LowArgs {
             },
             Command::Quantize(args) => Job::Quantize(args.resolve(global)?),
             Command::Eval(args) => Job::Eval(Box::new(args.resolve(global)?)),
+            Command::Bench(args) => Job::Bench(Box::new(args.resolve(global)?)),
             Command::Inspect(inspect) => Job::Inspect(inspect.resolve(global)?),
             Command::Completions { shell } => Job::Completions(shell),
             Command::Man { dir } => Job::Man(dir),
@@ -294,7 +297,7 @@ impl ModelArgs {
 }
 
 impl LoadArgs {
-    fn resolve(self, global: &GlobalArgs) -> Result<LoadOptions, CliError> {
+    pub(super) fn resolve(self, global: &GlobalArgs) -> Result<LoadOptions, CliError> {
         let defaults = LoadOptions::default();
         Ok(LoadOptions {
             device: self.device.map_or(Ok(Device::default()), device)?,

@@ -9,6 +9,7 @@ use clap_complete::Shell;
 use ponder_engine::quantize::TargetType;
 use ponder_engine::{EarlyExit, KvFormat, parse_duration};
 
+use super::bench::BenchArgs;
 use super::eval::EvalArgs;
 use super::values::{
     ColorWhen, DeviceName, EffortLevel, LogitBias, ShowThinking, VoteBy, at_least_one, cache_type,
@@ -67,6 +68,8 @@ pub(crate) enum Command {
     Quantize(QuantizeArgs),
     /// Ask questions whose answers are known, over effort levels, votes and budgets
     Eval(EvalArgs),
+    /// Measure times to the first token and after it, here and of any server
+    Bench(Box<BenchArgs>),
     /// Look at a model's tokens, prompts and logits
     #[command(subcommand)]
     Inspect(Inspect),

@@ -4,12 +4,14 @@
 //! 2. `HiArgs` is what the program needs: a [`Job`] in the engine's types, checked, with
 //!    defaults and the environment taken into account. Nothing below sees a `LowArgs`.
 
+mod bench;
 mod config;
 mod eval;
 mod high;
 mod low;
 mod values;
 
+pub(crate) use bench::{BenchJob, Form, Measurement};
 pub(crate) use config::ConfigFile;
 pub(crate) use eval::{EvalJob, TaskSource};
 #[cfg(test)]

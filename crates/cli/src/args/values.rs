@@ -135,6 +135,23 @@ pub(crate) fn cache_type(text: &str) -> Result<KvFormat, String> {
     found.ok_or_else(|| format!("expected {}", KvFormat::ALL.map(KvFormat::name).join(", ")))
 }
 
+/// A share in percent, with or without the sign.
+pub(crate) fn percent(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix('%').unwrap_or(text).trim().parse();
+    match number {
+        Ok(number) if (0.0..f64::INFINITY).contains(&number) => Ok(number / 100.0),
+        _ => Err("expected a share such as 5%".to_owned()),
+    }
+}
+
+/// So many in a second.
+pub(crate) fn rate(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(rate) if (1e-3..=1e6).contains(&rate) => Ok(rate),
+        _ => Err("expected requests per second, from 0.001 to a million".to_owned()),
+    }
+}
+
 /// A finite number of at least 0.
 pub(crate) fn non_negative(text: &str) -> Result<f32, String> {
     finite(text).and_then(|value| match value {

@@ -40,6 +40,11 @@ impl Progress {
         self.fill(message, done as u64, total as u64, answers_style);
     }
 
+    /// Turns the spinner into a bar of runs.
+    pub(crate) fn runs(&mut self, message: &str, done: usize, total: usize) {
+        self.fill(message, done as u64, total as u64, runs_style);
+    }
+
     /// Turns the spinner into a bar of bytes.
     pub(crate) fn bytes(&mut self, message: &str, done: u64, total: u64) {
         self.fill(message, done, total, bytes_style);
@@ -90,6 +95,11 @@ fn tokens_style() -> ProgressStyle {
 /// The style of a bar that counts answers.
 fn answers_style() -> ProgressStyle {
     bar_style("{pos}/{len} answers, {eta} left")
+}
+
+/// The style of a bar that counts runs.
+fn runs_style() -> ProgressStyle {
+    bar_style("{pos}/{len} runs, {eta} left")
 }
 
 /// The style of a bar that counts bytes.

@@ -329,7 +329,9 @@ fn kernel(activation: Activation) -> elementwise::Activation {
     }
 }
 
-fn n_cores() -> usize {
+/// The threads that a model runs on where nobody says how many: one per core that this process may
+/// use.
+pub fn n_cores() -> usize {
     let allowed = std::thread::available_parallelism().map_or(1, usize::from);
     num_cpus::get_physical().clamp(1, allowed)
 }

@@ -1,0 +1,43 @@
+//! Everything that can keep a measurement from being made.
+
+use std::path::PathBuf;
+
+use ponder_engine::EngineError;
+use thiserror::Error;
+
+/// Why nothing was measured.
+#[derive(Debug, Error)]
+#[allow(missing_docs)] // Each message says it.
+pub enum BenchError {
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    #[error(
+        "a prompt of {wanted} tokens cannot be made: what the template writes takes {least} (hint: measure prompts of at least {least} tokens)"
+    )]
+    PromptTooShort { wanted: usize, least: usize },
+    #[error("{url}: {problem} (hint: {hint})")]
+    Endpoint {
+        url: String,
+        problem: String,
+        hint: &'static str,
+    },
+    #[error("a process of its own could not be measured: {0}")]
+    Child(String),
+    #[error("`{}`: {message}", path.display())]
+    File { path: PathBuf, message: String },
+    #[error(
+        "`{}` is no report of `ponder bench --json`: {problem} (hint: name two files that it has written)",
+        path.display()
+    )]
+    NoReport { path: PathBuf, problem: String },
+    #[error("`{command}`: {problem} (hint: {hint})")]
+    Peer {
+        command: String,
+        problem: String,
+        hint: &'static str,
+    },
+    #[error("the threads that probe the machine could not be started: {0}")]
+    Probe(std::io::Error),
+    #[error("the plot could not be drawn: {0}")]
+    Plot(String),
+}
