@@ -18,6 +18,7 @@ mod grid;
 mod local;
 mod machine;
 mod measure;
+mod plot;
 mod prompt;
 mod random;
 mod report;
@@ -30,6 +31,7 @@ mod table;
 mod target;
 #[cfg(test)]
 mod tests;
+mod vs;
 
 pub use cold::{Restart, child};
 pub use compare::{Change, changes_table, compare};
@@ -37,6 +39,7 @@ pub use error::BenchError;
 pub use grid::{Case, Grid};
 pub use machine::{Build, Machine, Noise};
 pub use measure::Plan;
+pub use plot::plot;
 pub use report::{DEFINITIONS, Model, Report, Row};
 pub use roofline::{Limits, Share};
 pub use sample::{Figures, Outcome, Parts, Sample};
@@ -44,3 +47,4 @@ pub use session::{Job, Progress, Session, Watcher};
 pub use start::Start;
 pub use stats::{Spread, mann_whitney};
 pub use table::Table;
+pub use vs::Pair;

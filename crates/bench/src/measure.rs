@@ -170,6 +170,7 @@ fn side_by_side(
             .map(|(slot, prompt)| {
                 let (barrier, began) = (&barrier, &began);
                 scope.spawn(move || {
+                    target.ready();
                     barrier.wait();
                     began
                         .lock()
@@ -227,6 +228,7 @@ fn by_chance(
                     let Some((due_s, prompt)) = requests.get(run) else {
                         return;
                     };
+                    target.ready();
                     let due = began + Duration::from_secs_f64(*due_s);
                     std::thread::sleep(due.saturating_duration_since(Instant::now()));
                     let late_s = due.elapsed().as_secs_f64();

@@ -76,6 +76,9 @@ const WORDS: [&str; 64] = [
 /// Pieces that are tried where a word is too long.
 const FILLERS: [&str; 6] = [" a", " I", ".", ",", "a", "s"];
 
+/// Words from which the length of a word is known well enough.
+const FEW: usize = 8;
+
 /// Tries before what was found is taken as it is.
 const TRIES: usize = 40;
 
@@ -117,7 +120,8 @@ pub(crate) fn fit<E>(
     if least > target {
         return Ok(None);
     }
-    list.extend(words(random, target - least));
+    // A few more say how many tokens a word has.
+    list.extend(words(random, FEW.min(target - least)));
     let mut best = (least, join(start, &list[..1]));
     for _ in 0..TRIES {
         let text = join(start, &list);
@@ -125,16 +129,19 @@ pub(crate) fn fit<E>(
         if found <= target && found >= best.0 {
             best = (found, text);
         }
+        let per_word = (found - least.min(found)) as f64 / (list.len() - 1).max(1) as f64;
+        let per_word = per_word.max(0.5);
         match found {
             found if found == target => return Ok(Some(best.1)),
             found if found > target => {
-                // A word has about as many tokens as the mean of all.
-                let per_word = (found as f64 / list.len() as f64).max(1.0);
                 let n = ((found - target) as f64 / per_word).ceil() as usize;
                 list.truncate(list.len().saturating_sub(n).max(1));
             }
             found if target - found < 4 && found == best.0 => break,
-            found => list.extend(words(random, (target - found).div_ceil(2))),
+            found => {
+                let n = (target - found) as f64 / per_word;
+                list.extend(words(random, (n as usize).max(1)));
+            }
         }
     }
     for _ in 0..TRIES {

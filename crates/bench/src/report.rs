@@ -8,7 +8,7 @@ use crate::machine::{Machine, Noise};
 use crate::roofline::{Limits, Share};
 use crate::sample::{Figures, Outcome, Parts, Sample};
 use crate::stats::Spread;
-use crate::{Case, Plan, Start};
+use crate::{Case, Pair, Plan, Start};
 
 /// A spread between the 10th and 90th percentile, as a share of the median, above which a row deserves
 /// a word.
@@ -60,6 +60,9 @@ pub struct Report {
     pub limits: Option<Limits>,
     /// A row for each case, temperature and target.
     pub rows: Vec<Row>,
+    /// Runs that alternated with a peer's.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pairs: Vec<Pair>,
     /// What should be known of all rows.
     pub notes: Vec<String>,
 }

@@ -19,13 +19,17 @@ use crate::report::{Model, Report, Row};
 use crate::roofline::Limits;
 use crate::sample::Sample;
 use crate::target::Target;
-use crate::{BenchError, Case, Grid, Start};
+use crate::vs::run_peer;
+use crate::{BenchError, Case, Grid, Pair, Start};
 
 /// Bytes from the disk, as a share of the model's files, below which a start was not cold.
 const COLD_SHARE: f64 = 0.5;
 
 /// What the numbers of cold starts' prompts are counted from, beyond those of all rounds.
 const COLD: u64 = 1 << 32;
+
+/// What sets the seeds of runs beside a peer apart.
+const VERSUS: u64 = 1 << 40;
 
 /// What is measured, and how.
 #[derive(Clone, Debug)]
@@ -63,6 +67,7 @@ pub struct Session {
     limits: Option<Limits>,
     model: Option<Model>,
     rows: Vec<Row>,
+    pairs: Vec<Pair>,
     notes: Vec<String>,
     cold: Option<ColdStarts>,
 }
@@ -95,6 +100,7 @@ impl Session {
             limits: None,
             model: None,
             rows: Vec::new(),
+            pairs: Vec::new(),
             notes,
             cold: None,
         }
@@ -142,6 +148,49 @@ impl Session {
                 device,
                 tasks: cold_tasks(&local, &cases, plan)?,
             });
+        }
+        Ok(())
+    }
+
+    /// Lets runs of an engine alternate with those of a peer, which `command` starts, one request at a
+    /// time.
+    ///
+    /// # Errors
+    /// When a prompt cannot be made, or the peer does not run or says nothing that is understood.
+    pub fn versus(
+        &mut self,
+        engine: &Engine,
+        options: &LoadOptions,
+        command: &str,
+        watch: Watcher<'_>,
+    ) -> Result<(), BenchError> {
+        let threads = options.n_threads();
+        let one = Plan {
+            runs: 1,
+            warmup: 0,
+            rate: None,
+            ..self.job.plan.clone()
+        };
+        let mut cases = self.job.grid.cases();
+        cases.retain(|case| case.concurrency == 1);
+        for (i, case) in cases.iter().enumerate() {
+            let mut progress =
+                Rounds::new(&self.job.plan, i, cases.len(), case, Start::Warm, watch);
+            for run in 0..self.job.plan.runs {
+                // Each run asks something else, and nothing that a row has asked.
+                let seed = one.seed ^ (VERSUS + run as u64);
+                let local = Local::new(engine, &self.job.sampling, options.prompt_lookup, seed);
+                let measured = measure(&local, case, &one, 0.0, &mut |_| {})?;
+                let row = row(case, &one, "local", Start::Warm, measured);
+                let ours = ["prefill_tps", "decode_tps"];
+                self.pairs.push(Pair {
+                    case: *case,
+                    run,
+                    ours: ours.map(|metric| row.spread(metric).map(|spread| spread.p50)),
+                    theirs: run_peer(command, case, one.gen_tokens, threads)?,
+                });
+                progress.done(self.job.plan.warmup + run + 1);
+            }
         }
         Ok(())
     }
@@ -243,6 +292,7 @@ impl Session {
             plan: self.job.plan,
             limits: self.limits,
             rows: self.rows,
+            pairs: self.pairs,
             notes: self.notes,
         }
     }

@@ -266,6 +266,7 @@ impl Report {
         let mut tables = vec![Table::rows(self)];
         tables.extend(Table::parts(self));
         tables.extend(Table::ratios(self));
+        tables.extend(crate::vs::table(&self.pairs));
         tables
     }
 

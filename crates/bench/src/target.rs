@@ -53,6 +53,9 @@ pub(crate) trait Target: Sync {
     /// beginning, as long as the case is deep.
     fn prompt(&self, case: &Case, slot: usize, number: u64) -> Result<Prompt, BenchError>;
 
+    /// Called just before each request, outside of what is timed.
+    fn ready(&self) {}
+
     /// Asks and waits for the whole answer. What goes wrong is one failed request, said in a line.
     fn ask(&self, ask: &Ask) -> Result<Answered, String>;
 }

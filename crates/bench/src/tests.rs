@@ -11,7 +11,7 @@ use crate::prompt::Prompt;
 use crate::sample::{Figures, Outcome};
 use crate::stats::Spread;
 use crate::target::{Answered, Arrival, Ask, Target};
-use crate::{BenchError, Case, Grid, Job, Report, Row, Session, Start, compare};
+use crate::{BenchError, Case, Grid, Job, Report, Row, Session, Start, compare, plot};
 
 /// The time before the first piece, one after the other, and between pieces; so many are thinking.
 #[derive(Default)]
@@ -486,6 +486,9 @@ fn reports_have_the_names_that_scripts_rely_on() {
     let changes = compare(&path, &path, 0.0).expect("a report");
     assert!(changes.len() >= 8 * 3 && changes.iter().all(|change| !change.is_certain));
     forms_agree(&report);
+    let svg = plot(&report).expect("a picture");
+    // A band for each of four series in both panels.
+    assert_eq!(svg.matches("<polygon").count(), 8);
 }
 
 /// Every form has all rows and, in the first of its columns, the same things.

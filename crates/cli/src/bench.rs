@@ -4,11 +4,12 @@ use std::ffi::OsString;
 use std::io;
 use std::path::Path;
 
-use ponder_bench::{Report, Restart, Session, Table, changes_table, child, compare};
+use ponder_bench::{Report, Restart, Session, Table, changes_table, child, compare, plot};
 
 use crate::answer::{self, Display};
 use crate::args::{BenchJob, Form, Measurement, ShowThinking};
 use crate::error::CliError;
+use crate::eval::has_folder;
 use crate::inspect::write_out;
 use crate::render::progress::Progress;
 use crate::render::table::{Align, table};
@@ -55,6 +56,10 @@ fn compare_reports(
 }
 
 fn measure(job: &Measurement, json: bool, terminal: Terminal) -> Result<(), CliError> {
+    // A mistake should not wait for minutes of measuring.
+    if let Some(path) = &job.plot {
+        has_folder(path)?;
+    }
     let mut session = Session::new(job.settings.clone());
     if let Some(model) = &job.model {
         let display = Display {
@@ -68,6 +73,9 @@ fn measure(job: &Measurement, json: bool, terminal: Terminal) -> Result<(), CliE
             bar.runs(&step.row, step.done, step.total);
         };
         session.local(&engine, &model.options, &mut watch)?;
+        if let Some(command) = &job.vs {
+            session.versus(&engine, &model.options, command, &mut watch)?;
+        }
         drop(engine);
         session.cold(&restart(), &mut watch)?;
     }
@@ -79,6 +87,11 @@ fn measure(job: &Measurement, json: bool, terminal: Terminal) -> Result<(), CliE
         })?;
     }
     let report = session.report();
+    if let Some(path) = &job.plot {
+        std::fs::write(path, plot(&report)?).map_err(|error| {
+            CliError::failed(format!("cannot write `{}`: {error}", path.display()))
+        })?;
+    }
     match (json, job.form) {
         (true, _) => print_json(&mut io::stdout(), &report)?,
         (_, Form::Tables) => write_out(&tables(&report, terminal))?,

@@ -14,7 +14,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use ponder_engine::Effort;
-use reqwest::{Client, Response, StatusCode, Url};
+use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
@@ -30,6 +30,10 @@ const CONNECTIONS: usize = 5;
 
 /// How long a server may say nothing.
 const SILENCE: Duration = Duration::from_secs(600);
+
+/// How long a connection may have had nothing to do and be used again; servers close theirs after five
+/// seconds and more.
+const IDLE: Duration = Duration::from_secs(3);
 
 /// Words of the two requests from which the tokens of others are worked out.
 const LINE: [usize; 2] = [32, 256];
@@ -76,7 +80,10 @@ impl Endpoint {
             .enable_all()
             .build()
             .map_err(|error| fault(error.to_string(), "free some memory"))?;
-        let mut client = Client::builder().read_timeout(SILENCE).tcp_nodelay(true);
+        let mut client = Client::builder()
+            .read_timeout(SILENCE)
+            .pool_idle_timeout(IDLE)
+            .tcp_nodelay(true);
         let host = base.host_str().unwrap_or_default().to_owned();
         if host == "localhost" || host.starts_with("127.") || host == "[::1]" {
             client = client.no_proxy();
@@ -123,12 +130,17 @@ impl Endpoint {
         format!("{}/{path}", self.base.as_str().trim_end_matches('/'))
     }
 
+    fn get(&self, path: &str) -> RequestBuilder {
+        let get = self.client.get(self.path(path));
+        match &self.key {
+            Some(key) => get.bearer_auth(key),
+            None => get,
+        }
+    }
+
     fn first_model(&self) -> Result<String, String> {
         let list: Value = self.runtime.block_on(async {
-            let mut get = self.client.get(self.path("models"));
-            if let Some(key) = &self.key {
-                get = get.bearer_auth(key);
-            }
+            let get = self.get("models");
             let text = text_of(get.send().await.map_err(innermost)?).await?;
             serde_json::from_str(&text).map_err(|error| error.to_string())
         })?;
@@ -298,6 +310,15 @@ impl Target for Endpoint {
         let rest = words(&mut random, n.saturating_sub(before).max(1));
         let text = join(&prefix, &rest);
         Ok(Prompt { prefix, text })
+    }
+
+    /// Sees that there is a connection: a server may have closed those that had nothing to do.
+    fn ready(&self) {
+        let get = self.get("models");
+        // Where that fails, the request that follows says why.
+        let _ = self
+            .runtime
+            .block_on(async { text_of(get.send().await.map_err(innermost)?).await });
     }
 
     fn ask(&self, ask: &Ask) -> Result<Answered, String> {

@@ -100,6 +100,10 @@ pub(crate) struct PlanArgs {
     /// than --concurrency at a time wait, and that counts
     #[arg(long, value_name = "R", value_parser = rate)]
     pub(crate) rate: Option<f64>,
+    /// Let runs alternate with those of llama-bench, or what prints the same, for example
+    /// "llama-bench -m F.gguf -p {prompt} -n {gen} -d {depth} -t {threads} -r 1 -o json"
+    #[arg(long, value_name = "CMD")]
+    pub(crate) vs: Option<String>,
     /// Do not probe what the machine can do at most
     #[arg(long)]
     pub(crate) no_roofline: bool,
@@ -121,6 +125,9 @@ pub(crate) struct OutputArgs {
     /// Print SQL statements
     #[arg(long, group = "form", conflicts_with = "json")]
     pub(crate) sql: bool,
+    /// Also draw TTFT and TPOT against the length of prompt and context
+    #[arg(long, value_name = "FILE.svg", value_hint = ValueHint::FilePath)]
+    pub(crate) plot: Option<PathBuf>,
 }
 
 /// Servers.
@@ -178,6 +185,9 @@ pub(crate) struct Measurement {
     pub(crate) endpoint_model: Option<String>,
     pub(crate) api_key: Option<String>,
     pub(crate) form: Form,
+    pub(crate) plot: Option<PathBuf>,
+    /// The peer whose runs alternate with those here.
+    pub(crate) vs: Option<String>,
 }
 
 /// A seed that no earlier run had: a server may still know the prompts of that one.
@@ -226,6 +236,12 @@ impl BenchArgs {
             roofline: !self.plan.no_roofline,
         };
         let is_only_remote = self.model.is_none() && !self.endpoints.endpoint.is_empty();
+        if is_only_remote && self.plan.vs.is_some() {
+            return Err(CliError::usage(
+                "--vs compares with a model that runs here, and none is named",
+                "name it with -m, or leave --endpoint out",
+            ));
+        }
         let model = ModelChoice {
             name: self.model.unwrap_or_else(|| "default".to_owned()),
             options,
@@ -243,6 +259,8 @@ impl BenchArgs {
             endpoint_model: self.endpoints.endpoint_model,
             api_key: self.endpoints.api_key,
             form: self.output.form(),
+            plot: self.output.plot,
+            vs: self.plan.vs,
         })))
     }
 }

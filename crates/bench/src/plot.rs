@@ -1,0 +1,161 @@
+//! A report as a picture: TTFT against prompt length and TPOT against all that stands before a token,
+//! with the band from the fastest to the 90th percentile.
+//!
+//! The background is left out and all greys are middle ones, so that the picture can be read on white
+//! and on black.
+
+use plotters::chart::ChartBuilder;
+use plotters::coord::Shift;
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+
+use crate::stats::Spread;
+use crate::{BenchError, Report, Row};
+
+/// Pixels of the picture, and of what stands above and below the panels.
+const SIZE: (u32, u32) = (880, 400);
+const HEAD: u32 = 24;
+const LEGEND_LINE: u32 = 18;
+
+const GREY: RGBColor = RGBColor(125, 125, 125);
+
+/// Colours that people who are colour-blind tell apart (Okabe and Ito 2008), without the two that
+/// vanish on white or black.
+const COLORS: [RGBColor; 6] = [
+    RGBColor(0, 114, 178),
+    RGBColor(230, 159, 0),
+    RGBColor(0, 158, 115),
+    RGBColor(204, 121, 167),
+    RGBColor(213, 94, 0),
+    RGBColor(86, 180, 233),
+];
+
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+type Drawn = Result<(), Box<dyn std::error::Error>>;
+
+/// What a panel shows: its title, the metric, and where a row stands.
+type Panel = (&'static str, &'static str, fn(&Row) -> f64);
+
+const PANELS: [Panel; 2] = [
+    ("TTFT in ms by prompt tokens", "ttft_ms", |row| {
+        row.case.prompt_tokens as f64
+    }),
+    ("TPOT in ms by tokens before it", "tpot_ms", |row| {
+        (row.case.depth + row.case.prompt_tokens) as f64
+    }),
+];
+
+/// The picture, as the text of an SVG file.
+///
+/// # Errors
+/// What the drawing library says; there is no known way to bring it about.
+pub fn plot(report: &Report) -> Result<String, BenchError> {
+    let mut text = String::new();
+    draw(report, &mut text).map_err(|error| BenchError::Plot(error.to_string()))?;
+    Ok(text)
+}
+
+fn draw(report: &Report, text: &mut String) -> Drawn {
+    let names = names(report);
+    let foot = LEGEND_LINE * names.len() as u32 + 8;
+    let root = SVGBackend::with_string(text, (SIZE.0, SIZE.1 + foot)).into_drawing_area();
+    let (head, rest) = root.split_vertically(HEAD);
+    let (panels, legend) = rest.split_vertically(SIZE.1 - HEAD);
+    // Of a path or a hub id, the part that says most.
+    let model = report.model.name().rsplit('/').next().unwrap_or_default();
+    let title = format!("{model} on {}: medians, fastest to p90", report.machine.cpu);
+    head.draw(&Text::new(title, (10, 6), label(13, HPos::Left, VPos::Top)))?;
+    let (left, right) = panels.split_horizontally(SIZE.0 / 2);
+    for (area, shown) in [left, right].iter().zip(PANELS) {
+        panel(report, &names, area, shown)?;
+    }
+    for (i, name) in names.iter().enumerate() {
+        let y = LEGEND_LINE as i32 * i as i32;
+        let mark = Rectangle::new([(48, y + 2), (60, y + 14)], color(i).filled());
+        legend.draw(&mark)?;
+        let style = label(12, HPos::Left, VPos::Center);
+        legend.draw(&Text::new(name.clone(), (66, y + 8), style))?;
+    }
+    root.present()?;
+    Ok(())
+}
+
+/// Rows that differ in the length of the prompt only share a colour and a line.
+fn name(row: &Row) -> String {
+    let mut parts = vec![row.target.clone(), row.start.to_string()];
+    let case = &row.case;
+    parts.extend((case.depth > 0).then(|| format!("depth {}", case.depth)));
+    parts.extend((case.concurrency > 1).then(|| format!("{} at a time", case.concurrency)));
+    parts.extend(
+        case.effort
+            .map(|effort| format!("effort {}", effort.name())),
+    );
+    parts.join(", ")
+}
+
+fn names(report: &Report) -> Vec<String> {
+    let mut names = Vec::new();
+    for name in report.rows.iter().map(name) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+}
+
+fn color(index: usize) -> RGBColor {
+    COLORS[index % COLORS.len()]
+}
+
+fn label(size: u32, h: HPos, v: VPos) -> TextStyle<'static> {
+    let font = ("sans-serif", size).into_font();
+    font.color(&GREY).pos(Pos::new(h, v))
+}
+
+fn panel(report: &Report, names: &[String], area: &Area<'_>, (title, metric, x): Panel) -> Drawn {
+    let points = |name: &String| -> Vec<(f64, Spread)> {
+        let rows = report.rows.iter().filter(|row| self::name(row) == *name);
+        let mut points: Vec<_> = rows
+            .filter_map(|row| Some((x(row), row.spread(metric)?)))
+            .collect();
+        points.sort_by(|a, b| a.0.total_cmp(&b.0));
+        points
+    };
+    let lines: Vec<_> = names.iter().map(points).collect();
+    let all = || lines.iter().flatten();
+    let x_max = all().map(|point| point.0).fold(1.0, f64::max);
+    let y_max = all().map(|point| point.1.p90).fold(1e-3, f64::max);
+    let mut builder = ChartBuilder::on(area);
+    builder
+        .caption(title, label(14, HPos::Left, VPos::Top))
+        .margin_right(16);
+    builder.y_label_area_size(56).x_label_area_size(30);
+    let mut chart = builder.build_cartesian_2d(0.0..1.05 * x_max, 0.0..1.05 * y_max)?;
+    let mut mesh = chart.configure_mesh();
+    mesh.disable_x_mesh().light_line_style(TRANSPARENT);
+    mesh.bold_line_style(GREY.mix(0.3)).axis_style(GREY);
+    mesh.x_labels(6).y_labels(6);
+    let number = |value: &f64| format!("{value}");
+    mesh.x_label_formatter(&number).y_label_formatter(&number);
+    mesh.label_style(label(12, HPos::Right, VPos::Center))
+        .draw()?;
+    let plane = chart.plotting_area();
+    for (i, line) in lines.iter().enumerate() {
+        let low = line.iter().map(|(x, spread)| (*x, spread.min));
+        let high = line.iter().rev().map(|(x, spread)| (*x, spread.p90));
+        if line.len() > 1 {
+            let band: Vec<_> = low.chain(high).collect();
+            plane.draw(&Polygon::new(band, color(i).mix(0.2).filled()))?;
+        }
+        let middle: Vec<_> = line.iter().map(|(x, spread)| (*x, spread.p50)).collect();
+        for &(x, y) in &middle {
+            plane.draw(&Circle::new((x, y), 3, color(i).filled()))?;
+        }
+        for (x, spread) in line {
+            let ends = [(*x, spread.min), (*x, spread.p90)];
+            plane.draw(&PathElement::new(ends, color(i).stroke_width(1)))?;
+        }
+        plane.draw(&PathElement::new(middle, color(i).stroke_width(2)))?;
+    }
+    Ok(())
+}
