@@ -120,18 +120,20 @@ pub fn child(
     let first_s = answered.as_ref().ok();
     let first_s = first_s.and_then(|answered| answered.arrivals.first());
     let first_ns = first_s.map_or(0.0, |first| first.at_s * 1e9) as u64;
+    let disk_bytes = disk_bytes();
     let figures = answered.and_then(|answered| Figures::of(&answered, 0.0, 0.0));
     let made = Made {
         outcome: match figures {
             Ok(mut figures) => {
                 figures.load_ms = Some(1000.0 * engine.model().load_s);
+                figures.disk_mb = disk_bytes.map(|bytes| bytes as f64 / 1e6);
                 Outcome::Answered(Box::new(figures))
             }
             Err(error) => Outcome::Failed { error },
         },
         first_text_ns: asked_ns + first_ns,
         peak_rss: peak_rss::get(),
-        disk_bytes: disk_bytes(),
+        disk_bytes,
     };
     serde_json::to_string(&made).map_err(|error| fault(&error))
 }

@@ -68,7 +68,7 @@ pub(crate) fn measure(
     match plan.rate {
         Some(rate) => {
             let began = Instant::now();
-            let all = prompts.into_iter().flatten().collect();
+            let all = prompts.into_iter().flatten().take(plan.runs).collect();
             measured.samples = by_chance(target, case, plan, round_trip_s, rate, all);
             wall_s = began.elapsed().as_secs_f64();
             done(plan.warmup + plan.runs);

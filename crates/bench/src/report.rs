@@ -102,6 +102,8 @@ impl Model {
 pub struct Row {
     /// `local`, or the address of a server.
     pub target: String,
+    /// What a server calls its model.
+    pub served_model: Option<String>,
     pub case: Case,
     pub gen_tokens: usize,
     pub start: Start,
@@ -147,6 +149,7 @@ impl Row {
         let mut fields: Vec<(String, Value)> = Vec::new();
         let mut add = |name: &str, value: Value| fields.push((name.to_owned(), value));
         add("target", json!(self.target));
+        add("served_model", json!(self.served_model));
         add("prompt_tokens", json!(case.prompt_tokens));
         add("gen_tokens", json!(self.gen_tokens));
         add("depth", json!(case.depth));

@@ -51,6 +51,8 @@ pub struct Figures {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub start_ms: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub disk_mb: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub server_prefill_ms: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub server_tpot_ms: Option<f64>,
@@ -128,6 +130,7 @@ impl Figures {
             latency_ms: 1000.0 * answered.latency_s + late_ms,
             load_ms: None,
             start_ms: None,
+            disk_mb: None,
             server_prefill_ms: answered.server.map(|times: ServerTimes| times.prefill_ms),
             server_tpot_ms: answered.server.map(|times| times.tpot_ms),
         })

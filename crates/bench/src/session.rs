@@ -257,6 +257,7 @@ impl Session {
             let measured = measure(&endpoint, case, plan, away_s, &mut |n| progress.done(n))?;
             let mut row = row(case, plan, endpoint.url(), Start::Warm, measured);
             row.round_trip_ms = Some(1000.0 * away_s);
+            row.served_model = Some(endpoint.model().to_owned());
             row.rss_mb = None;
             self.rows.push(row);
         }
@@ -367,6 +368,7 @@ fn cold_row(
 fn row(case: &Case, plan: &Plan, target: &str, start: Start, measured: Measured) -> Row {
     Row {
         target: target.to_owned(),
+        served_model: None,
         case: *case,
         gen_tokens: plan.gen_tokens,
         start,

@@ -164,6 +164,9 @@ fn case_columns(report: &Report) -> Vec<Column> {
     if any(|row| row.case.concurrency > 1) {
         columns.push(number("at a time", |row| row.case.concurrency.to_string()));
     }
+    if any(|row| row.rate.is_some()) {
+        columns.push(number("per second", |row| optional(row.rate)));
+    }
     if any(|row| row.case.effort.is_some()) {
         let cell: Box<dyn Fn(&Row) -> String> = Box::new(|row| {
             row.case

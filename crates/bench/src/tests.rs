@@ -314,6 +314,7 @@ fn waiting_for_a_turn_counts_when_requests_arrive_by_chance() {
     };
     let measured = run(&fake, &many, &seldom);
     let ttft: Vec<f64> = figures(&measured).iter().map(|f| f.ttft_ms).collect();
+    assert_eq!(ttft.len(), 3, "as many as the runs, however many ask");
     let fastest = Spread::of(&ttft).expect("values").min;
     assert!((20.0..21.0).contains(&fastest), "{ttft:?}");
 }

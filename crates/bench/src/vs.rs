@@ -10,6 +10,7 @@ use std::process::Command;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::stats::Spread;
 use crate::{BenchError, Case, Table};
 
 /// One pair of runs.
@@ -93,7 +94,7 @@ fn speeds(output: &[u8], depth: usize) -> Result<[Option<f64>; 2], String> {
     }
 }
 
-/// The pairs, for people.
+/// The pairs, for people, and below those of each case the median of their ratios.
 pub(crate) fn table(pairs: &[Pair]) -> Option<Table> {
     let number = |value: Option<f64>, digits: usize| {
         value.map_or_else(|| "–".to_owned(), |value| format!("{value:.digits$}"))
@@ -106,6 +107,20 @@ pub(crate) fn table(pairs: &[Pair]) -> Option<Table> {
             cells.push(number(pair.ratios()[i], 3));
         }
         cells
+    };
+    let median = |pairs: &[Pair]| {
+        let ratio = |i: usize| {
+            let ratios: Vec<f64> = pairs.iter().filter_map(|pair| pair.ratios()[i]).collect();
+            number(Spread::of(&ratios).map(|spread| spread.p50), 3)
+        };
+        let mut cells = vec![pairs[0].case.to_string(), "median".to_owned()];
+        for i in [0, 1] {
+            cells.extend([String::new(), String::new(), ratio(i)]);
+        }
+        cells
+    };
+    let of_case = |pairs: &[Pair]| -> Vec<Vec<String>> {
+        pairs.iter().map(line).chain([median(pairs)]).collect()
     };
     let columns = [
         ("case", false),
@@ -121,7 +136,10 @@ pub(crate) fn table(pairs: &[Pair]) -> Option<Table> {
         columns: columns
             .map(|(name, is_number)| (name.to_owned(), is_number))
             .into(),
-        rows: pairs.iter().map(line).collect(),
+        rows: pairs
+            .chunk_by(|a, b| a.case == b.case)
+            .flat_map(of_case)
+            .collect(),
     })
 }
 
@@ -138,6 +156,32 @@ mod tests {
         assert_eq!(speeds(text.as_bytes(), 512), Ok([None, Some(30.0)]));
         assert!(speeds(text.as_bytes(), 7).is_err());
         assert!(speeds(b"{}", 0).is_err());
+    }
+
+    #[test]
+    fn ratios_are_those_of_pairs_and_their_median() {
+        let case = Case {
+            prompt_tokens: 8,
+            depth: 0,
+            concurrency: 1,
+            effort: None,
+        };
+        let pair = |(run, theirs): (usize, f64)| Pair {
+            case,
+            run,
+            ours: [Some(100.0), Some(30.0)],
+            theirs: [Some(theirs), None],
+        };
+        let pairs: Vec<Pair> = [50.0, 200.0, 80.0]
+            .into_iter()
+            .enumerate()
+            .map(pair)
+            .collect();
+        let table = table(&pairs).expect("pairs");
+        let ratios: Vec<&str> = table.rows.iter().map(|row| row[4].as_str()).collect();
+        assert_eq!(ratios, ["2.000", "0.500", "1.250", "1.250"]);
+        assert_eq!(table.rows[0][7], "–");
+        assert!(super::table(&[]).is_none());
     }
 
     #[cfg(unix)]

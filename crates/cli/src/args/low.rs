@@ -68,7 +68,7 @@ pub(crate) enum Command {
     Quantize(QuantizeArgs),
     /// Ask questions whose answers are known, over effort levels, votes and budgets
     Eval(EvalArgs),
-    /// Measure times to the first token and after it, here and of any server
+    /// Measure times to the first token and after it, here and of any OpenAI-compatible endpoint
     Bench(Box<BenchArgs>),
     /// Look at a model's tokens, prompts and logits
     #[command(subcommand)]
