@@ -34,14 +34,18 @@ impl Engine {
         options: &LoadOptions,
         progress: &mut dyn FnMut(LoadProgress<'_>),
     ) -> Result<Self, EngineError> {
-        let Loaded { info, text, model } = load::load(model, options, progress)?;
+        Ok(Self::start(load::load(model, options, progress)?, options))
+    }
+
+    fn start(loaded: Loaded, options: &LoadOptions) -> Self {
+        let Loaded { info, text, model } = loaded;
         let limits = Limits::new(options.n_sequences(), info.context);
-        Ok(Self {
+        Self {
             worker: Mutex::new(worker::spawn(model, text.vocab_size, limits)),
             info,
             text: Arc::new(text),
             prompt_lookup: options.prompt_lookup,
-        })
+        }
     }
 
     /// What was loaded.
@@ -195,3 +199,6 @@ impl Drop for Generation {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
