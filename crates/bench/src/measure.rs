@@ -1,7 +1,7 @@
 //! Asking in rounds, and keeping what came.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Barrier, Mutex, PoisonError};
+use std::sync::{Barrier, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -55,41 +55,53 @@ pub(crate) fn measure(
 ) -> Result<Measured, BenchError> {
     peak_rss::reset();
     prepare_depth(target, case, plan)?;
-    let first = rounds(target, case, plan, 0..plan.warmup)?;
-    for (i, prompts) in first.into_iter().enumerate() {
-        side_by_side(target, case, plan, round_trip_s, i, prompts);
-        done(i + 1);
-    }
-    let prompts = rounds(target, case, plan, plan.warmup..plan.warmup + plan.runs)?;
-    let joules = Joules::now();
-    let noise = Noise::begin();
-    let mut measured = Measured::default();
-    let mut wall_s = 0.0;
-    match plan.rate {
+    let prompts = rounds(target, case, plan)?;
+    let asker = Asker {
+        target,
+        case,
+        plan,
+        round_trip_s,
+    };
+    let mut measured = match plan.rate {
+        None => asker.in_rounds(prompts, plan.warmup, done),
         Some(rate) => {
-            let began = Instant::now();
-            let all = prompts.into_iter().flatten().take(plan.runs).collect();
-            measured.samples = by_chance(target, case, plan, round_trip_s, rate, all);
-            wall_s = began.elapsed().as_secs_f64();
-            done(plan.warmup + plan.runs);
+            let mut warmup = prompts;
+            let rest = warmup.split_off(plan.warmup);
+            asker.in_rounds(warmup, plan.warmup, done);
+            let all = rest.into_iter().flatten().take(plan.runs).collect();
+            asker.by_chance(rate, all, done)
         }
-        None => {
-            for (run, prompts) in prompts.into_iter().enumerate() {
-                let (samples, seconds) =
-                    side_by_side(target, case, plan, round_trip_s, run, prompts);
-                wall_s += seconds;
-                measured.samples.extend(samples);
-                done(plan.warmup + run + 1);
-            }
+    };
+    measured.peak_rss = peak_rss::get();
+    Ok(measured)
+}
+
+/// What was counted while something was measured.
+struct Meter {
+    joules: Option<Joules>,
+    noise: Noise,
+}
+
+impl Meter {
+    fn start() -> Self {
+        Self {
+            joules: Joules::now(),
+            noise: Noise::begin(),
         }
     }
-    measured.noise = noise.end();
-    measured.joules = joules.and_then(Joules::since);
-    measured.peak_rss = peak_rss::get();
-    let answered = measured.samples.iter().filter_map(Sample::figures);
-    let tokens: usize = answered.map(|figures| figures.completion_tokens).sum();
-    measured.total_tps = Some(tokens as f64 / wall_s.max(1e-9));
-    Ok(measured)
+
+    fn stop(self, mut samples: Vec<Sample>, seconds: f64) -> Measured {
+        samples.sort_by_key(|sample| (sample.run, sample.slot));
+        let answered = samples.iter().filter_map(Sample::figures);
+        let tokens: usize = answered.map(|figures| figures.completion_tokens).sum();
+        Measured {
+            samples,
+            total_tps: Some(tokens as f64 / seconds.max(1e-9)),
+            joules: self.joules.and_then(Joules::since),
+            peak_rss: None,
+            noise: self.noise.end(),
+        }
+    }
 }
 
 /// Sees that what comes before the prompts is in the cache.
@@ -120,13 +132,8 @@ fn ask(case: &Case, plan: &Plan, text: String) -> Ask {
     }
 }
 
-/// The prompts of some rounds, made before any clock starts.
-fn rounds(
-    target: &dyn Target,
-    case: &Case,
-    plan: &Plan,
-    rounds: std::ops::Range<usize>,
-) -> Result<Vec<Vec<Prompt>>, BenchError> {
+/// The prompts of all rounds, made before any clock starts.
+fn rounds(target: &dyn Target, case: &Case, plan: &Plan) -> Result<Vec<Vec<Prompt>>, BenchError> {
     let prompt = |round: usize, slot: usize| {
         let number = match plan.prefix_cache {
             true => slot,
@@ -134,13 +141,12 @@ fn rounds(
         };
         target.prompt(case, slot, case_number(case).wrapping_add(number as u64))
     };
-    rounds
-        .map(|round| {
-            (0..case.concurrency)
-                .map(|slot| prompt(round, slot))
-                .collect()
-        })
-        .collect()
+    let round = |round| {
+        (0..case.concurrency)
+            .map(|slot| prompt(round, slot))
+            .collect()
+    };
+    (0..plan.warmup + plan.runs).map(round).collect()
 }
 
 /// A number from which those of the case's prompts are counted: cases must not repeat each other's
@@ -152,119 +158,115 @@ pub(crate) fn case_number(case: &Case) -> u64 {
     parts.into_iter().fold(0, mix)
 }
 
-/// One round: all prompts at the same moment. Gives the samples and the seconds that it took.
-fn side_by_side(
-    target: &dyn Target,
-    case: &Case,
-    plan: &Plan,
+/// Who is asked, what and how.
+struct Asker<'a> {
+    target: &'a dyn Target,
+    case: &'a Case,
+    plan: &'a Plan,
     round_trip_s: f64,
-    run: usize,
-    prompts: Vec<Prompt>,
-) -> (Vec<Sample>, f64) {
-    let barrier = Barrier::new(prompts.len());
-    let began = Mutex::new(None);
-    let samples = std::thread::scope(|scope| {
-        let asking: Vec<_> = prompts
-            .into_iter()
-            .enumerate()
-            .map(|(slot, prompt)| {
-                let (barrier, began) = (&barrier, &began);
-                scope.spawn(move || {
-                    target.ready();
-                    barrier.wait();
-                    began
-                        .lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .get_or_insert_with(Instant::now);
-                    let outcome = outcome(target, case, plan, round_trip_s, 0.0, prompt);
-                    Sample { run, slot, outcome }
-                })
-            })
-            .collect();
-        let samples = asking.into_iter().enumerate().map(|(slot, thread)| {
-            thread.join().unwrap_or(Sample {
-                run,
-                slot,
-                outcome: Outcome::Failed {
-                    error: "the thread that asked has panicked".to_owned(),
-                },
-            })
-        });
-        samples.collect()
-    });
-    let began = began.into_inner().unwrap_or_else(PoisonError::into_inner);
-    (
-        samples,
-        began.map_or(0.0, |began| began.elapsed().as_secs_f64()),
-    )
 }
 
-/// Requests that arrive as a Poisson process. One that finds all askers busy waits, and that counts.
-fn by_chance(
-    target: &dyn Target,
-    case: &Case,
-    plan: &Plan,
-    round_trip_s: f64,
-    rate: f64,
-    prompts: Vec<Prompt>,
-) -> Vec<Sample> {
-    let mut random = Random::new(plan.seed ^ 0xa121);
-    let mut due_s = 0.0;
-    let requests: Vec<(f64, Prompt)> = prompts
-        .into_iter()
-        .map(|prompt| {
+impl Asker<'_> {
+    /// Asks in rounds: all prompts of one at the same moment. The first rounds do not count.
+    ///
+    /// Every slot has one thread for all rounds, as programs have that ask more than once: a new thread
+    /// would have to warm up first.
+    fn in_rounds(
+        &self,
+        rounds: Vec<Vec<Prompt>>,
+        n_warmup: usize,
+        done: &mut dyn FnMut(usize),
+    ) -> Measured {
+        let n_slots = self.case.concurrency;
+        let (barrier, rounds) = (Barrier::new(n_slots + 1), &rounds);
+        let (mut meter, mut samples, mut seconds) = (Meter::start(), Vec::new(), 0.0);
+        std::thread::scope(|scope| {
+            let (sender, answers) = mpsc::channel();
+            for slot in 0..n_slots {
+                let (sender, barrier) = (sender.clone(), &barrier);
+                scope.spawn(move || {
+                    for (round, prompts) in rounds.iter().enumerate() {
+                        self.target.ready();
+                        barrier.wait();
+                        let outcome = self.outcome(&prompts[slot], 0.0);
+                        let run = round.saturating_sub(n_warmup);
+                        // Whoever listens does so until all rounds are over.
+                        let _ = sender.send(Sample { run, slot, outcome });
+                    }
+                });
+            }
+            for round in 0..rounds.len() {
+                if round == n_warmup {
+                    meter = Meter::start();
+                }
+                barrier.wait();
+                let began = Instant::now();
+                let answered: Vec<Sample> = answers.iter().take(n_slots).collect();
+                if round >= n_warmup {
+                    seconds += began.elapsed().as_secs_f64();
+                    samples.extend(answered);
+                }
+                done(round + 1);
+            }
+        });
+        meter.stop(samples, seconds)
+    }
+
+    /// Requests that arrive as a Poisson process. One that finds all askers busy waits, and that
+    /// counts.
+    fn by_chance(&self, rate: f64, prompts: Vec<Prompt>, done: &mut dyn FnMut(usize)) -> Measured {
+        let mut random = Random::new(self.plan.seed ^ 0xa121);
+        let mut due_s = 0.0;
+        let due = prompts.into_iter().map(|prompt| {
             due_s += -random.share().ln() / rate;
             (due_s, prompt)
-        })
-        .collect();
-    let (next, began) = (AtomicUsize::new(0), Instant::now());
-    let samples = Mutex::new(Vec::new());
-    std::thread::scope(|scope| {
-        for slot in 0..case.concurrency {
-            let (next, requests, samples) = (&next, &requests, &samples);
-            scope.spawn(move || {
-                loop {
-                    let run = next.fetch_add(1, Ordering::Relaxed);
-                    let Some((due_s, prompt)) = requests.get(run) else {
-                        return;
-                    };
-                    target.ready();
-                    let due = began + Duration::from_secs_f64(*due_s);
-                    std::thread::sleep(due.saturating_duration_since(Instant::now()));
-                    let late_s = due.elapsed().as_secs_f64();
-                    let prompt = prompt.clone();
-                    let outcome = outcome(target, case, plan, round_trip_s, late_s, prompt);
-                    let sample = Sample { run, slot, outcome };
-                    let mut samples = samples.lock().unwrap_or_else(PoisonError::into_inner);
-                    samples.push(sample);
-                }
-            });
-        }
-    });
-    let mut samples = samples.into_inner().unwrap_or_else(PoisonError::into_inner);
-    samples.sort_by_key(|sample| sample.run);
-    samples
-}
-
-/// One request, as a figure or a failure.
-fn outcome(
-    target: &dyn Target,
-    case: &Case,
-    plan: &Plan,
-    round_trip_s: f64,
-    late_s: f64,
-    prompt: Prompt,
-) -> Outcome {
-    let figures = target
-        .ask(&ask(case, plan, prompt.text))
-        .and_then(|answered| Figures::of(&answered, late_s, round_trip_s))
-        .and_then(|figures| match cache_fault(&figures, case, plan) {
-            Some(fault) => Err(fault),
-            None => Ok(figures),
         });
-    match figures {
-        Ok(figures) => Outcome::Answered(Box::new(figures)),
-        Err(error) => Outcome::Failed { error },
+        let requests: Vec<(f64, Prompt)> = due.collect();
+        let (next, samples) = (AtomicUsize::new(0), Mutex::default());
+        let (meter, began) = (Meter::start(), Instant::now());
+        std::thread::scope(|scope| {
+            for slot in 0..self.case.concurrency {
+                let (next, requests, samples) = (&next, &requests, &samples);
+                scope.spawn(move || {
+                    loop {
+                        let run = next.fetch_add(1, Ordering::Relaxed);
+                        let Some((due_s, prompt)) = requests.get(run) else {
+                            return;
+                        };
+                        self.target.ready();
+                        let due = began + Duration::from_secs_f64(*due_s);
+                        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+                        let outcome = self.outcome(prompt, due.elapsed().as_secs_f64());
+                        let mut samples: MutexGuard<'_, Vec<Sample>> =
+                            samples.lock().unwrap_or_else(PoisonError::into_inner);
+                        samples.push(Sample { run, slot, outcome });
+                    }
+                });
+            }
+        });
+        let seconds = began.elapsed().as_secs_f64();
+        done(self.plan.warmup + self.plan.runs);
+        let samples = samples.into_inner();
+        meter.stop(samples.unwrap_or_else(PoisonError::into_inner), seconds)
+    }
+
+    /// One request, as a figure or a failure.
+    fn outcome(&self, prompt: &Prompt, late_s: f64) -> Outcome {
+        let ask = ask(self.case, self.plan, prompt.text.clone());
+        let figures = self
+            .target
+            .ask(&ask)
+            .and_then(|answered| Figures::of(&answered, late_s, self.round_trip_s))
+            .and_then(
+                |figures| match cache_fault(&figures, self.case, self.plan) {
+                    Some(fault) => Err(fault),
+                    None => Ok(figures),
+                },
+            );
+        match figures {
+            Ok(figures) => Outcome::Answered(Box::new(figures)),
+            Err(error) => Outcome::Failed { error },
+        }
     }
 }
 
