@@ -233,9 +233,12 @@ impl Asker<'_> {
                         let Some((due_s, prompt)) = requests.get(run) else {
                             return;
                         };
-                        self.target.ready();
                         let due = began + Duration::from_secs_f64(*due_s);
-                        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+                        // What is late already is not kept waiting.
+                        if due > Instant::now() {
+                            self.target.ready();
+                            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+                        }
                         let outcome = self.outcome(prompt, due.elapsed().as_secs_f64());
                         let mut samples: MutexGuard<'_, Vec<Sample>> =
                             samples.lock().unwrap_or_else(PoisonError::into_inner);
