@@ -1,5 +1,6 @@
 //! Asking in rounds, and keeping what came.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Barrier, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
@@ -188,7 +189,11 @@ impl Asker<'_> {
                     for (round, prompts) in rounds.iter().enumerate() {
                         self.target.ready();
                         barrier.wait();
-                        let outcome = self.outcome(&prompts[slot], 0.0);
+                        // A thread that was lost would keep all others waiting.
+                        let asked = AssertUnwindSafe(|| self.outcome(&prompts[slot], 0.0));
+                        let outcome = catch_unwind(asked).unwrap_or(Outcome::Failed {
+                            error: "the thread that asked has panicked".to_owned(),
+                        });
                         let run = round.saturating_sub(n_warmup);
                         // Whoever listens does so until all rounds are over.
                         let _ = sender.send(Sample { run, slot, outcome });

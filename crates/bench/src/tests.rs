@@ -23,6 +23,7 @@ struct Fake {
     tokens_per_piece: usize,
     cached: usize,
     fails_at: Option<usize>,
+    panics_at: Option<usize>,
     /// Whether it waits as long as it says.
     takes_time: bool,
     asked: Mutex<Vec<Ask>>,
@@ -52,6 +53,7 @@ impl Target for Fake {
                 first_ms[0]
             }
         };
+        assert!(self.panics_at != Some(n), "a mistake in whoever asks");
         if self.fails_at == Some(n) {
             return Err("the connection was reset".to_owned());
         }
@@ -209,6 +211,23 @@ fn what_fails_is_reported_and_never_averaged_in() {
         Outcome::Failed { error } => assert_eq!(error, "the connection was reset"),
         Outcome::Answered(figures) => panic!("{figures:?}"),
     }
+}
+
+#[test]
+fn a_panic_is_one_failed_request() {
+    let fake = Fake {
+        first_ms: Mutex::new(vec![5]),
+        pieces: 1,
+        tokens_per_piece: 1,
+        panics_at: Some(4),
+        ..Fake::default()
+    };
+    let two = Case {
+        concurrency: 2,
+        ..case()
+    };
+    let measured = run(&fake, &two, &plan(3));
+    assert_eq!((measured.samples.len(), figures(&measured).len()), (6, 5));
 }
 
 #[test]
