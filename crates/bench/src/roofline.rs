@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use ponder_engine::Work;
 use ponder_kernels_cpu::{
-    Arena, BlockFormat, FloatFormat, FloatMatrix, HugeBytes, Int8Matrix, Int8Rows, Isa, Threads,
+    Arena, Bf16Rows, BlockFormat, FloatFormat, FloatMatrix, HugeBytes, Int8Matrix, Int8Rows, Isa,
+    Threads,
 };
 use serde::Serialize;
 
@@ -36,6 +37,8 @@ pub struct Limits {
     pub int8_gop_s: f64,
     /// Multiplications and additions of float32, in 10⁹ a second.
     pub f32_gflop_s: f64,
+    /// The same with weights of bfloat16, which some processors multiply themselves.
+    pub bf16_gflop_s: f64,
 }
 
 /// How near a row comes to the limits.
@@ -58,24 +61,26 @@ impl Limits {
             threads,
             read_gb_s: read(&team).map_err(BenchError::Probe)?,
             int8_gop_s: int8(&team).map_err(BenchError::Probe)?,
-            f32_gflop_s: f32(&team).map_err(BenchError::Probe)?,
+            f32_gflop_s: float(&team, FloatFormat::F32).map_err(BenchError::Probe)?,
+            bf16_gflop_s: float(&team, FloatFormat::BF16).map_err(BenchError::Probe)?,
         })
     }
 
-    /// The shares of a row. Prefill is held to the peak of bytes where weights are quantized, else
-    /// to that of float32.
+    /// The shares of a row, of a model most of whose weights have the type that is named. Prefill is
+    /// held to the peak of bytes where they are quantized, else to that of floats.
     pub(crate) fn share(
         &self,
         work: &Work,
-        is_quantized: bool,
+        weights: &str,
         (depth, n): (usize, usize),
         gen_tokens: usize,
         prefill_ms: f64,
         tpot_ms: Option<f64>,
     ) -> Share {
-        let peak = match is_quantized {
-            true => self.int8_gop_s,
-            false => self.f32_gflop_s,
+        let peak = match weights {
+            "F32" | "F16" => self.f32_gflop_s,
+            "BF16" => self.bf16_gflop_s,
+            _ => self.int8_gop_s,
         };
         let ops = work.prefill_ops(depth, n) as f64;
         // The token in the middle of the answer.
@@ -134,16 +139,20 @@ fn int8(threads: &Threads) -> std::io::Result<f64> {
     }))
 }
 
-fn f32(threads: &Threads) -> std::io::Result<f64> {
+fn float(threads: &Threads, format: FloatFormat) -> std::io::Result<f64> {
     let isa = Isa::best();
-    let format = FloatFormat::F32;
     let bytes = vec![0; SHAPE[0] * SHAPE[1] * format.n_bytes()];
     let matrix = FloatMatrix::pack(threads, &mut Arena::default(), isa, format, &bytes, SHAPE)?;
     let x = vec![0.5; ROWS * SHAPE[1]];
+    let mut rounded = Bf16Rows::default();
+    rounded.round(threads, &x, SHAPE[1]);
     Ok(peak(threads, || {
         let mut tile = vec![0.0; ROWS * FloatMatrix::PANEL];
         for panel in 0..matrix.n_panels() {
-            matrix.panel(isa, panel, black_box(&x), &mut tile);
+            match matrix.rounds_input() {
+                true => matrix.rounded_panel(isa, panel, black_box(&rounded), &mut tile),
+                false => matrix.panel(isa, panel, black_box(&x), &mut tile),
+            }
         }
         black_box(tile);
     }))
@@ -166,7 +175,8 @@ mod tests {
     #[test]
     fn limits_are_those_of_a_machine() {
         let limits = Limits::probe(1).expect("a machine");
-        for value in [limits.read_gb_s, limits.int8_gop_s, limits.f32_gflop_s] {
+        let peaks = [limits.int8_gop_s, limits.f32_gflop_s, limits.bf16_gflop_s];
+        for value in peaks.into_iter().chain([limits.read_gb_s]) {
             assert!((0.05..100_000.0).contains(&value), "{limits:?}");
         }
     }

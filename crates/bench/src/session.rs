@@ -267,7 +267,6 @@ impl Session {
     /// All that was measured.
     pub fn report(mut self) -> Report {
         if let (Some(limits), Some(Model::Local { info, .. })) = (&self.limits, &self.model) {
-            let is_float = ["F32", "F16", "BF16"].contains(&info.quantization.as_str());
             for row in self.rows.iter_mut().filter(|row| row.target == "local") {
                 let case = row.case;
                 if let (Some(prefill), 1) = (row.spread("prefill_ms"), case.concurrency) {
@@ -276,7 +275,7 @@ impl Session {
                     let work = &info.work;
                     row.share = Some(limits.share(
                         work,
-                        !is_float,
+                        &info.quantization,
                         prompt,
                         row.gen_tokens,
                         prefill.p50,

@@ -251,8 +251,12 @@ impl Report {
         if let Some(limits) = &self.limits {
             let _ = writeln!(
                 text,
-                "limits with {} threads: {:.1} GB/s read, {:.0} GOP/s of bytes, {:.0} GFLOP/s of float32",
-                limits.threads, limits.read_gb_s, limits.int8_gop_s, limits.f32_gflop_s
+                "limits with {} threads: {:.1} GB/s read, {:.0} GOP/s of bytes, {:.0} GFLOP/s of float32, {:.0} of bfloat16",
+                limits.threads,
+                limits.read_gb_s,
+                limits.int8_gop_s,
+                limits.f32_gflop_s,
+                limits.bf16_gflop_s
             );
         }
         text
