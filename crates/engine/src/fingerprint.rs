@@ -4,9 +4,10 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use ponder_runtime::weights::gguf;
 use sha2::{Digest, Sha256};
 
-use crate::{EngineError, ModelInfo, info::folder_of, store};
+use crate::{EngineError, ModelInfo, store};
 
 /// Pieces of a file that are read, and their length. A trained model differs from itself a step
 /// earlier almost everywhere, so that a few pieces tell.
@@ -73,21 +74,11 @@ fn fingerprint(path: &Path) -> io::Result<String> {
 }
 
 fn files(path: &Path) -> io::Result<Vec<PathBuf>> {
-    let list = |folder: &Path| -> io::Result<Vec<PathBuf>> {
-        let entries = std::fs::read_dir(folder)?.map(|entry| Ok(entry?.path()));
-        let mut files = entries.collect::<io::Result<Vec<_>>>()?;
-        files.sort();
-        Ok(files)
-    };
     if !path.is_dir() {
-        let Some(shard) = Shard::of(path) else {
-            return Ok(vec![path.to_owned()]);
-        };
-        let mut files = list(folder_of(path))?;
-        files.retain(|path| Shard::of(path).as_ref() == Some(&shard));
-        return Ok(files);
+        return Ok(gguf::files(path));
     }
-    let mut files = list(path)?;
+    let entries = std::fs::read_dir(path)?.map(|entry| Ok(entry?.path()));
+    let mut files = entries.collect::<io::Result<Vec<_>>>()?;
     files.retain(|path| {
         let name = path.file_name().unwrap_or_default();
         let is_weights = path
@@ -95,24 +86,8 @@ fn files(path: &Path) -> io::Result<Vec<PathBuf>> {
             .is_some_and(|ending| ending == "safetensors");
         is_weights || NAMES.iter().any(|one| name == *one)
     });
+    files.sort();
     Ok(files)
-}
-
-/// What the parts of a split GGUF file have in common: `NAME-00001-of-00003.gguf`.
-#[derive(PartialEq)]
-struct Shard<'a> {
-    name: &'a str,
-    n: &'a str,
-}
-
-impl<'a> Shard<'a> {
-    fn of(path: &'a Path) -> Option<Self> {
-        let stem = path.file_name()?.to_str()?.strip_suffix(".gguf")?;
-        let (part, n) = stem.rsplit_once("-of-")?;
-        let (name, number) = part.rsplit_once('-')?;
-        let are_numbers = [number, n].iter().all(|text| text.parse::<u32>().is_ok());
-        are_numbers.then_some(Self { name, n })
-    }
 }
 
 /// The first half of a hash, which is enough to tell files apart.

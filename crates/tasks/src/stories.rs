@@ -79,34 +79,26 @@ impl Story<'_> {
 
     /// Some come or go.
     fn go_on(&mut self, draw: &mut Draw) {
-        let friend = self.friend;
+        let (hero, friend) = (self.hero, self.friend);
+        let when = match self.sentences.len() {
+            ..2 => "Today",
+            _ => "Then",
+        };
         let can_grow = self.count + 3 <= LIMIT;
         if can_grow && (self.count < 4 || draw.chance(50)) {
             let more = draw.number(2, 50.min(LIMIT - self.count));
-            let who = if self.sentences.len() > 1 {
-                "Then"
-            } else {
-                "Today"
-            };
-            let hero = self.hero;
             self.sentences.push(match draw.number(0, 2) {
-                0 => format!("{who} {hero} buys {more} more."),
-                1 => format!("{who} {friend} gives {hero} {more} more."),
-                _ => format!("{who} {hero} finds {more} more."),
+                0 => format!("{when} {hero} buys {more} more."),
+                1 => format!("{when} {friend} gives {hero} {more} more."),
+                _ => format!("{when} {hero} finds {more} more."),
             });
             self.step(Operation::Add, more, draw);
         } else {
             let fewer = draw.number(1, (self.count - 1).min(60));
-            let who = if self.sentences.len() > 1 {
-                "Then"
-            } else {
-                "Today"
-            };
-            let hero = self.hero;
             self.sentences.push(match draw.number(0, 2) {
-                0 => format!("{who} {hero} gives {fewer} to {friend}."),
-                1 => format!("{who} {hero} loses {fewer}."),
-                _ => format!("{who} {hero} sells {fewer}."),
+                0 => format!("{when} {hero} gives {fewer} to {friend}."),
+                1 => format!("{when} {hero} loses {fewer}."),
+                _ => format!("{when} {hero} sells {fewer}."),
             });
             self.step(Operation::Subtract, fewer, draw);
         }

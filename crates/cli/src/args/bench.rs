@@ -212,14 +212,9 @@ impl BenchArgs {
         }
         // Drafts depend on the text, and what is measured is the model.
         let with_prompt_lookup = self.load.prompt_lookup;
-        let has_max_sequences = self.load.max_sequences.is_some();
-        let mut options = self.load.resolve(global)?;
+        let most = self.grid.concurrency.iter().copied().max().unwrap_or(1);
+        let mut options = self.load.resolve_side_by_side(most, global)?;
         options.prompt_lookup = with_prompt_lookup;
-        if !has_max_sequences {
-            // A request that waits for its turn would count the time that it waits.
-            let most = self.grid.concurrency.iter().copied().max().unwrap_or(1);
-            options.max_sequences = options.max_sequences.max(most);
-        }
         let sampling = self.sampling.resolve();
         let settings = BenchSettings {
             plan: Plan {

@@ -117,16 +117,14 @@ impl EvalArgs {
     pub(super) fn resolve(self, global: &GlobalArgs) -> Result<EvalJob, CliError> {
         let config = ConfigFile::read(self.ask.config.as_deref())?;
         let sampling = self.sampling.resolve();
-        let has_max_sequences = self.model.load.max_sequences.is_some();
-        let mut model = self.model.resolve(global)?;
-        if !has_max_sequences {
-            // An answer that waits for its turn would count the time that it waits.
-            let votes = self.grid.votes.iter().copied().max().unwrap_or(1);
-            let side_by_side = self.ask.concurrency.saturating_mul(votes);
-            model.options.max_sequences = model.options.max_sequences.max(side_by_side);
-        }
+        let votes = self.grid.votes.iter().copied().max().unwrap_or(1);
+        let side_by_side = self.ask.concurrency.saturating_mul(votes);
+        let ModelArgs { model, load } = self.model;
         Ok(EvalJob {
-            model,
+            model: ModelChoice {
+                name: model,
+                options: load.resolve_side_by_side(side_by_side, global)?,
+            },
             task: match self.task.as_str() {
                 "default" => TaskSource::Generator(self.limit.unwrap_or(DEFAULT_LIMIT)),
                 path => TaskSource::File(path.into(), self.limit),

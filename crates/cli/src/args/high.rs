@@ -316,6 +316,21 @@ impl LoadArgs {
             },
         })
     }
+
+    /// The same with room for so many answers side by side, unless a number was typed: one that waits
+    /// for its turn would count the time that it waits.
+    pub(super) fn resolve_side_by_side(
+        self,
+        n: usize,
+        global: &GlobalArgs,
+    ) -> Result<LoadOptions, CliError> {
+        let is_typed = self.max_sequences.is_some();
+        let mut options = self.resolve(global)?;
+        if !is_typed {
+            options.max_sequences = options.max_sequences.max(n);
+        }
+        Ok(options)
+    }
 }
 
 /// The engine's device, or why this build does not have it.

@@ -120,7 +120,8 @@ pub(crate) struct LoadArgs {
     /// How keys and values are stored: f32, f16, bf16, q8_0 or q4_0 (default: f16)
     #[arg(long, value_name = "TYPE", value_parser = cache_type)]
     pub(crate) cache_type: Option<KvFormat>,
-    /// Let a text that repeats itself say what comes next; saves time, changes nothing (default)
+    /// Let a text that repeats itself say what comes next; saves time, changes nothing
+    /// (default, but for `bench`)
     #[arg(long, overrides_with = "no_prompt_lookup")]
     pub(crate) prompt_lookup: bool,
     /// Compute every token without guessing

@@ -18,6 +18,7 @@ mod value;
 pub mod write;
 
 pub use metadata::Metadata;
+pub use shards::files;
 pub use value::{Array, Strings, Text, Value, ValueKind};
 
 pub(super) use parse::{MAGIC, parse};

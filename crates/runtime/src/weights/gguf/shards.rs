@@ -2,7 +2,7 @@
 //!
 //! Every shard carries `split.no` (from 0) and `split.count`; all other metadata is in the first.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::metadata::Metadata;
@@ -46,6 +46,18 @@ impl ShardName {
     /// The file name of shard `number` (from 1) of the same model.
     fn sibling(&self, number: u64) -> String {
         format!("{}-{number:05}-of-{:05}.gguf", self.prefix, self.count)
+    }
+}
+
+/// The files of a model, of which one is named: all shards where it is one of several, else it alone.
+/// Only names are looked at.
+pub fn files(path: &Path) -> Vec<PathBuf> {
+    let name = path.file_name().and_then(|name| name.to_str());
+    match name.and_then(ShardName::read) {
+        Some(name) => (1..=name.count)
+            .map(|number| path.with_file_name(name.sibling(number)))
+            .collect(),
+        None => vec![path.to_owned()],
     }
 }
 
