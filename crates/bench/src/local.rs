@@ -139,7 +139,7 @@ impl Target for Local<'_> {
                         server: None,
                     });
                 }
-                Event::PromptProgress { .. } | Event::Votes(_) => {}
+                Event::PromptProgress { .. } | Event::Votes(_) | Event::Token(_) => {}
             }
         }
         Err("the answer has no end".to_owned())

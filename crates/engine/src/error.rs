@@ -42,6 +42,12 @@ pub enum EngineError {
     PromptTooLong { prompt: usize, context: usize },
     #[error("the request has no messages")]
     NoMessages,
+    #[error("the prompt is empty")]
+    EmptyPrompt,
+    #[error("{waiting} answers wait already (hint: try again later)")]
+    Busy { waiting: usize },
+    #[error("the answer's format: {0}")]
+    Format(String),
     #[error("the request cannot be read: {0}")]
     Request(String),
     #[error("--context {wanted} is more than the {model} positions that the model was trained for")]

@@ -24,10 +24,35 @@ pub enum Event {
     Content(String),
     /// A whole call of a tool.
     ToolCall(ToolCall),
+    /// A token that was drawn, before the text that it becomes; only where
+    /// [`Request::report_tokens`](crate::Request::report_tokens) asks for it.
+    Token(TokenReport),
     /// How a vote went; just before its end.
     Votes(VoteSummary),
     /// The end; always the last event, unless there was an error.
     Done(Summary),
+}
+
+/// A token of an answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TokenReport {
+    /// The token.
+    pub token: TokenChance,
+    /// The likeliest tokens in its place, likeliest first.
+    pub top: Vec<TokenChance>,
+    /// Whether it belongs to a thought, markers included.
+    pub is_reasoning: bool,
+}
+
+/// A token and how likely it was.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TokenChance {
+    /// Its id.
+    pub id: u32,
+    /// The bytes that it adds to the text.
+    pub bytes: Vec<u8>,
+    /// Natural logarithm of its probability, by the model's own logits.
+    pub logprob: f32,
 }
 
 /// Why an answer ended.

@@ -39,6 +39,9 @@ pub struct LoadOptions {
     /// How keys and values are stored; `None`: in half precision, and by [`Device::Reference`],
     /// which knows nothing else, in 32 bits.
     pub cache_type: Option<KvFormat>,
+    /// Answers that may wait for a place; one more is refused with [`EngineError::Busy`]. `None`: any
+    /// number.
+    pub max_waiting: Option<usize>,
     /// Let a text that repeats itself say what comes next, and check it in one step. Changes the
     /// time that an answer takes, and nothing else; used only where it is measured to save time.
     pub prompt_lookup: bool,
@@ -79,6 +82,7 @@ impl Default for LoadOptions {
             max_sequences: 16,
             cache_tokens: None,
             cache_type: None,
+            max_waiting: None,
             prompt_lookup: true,
         }
     }
@@ -114,4 +118,60 @@ pub struct Request {
     pub ignore_eos: bool,
     /// Further template variables; they win over everything else.
     pub template_vars: Map<String, Value>,
+    /// A text that is continued as it is: without a template, and with nothing read as thinking or
+    /// as a call. `messages` and `tools` are then empty.
+    pub raw_prompt: Option<RawPrompt>,
+    /// What the answer must be like. It holds from where the thought ends.
+    pub format: Format,
+    /// Whether tools are called.
+    pub tool_choice: ToolChoice,
+    /// Names of the tools that may be called; empty: all of them.
+    pub allowed_tools: Vec<String>,
+    /// At most one tool is called.
+    pub one_tool_call: bool,
+    /// Say with [`Event::Token`](crate::Event::Token) which tokens were drawn, with as many
+    /// alternatives as `sampling.logprobs` says.
+    pub report_tokens: bool,
+    /// Whether everybody else goes first.
+    pub is_background: bool,
+    /// Who asks. Where requests wait, places are dealt among those who ask, whatever number of
+    /// requests each of them has.
+    pub client: u64,
+}
+
+/// What is continued without a template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RawPrompt {
+    /// A text; what the tokenizer puts before every text goes before it.
+    Text(String),
+    /// Token ids, nothing added.
+    Ids(Vec<u32>),
+}
+
+/// What an answer must be like.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Format {
+    /// Whatever the model says.
+    #[default]
+    Text,
+    /// A JSON object.
+    JsonObject,
+    /// A JSON document that the schema describes.
+    JsonSchema(Value),
+    /// A text that a regular expression (of the crate `regex`) matches as a whole.
+    Regex(String),
+    /// A text of a context-free grammar, in the dialect of Lark that llguidance reads.
+    Grammar(String),
+}
+
+/// Whether tools are called.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ToolChoice {
+    /// As the model likes.
+    #[default]
+    Auto,
+    /// None is.
+    None,
+    /// One is, at least.
+    Required,
 }

@@ -20,6 +20,7 @@ const ENGINE: &str = "ponder-engine";
 const EVAL: &str = "ponder-eval";
 const MODELS: &str = "ponder-models";
 const RUNTIME: &str = "ponder-runtime";
+const SERVER: &str = "ponder-server";
 const TASKS: &str = "ponder-tasks";
 const TESTS: &str = "ponder-tests";
 const TOKENIZER: &str = "ponder-tokenizer";
@@ -73,8 +74,13 @@ const EDGES: &[Edges] = &[
         dev: &[],
     },
     Edges {
+        from: SERVER,
+        normal: &[ENGINE],
+        dev: &[],
+    },
+    Edges {
         from: "ponder-cli",
-        normal: &[ENGINE, EVAL, BENCH],
+        normal: &[ENGINE, EVAL, BENCH, SERVER],
         dev: &[],
     },
     Edges {
@@ -101,6 +107,8 @@ const EDGES: &[Edges] = &[
 const JOBS: &[(&[&str], &str)] = &[
     (&["candle-core", "candle-nn", "hf-hub"], RUNTIME),
     (&["tokenizers", "minijinja", "minijinja-contrib"], TOKENIZER),
+    (&["axum", "axum-server", "tower-http"], SERVER),
+    (&["llguidance", "toktrie"], ENGINE),
     (&["clap", "ctrlc", "indicatif", "rustyline"], "ponder-cli"),
 ];
 

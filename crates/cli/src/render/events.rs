@@ -67,6 +67,7 @@ fn collect<E: Into<CliError>>(
                 view.tool_call(&call)?;
                 tool_calls.push(call);
             }
+            Event::Token(_) => {}
             Event::Votes(summary) => votes = Some(summary),
             Event::Done(summary) => {
                 return Ok(Answer {

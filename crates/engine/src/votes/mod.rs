@@ -235,7 +235,7 @@ fn read(index: usize, generation: Generation, news: &Sender<News>) {
                 // Who asked may have gone.
                 let _ = news.send(News::Prompt(event));
             }
-            Ok(Event::PromptProgress { .. } | Event::Votes(_)) => {}
+            Ok(Event::PromptProgress { .. } | Event::Votes(_) | Event::Token(_)) => {}
             Err(error) => ballot.end = Err(error),
         }
     }

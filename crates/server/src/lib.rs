@@ -1,0 +1,3 @@
+//! An OpenAI-compatible server on top of the engine.
+
+#![forbid(unsafe_code)]
