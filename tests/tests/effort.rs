@@ -74,7 +74,10 @@ fn read(events: impl Iterator<Item = Result<Event, ponder_engine::EngineError>>)
             Event::Reasoning(text) => reasoning.push_str(&text),
             Event::Content(text) => content.push_str(&text),
             Event::Done(summary) => end = Some(summary),
-            Event::PromptProgress { .. } | Event::ToolCall(_) | Event::Votes(_) => {}
+            Event::PromptProgress { .. }
+            | Event::ToolCall(_)
+            | Event::Votes(_)
+            | Event::Token(_) => {}
         }
     }
     Answer {

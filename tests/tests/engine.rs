@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use ponder_engine::{
-    Content, Engine, EngineError, Event, FinishReason, LoadOptions, Message, ReasoningEnd, Request,
-    Summary,
+    Content, Engine, EngineError, Event, FinishReason, LoadOptions, Message, RawPrompt,
+    ReasoningEnd, Request, Summary,
 };
 use ponder_tests::tiny;
 
@@ -57,7 +57,10 @@ fn answer(engine: &Engine, request: Request) -> (String, String, Summary) {
             Event::Reasoning(text) => reasoning.push_str(&text),
             Event::Content(text) => content.push_str(&text),
             Event::Done(summary) => end = Some(summary),
-            Event::PromptProgress { .. } | Event::ToolCall(_) | Event::Votes(_) => {}
+            Event::PromptProgress { .. }
+            | Event::ToolCall(_)
+            | Event::Votes(_)
+            | Event::Token(_) => {}
         }
     }
     (reasoning, content, end.expect("an end"))
@@ -291,4 +294,143 @@ fn what_was_computed_before_is_used_unless_that_is_not_wanted() {
     assert_eq!([Some(false), None, Some(false)].map(cached), [0, 0, 0]);
     assert!(cached(None) > 100);
     assert_eq!(cached(Some(false)), 0);
+}
+
+#[test]
+fn a_raw_prompt_is_continued_as_it_is() {
+    let model = model(&["<think>", "Par", "is"]);
+    let raw = |prompt| Request {
+        raw_prompt: Some(prompt),
+        ..Request::default()
+    };
+    let (reasoning, content, end) =
+        answer(&model.engine, raw(RawPrompt::Text("Capital?\n".into())));
+    assert_eq!((reasoning.as_str(), content.as_str()), ("", "<think>Paris"));
+    assert_eq!(
+        end.usage.prompt_tokens, 9,
+        "letters one by one, and nothing around them"
+    );
+    let ids = model.engine.encode("Capital?\n", false).expect("ids");
+    assert_eq!(model.engine.decode(&ids), "Capital?\n");
+    let (_, again, _) = answer(&model.engine, raw(RawPrompt::Ids(ids)));
+    assert_eq!(again, content);
+    let error = |prompt| {
+        model
+            .engine
+            .generate(raw(prompt))
+            .map(drop)
+            .expect_err("no answer")
+    };
+    assert!(matches!(
+        error(RawPrompt::Ids(Vec::new())),
+        EngineError::EmptyPrompt
+    ));
+    assert!(
+        error(RawPrompt::Ids(vec![1_000_000]))
+            .to_string()
+            .contains("1000000")
+    );
+}
+
+#[test]
+fn tokens_are_reported_where_that_is_asked_for() {
+    let model = model(THOUGHTFUL);
+    let mut request = Request {
+        report_tokens: true,
+        ..ask("Capital of France?")
+    };
+    request.sampling.logprobs = Some(2);
+    let (mut text, mut said) = ([String::new(), String::new()], String::new());
+    for event in model.engine.generate(request).expect("a request") {
+        match event.expect("an event") {
+            Event::Token(report) => {
+                assert_eq!(report.top.len(), 2);
+                assert_eq!(report.top[0], report.token, "each word is the likeliest");
+                assert!(
+                    report.token.logprob < 0.0 && report.top[1].logprob < report.top[0].logprob
+                );
+                let bytes = String::from_utf8(report.token.bytes).expect("text");
+                text[usize::from(report.is_reasoning)] += &bytes;
+            }
+            Event::Content(piece) => {
+                said += &piece;
+                assert!(text[0].ends_with(&said), "a token comes before its text");
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(text[0], said);
+    assert_eq!(
+        (said.as_str(), text[1].as_str()),
+        ("Paris!", "<think>\n\nLet me see.</think>")
+    );
+}
+
+#[test]
+fn no_more_wait_than_may() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = write(folder.path(), &tiny::scripted(&["a", "b"]));
+    let options = LoadOptions {
+        max_sequences: 1,
+        max_waiting: Some(1),
+        ..LoadOptions::default()
+    };
+    let engine = Engine::load(path.to_str().expect("UTF-8"), &options, &mut |_| {});
+    let engine = engine.expect("a model");
+    let endless = || Request {
+        ignore_eos: true,
+        ..ask("?")
+    };
+    let (first, second) = (engine.generate(endless()), engine.generate(endless()));
+    let busy = engine.generate(endless()).map(drop).expect_err("no room");
+    assert!(
+        matches!(busy, EngineError::Busy { waiting: 1 | 2 }),
+        "{busy}"
+    );
+    let occupancy = engine.occupancy();
+    assert_eq!(occupancy.running + occupancy.waiting, 2);
+    drop((first, second));
+    let is_idle = || engine.occupancy().running + engine.occupancy().waiting == 0;
+    let since = std::time::Instant::now();
+    while !is_idle() {
+        assert!(since.elapsed().as_secs() < 20, "{:?}", engine.occupancy());
+        std::thread::yield_now();
+    }
+    assert_eq!(engine.occupancy().cache_tokens_used, 0);
+    assert!(engine.occupancy().cache_tokens >= 256);
+}
+
+#[test]
+fn an_answer_can_be_polled() {
+    let model = model(THOUGHTFUL);
+    let mut generation = model.engine.generate(ask("?")).expect("a request");
+    let mut content = String::new();
+    loop {
+        let next = std::future::poll_fn(|context| generation.poll_next(context));
+        match wait_for(next) {
+            Some(Ok(Event::Content(text))) => content += &text,
+            Some(event) => drop(event.expect("an event")),
+            None => break,
+        }
+    }
+    assert_eq!(content, "Paris!");
+}
+
+/// Waits for a future in this thread.
+fn wait_for<T>(future: impl Future<Output = T>) -> T {
+    struct Unpark(std::thread::Thread);
+    impl std::task::Wake for Unpark {
+        fn wake(self: std::sync::Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = std::sync::Arc::new(Unpark(std::thread::current())).into();
+    let mut context = std::task::Context::from_waker(&waker);
+    let mut future = std::pin::pin!(future);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            std::task::Poll::Ready(value) => return value,
+            std::task::Poll::Pending => std::thread::park(),
+        }
+    }
 }

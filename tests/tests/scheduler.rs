@@ -36,7 +36,10 @@ fn read(generation: Generation) -> (String, Summary) {
         match event.expect("an event") {
             Event::Reasoning(piece) | Event::Content(piece) => text.push_str(&piece),
             Event::Done(summary) => end = Some(summary),
-            Event::PromptProgress { .. } | Event::ToolCall(_) | Event::Votes(_) => {}
+            Event::PromptProgress { .. }
+            | Event::ToolCall(_)
+            | Event::Votes(_)
+            | Event::Token(_) => {}
         }
     }
     (text, end.expect("an end"))

@@ -4,18 +4,21 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ponder_effort::{
-    Sampler,
-    control::{AnswerEnd, Controller, ThinkingEnd},
+    Drawn as Drawing, Sampler,
+    control::{AnswerEnd, Controller, Place, ThinkingEnd},
     votes::Confidence,
 };
 
 use crate::{
-    EngineError, Event, FinishReason, FirstToken, ReasoningEnd, Summary, Timings, Usage,
+    EngineError, Event, FinishReason, FirstToken, ReasoningEnd, Summary, Timings, TokenChance,
+    TokenReport, Usage,
     driver::Drawn,
     load::TextParts,
+    occupancy::Ticket,
     outlet::Outlet,
     probe::{Looks, Probe},
     prompt::Prepared,
+    schedule::Turn,
     stream::TextStream,
 };
 
@@ -29,6 +32,9 @@ pub(crate) struct Answer {
     /// How it is found out that the answer is settled, if it is to be.
     looks: Option<Looks>,
     stream: TextStream,
+    report_tokens: bool,
+    turn: Turn,
+    ticket: Ticket,
     max_tokens: usize,
     with_drafts: bool,
     with_prefix_cache: bool,
@@ -59,11 +65,15 @@ impl Answer {
     pub(crate) fn new(
         text: &Arc<TextParts>,
         prepared: &Prepared,
-        outlet: Outlet,
+        (outlet, ticket): (Outlet, Ticket),
         asked: Instant,
         load_s: f64,
     ) -> Self {
-        let stream = TextStream::new(text, &prepared.text, &prepared.tools, prepared.stop.clone());
+        let stop = prepared.stop.clone();
+        let stream = match prepared.is_raw {
+            true => TextStream::raw(text, stop),
+            false => TextStream::new(text, &prepared.text, &prepared.tools, stop),
+        };
         outlet.set_thinking(stream.in_reasoning());
         Self {
             stream,
@@ -72,7 +82,10 @@ impl Answer {
             sampler: prepared.sampler.clone(),
             controller: prepared.controller.clone(),
             confidence: Confidence::default(),
-            looks: Looks::new(prepared.early_exit, text),
+            looks: Looks::new(prepared.early_exit, text).filter(|_| !prepared.is_raw),
+            report_tokens: prepared.report_tokens,
+            turn: prepared.turn,
+            ticket,
             max_tokens: prepared.max_tokens,
             with_drafts: prepared.with_drafts,
             with_prefix_cache: prepared.with_prefix_cache,
@@ -118,6 +131,7 @@ impl Answer {
             confidence: self.confidence.clone(),
             looks: self.looks.as_ref().map(Looks::fork),
             stream: self.stream.clone(),
+            ticket: self.ticket.clone(),
             n_forks: 0,
             events: Vec::new(),
             ..*self
@@ -221,6 +235,10 @@ impl Times {
 
 /// What a [`Party`](crate::party::Party) does that is an answer.
 impl Answer {
+    pub(crate) fn turn(&self) -> Turn {
+        self.turn
+    }
+
     pub(crate) fn uses_prefix_cache(&self) -> bool {
         self.with_prefix_cache
     }
@@ -267,14 +285,21 @@ impl Answer {
             let logprobs = drawn.top_logprobs.iter();
             self.confidence.add(logprobs.map(|top| top.logprob));
         }
+        let report = self.report_tokens.then(|| self.text.report(&drawn));
         self.usage.completion_tokens += 1;
         self.times.first_token.get_or_insert_with(Instant::now);
         if self.text.stop_tokens.contains(&token) {
             let end = Some(FinishReason::Stop);
             return Ok(Drawn { token, end });
         }
+        let before = self.stream.place();
+        let n_events = self.events.len();
         self.stream.push(token, &mut self.events)?;
         let place = self.stream.place();
+        if let Some(mut report) = report {
+            report.is_reasoning = belongs_to_thought(before, place, &report.token.bytes);
+            self.events.insert(n_events, Event::Token(report));
+        }
         self.controller.accept(token, is_instead, place);
         self.outlet.set_thinking(place.in_thought);
         if self.stream.has_answered() {
@@ -329,6 +354,28 @@ impl Answer {
         self.send_events();
         let summary = self.summary(end, was_thinking);
         self.outlet.send(Ok(Event::Done(summary)));
+    }
+}
+
+/// Whether a token is part of a thought, or of the layout behind it.
+fn belongs_to_thought(before: Place, after: Place, bytes: &[u8]) -> bool {
+    let is_layout = !after.answered && bytes.iter().all(u8::is_ascii_whitespace);
+    after.thought_tokens > before.thought_tokens || is_layout
+}
+
+impl TextParts {
+    fn report(&self, drawn: &Drawing<'_>) -> TokenReport {
+        let chance = |id, logprob| TokenChance {
+            id,
+            bytes: self.tokenizer.token_bytes(id),
+            logprob,
+        };
+        let top = drawn.top_logprobs.iter();
+        TokenReport {
+            token: chance(drawn.token, drawn.logprob.unwrap_or_default()),
+            top: top.map(|top| chance(top.token, top.logprob)).collect(),
+            is_reasoning: false,
+        }
     }
 }
 

@@ -1,12 +1,16 @@
 //! [`Engine`] and [`Generation`]: the handles that an edge holds.
 
 use std::sync::{Arc, Mutex, mpsc::Sender};
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use crate::{
-    Canceller, EngineError, Event, LoadOptions, LoadProgress, ModelInfo, Request, Voting, Weighing,
+    Canceller, EngineError, Event, LoadOptions, LoadProgress, ModelInfo, Occupancy, Request,
+    Voting, Weighing,
     answer::{Answer, other_seed},
+    inspect::Rendered,
     load::{self, Loaded},
+    occupancy::Gauges,
     outlet::{self, Inlet},
     schedule::Limits,
     worker::{self, Message},
@@ -18,6 +22,9 @@ pub struct Engine {
     info: ModelInfo,
     text: Arc<load::TextParts>,
     worker: Mutex<Sender<Message>>,
+    gauges: Arc<Gauges>,
+    /// Answers that may be under way, those that wait included.
+    max_answers: usize,
     prompt_lookup: bool,
 }
 
@@ -40,8 +47,13 @@ impl Engine {
     fn start(loaded: Loaded, options: &LoadOptions) -> Self {
         let Loaded { info, text, model } = loaded;
         let limits = Limits::new(options.n_sequences(), info.context);
+        let gauges = Arc::<Gauges>::default();
+        let worker = worker::spawn(model, text.vocab_size, limits, Arc::clone(&gauges));
+        let max_waiting = options.max_waiting.unwrap_or(usize::MAX);
         Self {
-            worker: Mutex::new(worker::spawn(model, text.vocab_size, limits)),
+            worker: Mutex::new(worker),
+            gauges,
+            max_answers: options.n_sequences().saturating_add(max_waiting),
             info,
             text: Arc::new(text),
             prompt_lookup: options.prompt_lookup,
@@ -55,11 +67,11 @@ impl Engine {
 
     /// Starts to answer. The answer is read from the [`Generation`]; dropping it ends the work.
     /// Several requests are answered side by side, up to [`LoadOptions::max_sequences`]; more wait
-    /// in the order they came. An answer whose events nobody reads rests; the others go on.
+    /// in the order they came, but in turns where several [clients](Request::client) wait. An answer whose events nobody reads rests; the others go on.
     ///
     /// # Errors
     /// What is wrong with the request itself: a prompt that is too long, sampling values out of
-    /// range, a template that refuses the conversation.
+    /// range, a template that refuses the conversation; and that too many wait already.
     pub fn generate(&self, request: Request) -> Result<Generation, EngineError> {
         let mut one = self.generate_many(request, 1)?;
         one.pop().ok_or(EngineError::WorkerGone)
@@ -78,11 +90,16 @@ impl Engine {
         let asked = Instant::now();
         let mut prepared = self.text.prepare(request, self.info.context)?;
         prepared.with_drafts &= self.prompt_lookup;
+        let tickets = self.gauges.enter(n, self.max_answers);
+        let tickets = tickets.map_err(|answers| EngineError::Busy {
+            waiting: answers.saturating_sub(self.gauges.read().running),
+        })?;
         let worker = self.worker.lock().map_err(|_| EngineError::WorkerGone)?;
         let (mut answers, mut generations) = (Vec::new(), Vec::new());
-        for i in 0..n as u64 {
+        for (i, ticket) in (0..).zip(tickets) {
             let (outlet, inlet) = outlet::channel(&worker);
-            let mut answer = Answer::new(&self.text, &prepared, outlet, asked, self.info.load_s);
+            let ends = (outlet, ticket);
+            let mut answer = Answer::new(&self.text, &prepared, ends, asked, self.info.load_s);
             if i > 0 {
                 answer.reseed(other_seed(answer.seed(), i));
             }
@@ -102,7 +119,41 @@ impl Engine {
     /// # Errors
     /// As [`Engine::generate`].
     pub fn prompt_ids(&self, request: Request) -> Result<Vec<u32>, EngineError> {
-        Ok(self.text.prepare(request, self.info.context)?.prompt)
+        Ok(self.render(&request)?.ids)
+    }
+
+    /// The text that the model sees of a request, and its tokens; of a raw prompt only the tokens.
+    ///
+    /// # Errors
+    /// As [`Engine::generate`].
+    pub fn render(&self, request: &Request) -> Result<Rendered, EngineError> {
+        let effort = self.info.effort(request.effort, request.effort_overrides);
+        let (prompt, ids) = self.text.prompt(request, &effort, self.info.context)?;
+        Ok(Rendered { prompt, ids })
+    }
+
+    /// The tokens of a text; with `add_special` also what the model's tokenizer puts around one.
+    ///
+    /// # Errors
+    /// Where the tokenizer refuses the text.
+    pub fn encode(&self, text: &str, add_special: bool) -> Result<Vec<u32>, EngineError> {
+        Ok(self.text.tokenizer.encode(text, add_special)?)
+    }
+
+    /// The text of tokens, control tokens included. What is no UTF-8, and ids that no token has,
+    /// become U+FFFD.
+    pub fn decode(&self, ids: &[u32]) -> String {
+        self.text.tokenizer.decode(ids, false)
+    }
+
+    /// The bytes that a token adds to a text; none for an id that no token has.
+    pub fn token_bytes(&self, id: u32) -> Vec<u8> {
+        self.text.tokenizer.token_bytes(id)
+    }
+
+    /// How busy it is now.
+    pub fn occupancy(&self) -> Occupancy {
+        self.gauges.read()
     }
 
     /// How many answers are to vote on a request, by its level and what it asks for beside it.
@@ -179,6 +230,27 @@ impl Generation {
     }
 }
 
+impl Generation {
+    /// As [`Iterator::next`], for a task of an asynchronous program: where nothing has come yet, the
+    /// task is woken when something does.
+    pub fn poll_next(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<<Self as Iterator>::Item>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        let item = ready!(self.inlet.poll_recv(context));
+        Poll::Ready(Some(self.note_end(item)))
+    }
+
+    fn note_end(&mut self, item: Option<Result<Event, EngineError>>) -> Result<Event, EngineError> {
+        let event = item.unwrap_or(Err(EngineError::WorkerGone));
+        self.ended = matches!(event, Ok(Event::Done(_)) | Err(_));
+        event
+    }
+}
+
 impl Iterator for Generation {
     type Item = Result<Event, EngineError>;
 
@@ -186,9 +258,8 @@ impl Iterator for Generation {
         if self.ended {
             return None;
         }
-        let event = self.inlet.recv().unwrap_or(Err(EngineError::WorkerGone));
-        self.ended = matches!(event, Ok(Event::Done(_)) | Err(_));
-        Some(event)
+        let item = self.inlet.recv();
+        Some(self.note_end(item))
     }
 }
 

@@ -39,6 +39,7 @@ mod fingerprint;
 mod info;
 mod load;
 mod memory;
+mod occupancy;
 mod outlet;
 mod party;
 mod probe;
@@ -59,9 +60,14 @@ pub mod store;
 pub use effort::{EarlyExit, Effort, EffortOverrides, ResolvedEffort, parse_duration};
 pub use engine::{Engine, Generation};
 pub use error::EngineError;
-pub use event::{Event, FinishReason, FirstToken, ReasoningEnd, Summary, Timings, TokenChance, TokenReport, Usage};
+pub use event::{
+    Event, FinishReason, FirstToken, ReasoningEnd, Summary, Timings, TokenChance, TokenReport,
+    Usage,
+};
 pub use info::ModelInfo;
+pub use inspect::Rendered;
 pub use load::LoadProgress;
+pub use occupancy::Occupancy;
 pub use outlet::Canceller;
 pub use ponder_effort::{SamplingOverrides, votes::Weighing};
 pub use ponder_runtime::backend::cpu::KvFormat;

@@ -10,6 +10,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
     mpsc::Sender,
 };
+use std::task::{Context, Poll, Waker};
 
 use crate::{EngineError, Event, worker::Message};
 
@@ -34,12 +35,24 @@ struct Shared {
 struct Queue {
     events: VecDeque<Item>,
     is_closed: bool,
+    /// Who is to be told that something has come, if it is a task that waits and not a thread.
+    waker: Option<Waker>,
 }
 
 impl Shared {
     fn queue(&self) -> MutexGuard<'_, Queue> {
         // A queue is whole between any two of its operations, whoever panicked.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the queue and tells its reader.
+    fn change(&self, change: impl FnOnce(&mut Queue)) {
+        let mut queue = self.queue();
+        change(&mut queue);
+        let waker = queue.waker.take();
+        drop(queue);
+        self.arrived.notify_one();
+        waker.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -49,8 +62,7 @@ pub(crate) struct Outlet(Arc<Shared>);
 
 impl Outlet {
     pub(crate) fn send(&self, item: Item) {
-        self.0.queue().events.push_back(item);
-        self.0.arrived.notify_one();
+        self.0.change(|queue| queue.events.push_back(item));
     }
 
     pub(crate) fn is_full(&self) -> bool {
@@ -79,8 +91,7 @@ impl Outlet {
 
 impl Drop for Outlet {
     fn drop(&mut self) {
-        self.0.queue().is_closed = true;
-        self.0.arrived.notify_one();
+        self.0.change(|queue| queue.is_closed = true);
     }
 }
 
@@ -100,18 +111,35 @@ impl Inlet {
     pub(crate) fn recv(&self) -> Option<Item> {
         let mut queue = self.shared.queue();
         loop {
-            let was_full = queue.events.len() >= EVENTS_IN_FLIGHT;
-            if let Some(item) = queue.events.pop_front() {
-                if was_full && queue.events.len() < EVENTS_IN_FLIGHT {
-                    let _ = self.worker.send(Message::Wake);
-                }
-                return Some(item);
-            }
-            if queue.is_closed {
-                return None;
+            if let Poll::Ready(item) = self.take(&mut queue) {
+                return item;
             }
             let waited = self.shared.arrived.wait(queue);
             queue = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// As [`Inlet::recv`], for a task: it is woken when there is something to take.
+    pub(crate) fn poll_recv(&self, context: &Context<'_>) -> Poll<Option<Item>> {
+        let mut queue = self.shared.queue();
+        let taken = self.take(&mut queue);
+        if taken.is_pending() {
+            queue.waker = Some(context.waker().clone());
+        }
+        taken
+    }
+
+    fn take(&self, queue: &mut Queue) -> Poll<Option<Item>> {
+        let was_full = queue.events.len() >= EVENTS_IN_FLIGHT;
+        match queue.events.pop_front() {
+            Some(item) => {
+                if was_full && queue.events.len() < EVENTS_IN_FLIGHT {
+                    let _ = self.worker.send(Message::Wake);
+                }
+                Poll::Ready(Some(item))
+            }
+            None if queue.is_closed => Poll::Ready(None),
+            None => Poll::Pending,
         }
     }
 

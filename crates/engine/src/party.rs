@@ -6,6 +6,7 @@ use crate::{
     driver::{Consumer, Drawn},
     outlet::{Address, Outlet},
     probe::Probe,
+    schedule::Turn,
 };
 
 /// An answer or a probe.
@@ -44,6 +45,13 @@ impl Consumer for Party {
         match self {
             Self::Answer(answer) => answer.is_paused(),
             Self::Probe(_) => false,
+        }
+    }
+
+    fn turn(&self) -> Turn {
+        match self {
+            Self::Answer(answer) => answer.turn(),
+            Self::Probe(_) => Turn::default(),
         }
     }
 

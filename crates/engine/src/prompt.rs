@@ -10,7 +10,10 @@ use ponder_effort::{
 use ponder_tokenizer::chat::{Content, Message, PromptOptions, template_vars};
 use serde_json::{Map, Value, json};
 
-use crate::{EarlyExit, EngineError, Request, ResolvedEffort, load::TextParts};
+use crate::{
+    EarlyExit, EngineError, RawPrompt, Request, ResolvedEffort, ToolChoice, load::TextParts,
+    schedule::Turn,
+};
 
 /// What is added to the logit of a token that is not to come.
 const NEVER: f32 = -100.0;
@@ -29,6 +32,10 @@ pub(crate) struct Prepared {
     pub(crate) with_drafts: bool,
     pub(crate) with_prefix_cache: bool,
     pub(crate) early_exit: EarlyExit,
+    pub(crate) turn: Turn,
+    pub(crate) report_tokens: bool,
+    /// Nothing in it is read as thinking or as a call.
+    pub(crate) is_raw: bool,
 }
 
 impl TextParts {
@@ -38,14 +45,10 @@ impl TextParts {
         request: Request,
         context: usize,
     ) -> Result<Prepared, EngineError> {
-        if request.messages.is_empty() {
-            return Err(EngineError::NoMessages);
-        }
         let effort = self
             .profile
             .resolve(request.effort, request.effort_overrides);
-        let text = self.without_thought(self.render(&request, &effort)?, &effort);
-        let (text, prompt) = self.with_room_to_answer(text, &request, &effort, context)?;
+        let (text, prompt) = self.prompt(&request, &effort, context)?;
         if prompt.len() >= context {
             return Err(EngineError::PromptTooLong {
                 prompt: prompt.len(),
@@ -60,24 +63,60 @@ impl TextParts {
             let ends = self.stop_tokens.iter().filter(known);
             params.logit_bias.extend(ends.map(|&token| (token, NEVER)));
         }
+        if request.report_tokens {
+            params.logprobs.get_or_insert(0);
+        }
         let max_tokens = max_tokens(&request, context, prompt.len());
+        let is_raw = request.raw_prompt.is_some();
         let start = Place {
-            in_thought: self.format.starts_in_reasoning(&text),
+            in_thought: !is_raw && self.format.starts_in_reasoning(&text),
             ..Place::default()
         };
         let limits = self.limits(&request, &effort, max_tokens);
+        let tables = match is_raw {
+            true => Arc::default(),
+            false => Arc::clone(self.tables()),
+        };
         Ok(Prepared {
             sampler: Sampler::new(&params, self.vocab_size, &prompt)?,
-            controller: Controller::new(Arc::clone(self.tables()), limits, start),
+            controller: Controller::new(tables, limits, start),
             stop: StopStrings::new(&request.stop)?,
             max_tokens,
             with_drafts: request.prompt_lookup.unwrap_or(true),
             with_prefix_cache: request.prefix_cache.unwrap_or(true),
             early_exit: effort.early_exit,
+            turn: Turn {
+                is_background: request.is_background,
+                client: request.client,
+            },
+            report_tokens: request.report_tokens,
+            is_raw,
             prompt,
             text,
             tools: request.tools,
         })
+    }
+
+    /// The rendered text of a request, of a raw one nothing, and its tokens.
+    pub(crate) fn prompt(
+        &self,
+        request: &Request,
+        effort: &ResolvedEffort,
+        context: usize,
+    ) -> Result<(String, Vec<u32>), EngineError> {
+        let ids = match &request.raw_prompt {
+            Some(RawPrompt::Ids(ids)) => ids.clone(),
+            Some(RawPrompt::Text(text)) => self.tokenizer.encode(text, true)?,
+            None if request.messages.is_empty() => return Err(EngineError::NoMessages),
+            None => {
+                let text = self.without_thought(self.render(request, effort)?, effort);
+                return self.with_room_to_answer(text, request, effort, context);
+            }
+        };
+        match ids.is_empty() {
+            true => Err(EngineError::EmptyPrompt),
+            false => Ok((String::new(), ids)),
+        }
     }
 
     fn render(&self, request: &Request, effort: &ResolvedEffort) -> Result<String, EngineError> {
@@ -89,7 +128,11 @@ impl TextParts {
             extra,
             ..PromptOptions::default()
         };
-        let vars = template_vars(&self.template, &messages, &request.tools, &options);
+        let tools = match request.tool_choice {
+            ToolChoice::None => &[][..],
+            ToolChoice::Auto | ToolChoice::Required => &request.tools,
+        };
+        let vars = template_vars(&self.template, &messages, tools, &options);
         Ok(self.template.render(&vars, None)?)
     }
 

@@ -3,7 +3,7 @@
 use ponder_effort::{StopStrings, control::Place};
 use ponder_tokenizer::{
     DecodeStream,
-    split::{Part, Splitter},
+    split::{ChatFormat, Part, Splitter},
 };
 use serde_json::Value;
 
@@ -24,10 +24,26 @@ pub(crate) struct TextStream {
 }
 
 impl TextStream {
+    /// What follows a prompt, of which the end is enough.
     pub(crate) fn new(text: &TextParts, prompt: &str, tools: &[Value], stop: StopStrings) -> Self {
+        let splitter = Splitter::new(&text.format, prompt, tools);
+        Self::with(text.tokenizer.decode_stream(), splitter, stop)
+    }
+
+    /// What follows a prompt without a template: all of it is content, but control tokens.
+    pub(crate) fn raw(text: &TextParts, stop: StopStrings) -> Self {
+        let splitter = Splitter::new(&ChatFormat::none(), "", &[]);
+        Self::with(
+            text.tokenizer.decode_stream_skipping_special(),
+            splitter,
+            stop,
+        )
+    }
+
+    fn with(decode: DecodeStream, splitter: Splitter, stop: StopStrings) -> Self {
         Self {
-            decode: text.tokenizer.decode_stream(),
-            splitter: Splitter::new(&text.format, prompt, tools),
+            decode,
+            splitter,
             stop,
             last: 0,
             stopped: false,

@@ -1,6 +1,9 @@
 //! The thread that owns the model.
 
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{
+    Arc,
+    mpsc::{self, Receiver, Sender},
+};
 
 use ponder_runtime::decoder::Model;
 
@@ -8,6 +11,7 @@ use crate::{
     EngineError,
     answer::Answer,
     driver::Driver,
+    occupancy::Gauges,
     outlet::{Address, Outlet},
     party::Party,
     schedule::Limits,
@@ -31,21 +35,27 @@ pub(crate) enum Message {
 }
 
 /// Starts the thread. It ends when nobody can send any more.
-pub(crate) fn spawn(model: Box<dyn Model>, vocab_size: usize, limits: Limits) -> Sender<Message> {
+pub(crate) fn spawn(
+    model: Box<dyn Model>,
+    vocab_size: usize,
+    limits: Limits,
+    gauges: Arc<Gauges>,
+) -> Sender<Message> {
     let (sender, messages) = mpsc::channel();
     std::thread::Builder::new()
         .name("ponder-model".into())
-        .spawn(move || run(Driver::new(model, vocab_size, limits), &messages))
+        .spawn(move || run(Driver::new(model, vocab_size, limits), &messages, &gauges))
         .expect("the system can start a thread");
     sender
 }
 
-fn run(mut driver: Driver<Party>, messages: &Receiver<Message>) {
+fn run(mut driver: Driver<Party>, messages: &Receiver<Message>, gauges: &Gauges) {
     loop {
         messages
             .try_iter()
             .for_each(|message| take(&mut driver, message));
         let is_resting = driver.is_empty() || !driver.step();
+        driver.tell(gauges);
         if is_resting {
             match messages.recv() {
                 Ok(message) => take(&mut driver, message),

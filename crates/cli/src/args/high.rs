@@ -305,6 +305,7 @@ impl LoadArgs {
             context: self.context,
             offline: global.offline,
             revision: self.revision,
+            max_waiting: None,
             max_sequences: self.max_sequences.unwrap_or(defaults.max_sequences),
             cache_tokens: self.cache_tokens,
             cache_type: self.cache_type,

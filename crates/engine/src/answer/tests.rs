@@ -37,7 +37,8 @@ fn the_parts_of_the_first_token_are_what_happened() {
     let (outlet, inlet) = outlet::channel(&worker);
     std::thread::sleep(PAUSE);
     let tokenized = asked.elapsed();
-    let mut answer = Answer::new(&text, &prepared, outlet, asked, 0.0);
+    let ends = (outlet, Ticket::default());
+    let mut answer = Answer::new(&text, &prepared, ends, asked, 0.0);
     std::thread::sleep(2 * PAUSE);
     let waited = asked.elapsed();
     answer.prompt_progress(0, 0);

@@ -8,12 +8,16 @@ mod branch;
 
 use std::time::{Duration, Instant};
 
-use ponder_runtime::decoder::{DecoderError, Model, Step};
+use ponder_runtime::{
+    cache::BLOCK_LEN,
+    decoder::{DecoderError, Model, Step},
+};
 
 use crate::{
     EngineError, FinishReason,
     draft::{MAX_DRAFTS, Rows, StepTimes},
-    schedule::{Entry, Limits, Scheduler},
+    occupancy::Gauges,
+    schedule::{Entry, Limits, Scheduler, Turn},
 };
 
 use branch::{Branch, draw, tell_progress};
@@ -27,6 +31,10 @@ pub(crate) trait Consumer: Sized {
     /// Whether what others have computed may be used.
     fn uses_prefix_cache(&self) -> bool {
         true
+    }
+    /// When it is its turn.
+    fn turn(&self) -> Turn {
+        Turn::default()
     }
     /// So many tokens of the prompt are computed, of which so many were there.
     fn prompt_progress(&mut self, done: usize, cached: usize);
@@ -97,9 +105,9 @@ impl<C: Consumer> Driver<C> {
     pub(crate) fn push(&mut self, prompt: Vec<u32>, mut answers: Vec<C>) {
         if !answers.is_empty() {
             let siblings = answers.split_off(1);
-            let uses_prefix_cache = answers[0].uses_prefix_cache();
+            let (turn, uses_prefix_cache) = (answers[0].turn(), answers[0].uses_prefix_cache());
             let branch = Branch::new(answers.remove(0), siblings);
-            let entry = self.scheduler.push(prompt, branch);
+            let entry = self.scheduler.push(prompt, turn, branch);
             entry.uses_prefix_cache = uses_prefix_cache;
         }
     }
@@ -123,6 +131,16 @@ impl<C: Consumer> Driver<C> {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.scheduler.is_empty()
+    }
+
+    /// Says how busy it is.
+    pub(crate) fn tell(&self, gauges: &Gauges) {
+        let running = self.scheduler.running().iter();
+        let n_running = running.map(|entry| 1 + entry.payload.siblings.len()).sum();
+        let cache = self.model.cache();
+        let n_tokens = cache.capacity().n_blocks * BLOCK_LEN;
+        let n_used = n_tokens.saturating_sub(cache.free_tokens());
+        gauges.set(n_running, n_used, n_tokens);
     }
 
     /// Does what can be done in one forward pass. Returns `false` where there is nothing to do until

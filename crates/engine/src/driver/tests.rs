@@ -14,6 +14,7 @@ use crate::fake::{Fake, Kind, VOCAB_SIZE, Watch, logits_after};
 
 mod drafts;
 mod traffic;
+mod turns;
 
 /// What became of an answer.
 #[derive(Debug, Default)]
@@ -64,6 +65,7 @@ struct Ask {
     max_tokens: usize,
     stop: Option<u32>,
     with_drafts: bool,
+    turn: Turn,
 }
 
 impl Ask {
@@ -80,7 +82,17 @@ impl Ask {
             max_tokens,
             stop: None,
             with_drafts: false,
+            turn: Turn::default(),
         }
+    }
+
+    /// As somebody else asks, or in the background.
+    fn of(mut self, client: u64, is_background: bool) -> Self {
+        self.turn = Turn {
+            is_background,
+            client,
+        };
+        self
     }
 
     fn greedy(mut self) -> Self {
@@ -130,6 +142,7 @@ struct Teller {
     max_tokens: usize,
     stop: Option<u32>,
     with_drafts: bool,
+    turn: Turn,
 }
 
 impl Teller {
@@ -141,6 +154,7 @@ impl Teller {
             max_tokens: ask.max_tokens,
             stop: ask.stop,
             with_drafts: ask.with_drafts,
+            turn: ask.turn,
         };
         (teller, handle)
     }
@@ -168,6 +182,10 @@ impl Consumer for Teller {
 
     fn is_paused(&self) -> bool {
         self.handle.paused.load(Ordering::Relaxed)
+    }
+
+    fn turn(&self) -> Turn {
+        self.turn
     }
 
     fn prompt_progress(&mut self, done: usize, cached: usize) {

@@ -5,11 +5,21 @@ use ponder_runtime::{
     decoder::{LogitsFor, Step},
 };
 
+/// When a sequence is let in where several wait.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Turn {
+    /// Behind all that are not.
+    pub(crate) is_background: bool,
+    /// Whose it is: places are dealt among those who wait for them.
+    pub(crate) client: u64,
+}
+
 /// A sequence that waits or runs. All that is needed to begin again is `tokens`: a sequence whose
 /// place in the cache was taken away is computed anew and goes on as if nothing had happened.
 pub(crate) struct Entry<T> {
     /// Order of arrival.
     pub(super) key: u64,
+    pub(super) turn: Turn,
     /// Its place in the cache, while it runs.
     pub(super) sequence: Option<SeqId>,
     /// Prompt and answer, and after them the drafts of the coming step.
@@ -33,9 +43,10 @@ pub(crate) struct Entry<T> {
 }
 
 impl<T> Entry<T> {
-    pub(super) fn new(key: u64, tokens: Vec<u32>, payload: T) -> Self {
+    pub(super) fn new(key: u64, turn: Turn, tokens: Vec<u32>, payload: T) -> Self {
         Self {
             key,
+            turn,
             sequence: None,
             n_known: tokens.len(),
             tokens,

@@ -7,7 +7,8 @@
 //! 2. [`Scheduler::plan`]: all sequences that generate get one token each. What is left of the
 //!    step's tokens goes to prompts, first come first served; the answers being generated must not
 //!    wait long for that, so it is less when there are any. Sequences that wait are let in when
-//!    their whole prompt fits. When blocks run out, the sequence that arrived last gives its own
+//!    their whole prompt fits, first those of clients that have fewest; what is in the background
+//!    comes after everything else, and gives way to it. When blocks run out, the sequence that arrived last gives its own
 //!    back and waits again; where others wait, so does one whose reader takes nothing.
 //! 3. The steps of [`Scheduler::running`] are run; each entry is told [`Entry::advance`] and
 //!    [`Entry::accept`].
@@ -16,7 +17,7 @@
 
 mod entry;
 
-pub(crate) use entry::Entry;
+pub(crate) use entry::{Entry, Turn};
 
 use ponder_runtime::{
     cache::{BLOCK_LEN, CacheError, Opened, Room, SeqId},
@@ -70,8 +71,8 @@ impl<T> Scheduler<T> {
     }
 
     /// A sequence arrives. `tokens` holds one at least.
-    pub(crate) fn push(&mut self, tokens: Vec<u32>, payload: T) -> &mut Entry<T> {
-        let entry = Entry::new(self.next_key(), tokens, payload);
+    pub(crate) fn push(&mut self, tokens: Vec<u32>, turn: Turn, payload: T) -> &mut Entry<T> {
+        let entry = Entry::new(self.next_key(), turn, tokens, payload);
         self.waiting.push_mut(entry)
     }
 
@@ -91,10 +92,11 @@ impl<T> Scheduler<T> {
         model: &mut dyn Model,
         payload: T,
     ) -> Result<(), DecoderError> {
+        let key = self.next_key();
         let first = &self.running[index];
         let tokens = [&first.tokens[..n_shared], others].concat();
         let (n_computed, cached, sequence) = (first.n_computed, first.cached, first.sequence);
-        let mut twin = Entry::new(self.next_key(), tokens, payload);
+        let mut twin = Entry::new(key, first.turn, tokens, payload);
         twin.cached = cached;
         match sequence.filter(|_| self.has_place()) {
             Some(sequence) => {
@@ -138,10 +140,15 @@ impl<T> Scheduler<T> {
             true => self.limits.chunk_beside,
             false => self.limits.chunk_alone,
         };
-        if let Some(full) = self.feed_prompts(model, &mut budget)? {
-            return Ok(Some(full));
+        for is_background in [false, true] {
+            if let Some(full) = self.feed_prompts(is_background, model, &mut budget)? {
+                return Ok(Some(full));
+            }
+            if let Some(full) = self.admit(is_background, model, &mut budget)? {
+                return Ok(Some(full));
+            }
         }
-        self.admit(model, &mut budget)
+        Ok(None)
     }
 
     /// Adds drafts to a sequence that is about to get one token. Nobody has to make room for them.
@@ -206,7 +213,7 @@ impl<T> Scheduler<T> {
     /// One token for each sequence that generates, and those before it that were undone.
     fn feed_answers(&mut self, model: &mut dyn Model) -> Result<Option<T>, DecoderError> {
         let mut index = 0;
-        while index < self.running.len() {
+        'entries: while index < self.running.len() {
             let entry = &self.running[index];
             if !entry.is_decoding() || entry.is_paused {
                 index += 1;
@@ -215,13 +222,14 @@ impl<T> Scheduler<T> {
             let (key, n) = (entry.key, entry.n_pending());
             while !self.fits(model, index, n)? {
                 if self.preempt(index, model)? {
-                    // A sequence that rested may have stood before this one.
+                    // What gave way may have stood before this one.
                     index = self.index_of(key);
-                } else if index == 0 {
+                } else if self.running.len() == 1 {
                     return self.give_up(model).map(Some);
                 } else {
+                    // In the background, it may stand before others.
                     self.preempt_at(index, model)?;
-                    return Ok(None);
+                    continue 'entries;
                 }
             }
             self.running[index].n_fed = n;
@@ -233,13 +241,15 @@ impl<T> Scheduler<T> {
     /// Chunks of prompts that are under way.
     fn feed_prompts(
         &mut self,
+        is_background: bool,
         model: &mut dyn Model,
         budget: &mut usize,
     ) -> Result<Option<T>, DecoderError> {
         let mut index = 0;
         while index < self.running.len() && *budget > 0 {
             let entry = &self.running[index];
-            if entry.n_fed > 0 || entry.is_paused || entry.is_decoding() {
+            let is_other = entry.turn.is_background != is_background;
+            if entry.n_fed > 0 || entry.is_paused || entry.is_decoding() || is_other {
                 index += 1;
                 continue;
             }
@@ -268,14 +278,15 @@ impl<T> Scheduler<T> {
     /// them, sequences that rest give up their places.
     fn admit(
         &mut self,
+        is_background: bool,
         model: &mut dyn Model,
         budget: &mut usize,
     ) -> Result<Option<T>, DecoderError> {
         while *budget > 0
-            && let Some(first) = self.waiting.iter().position(|entry| !entry.is_paused)
+            && let Some(first) = self.next_waiting(is_background)
         {
             if self.running.len() >= self.limits.max_sequences {
-                if self.preempt_resting(model)? {
+                if self.preempt_for(is_background, model)? {
                     continue;
                 }
                 return Ok(None);
@@ -300,7 +311,7 @@ impl<T> Scheduler<T> {
             let has_room = self.has_room_for(opened.sequence, n_pending, model)?;
             if !has_room && !self.running.is_empty() {
                 model.free(opened.sequence)?;
-                if self.preempt_resting(model)? {
+                if self.preempt_for(is_background, model)? {
                     continue;
                 }
                 return Ok(None);
@@ -311,6 +322,25 @@ impl<T> Scheduler<T> {
             }
         }
         Ok(None)
+    }
+
+    /// Who is let in next: those who had a place already, then those whose client has fewest, in the
+    /// order in which they came.
+    fn next_waiting(&self, is_background: bool) -> Option<usize> {
+        let n_running = |client: u64| {
+            let running = self.running.iter();
+            running.filter(|entry| entry.turn.client == client).count()
+        };
+        let waiting = self
+            .waiting
+            .iter()
+            .enumerate()
+            .filter(|(_, entry)| !entry.is_paused && entry.turn.is_background == is_background);
+        let first = waiting.min_by_key(|(_, entry)| match entry.cached {
+            Some(_) => (0, entry.key),
+            None => (1 + n_running(entry.turn.client), entry.key),
+        });
+        first.map(|(index, _)| index)
     }
 
     /// Lets a sequence in that has been opened. Returns whether any of it comes in the next step.
@@ -366,24 +396,40 @@ impl<T> Scheduler<T> {
         }
     }
 
-    /// Takes the place of the sequence that arrived last, if that is after the one at `index`, or of
-    /// one that rests. Returns whether there was any.
+    /// Takes the place of another sequence for the one at `index`: of one that arrived later, the last
+    /// first, of one in the background, which goes before everybody else, or of one that rests.
+    /// Returns whether there was any.
     fn preempt(&mut self, index: usize, model: &mut dyn Model) -> Result<bool, DecoderError> {
-        let last = self.running.len() - 1;
-        if last > index {
-            self.preempt_at(last, model)?;
-            return Ok(true);
+        let is_background = self.running[index].turn.is_background;
+        let in_background = self
+            .running
+            .iter()
+            .rposition(|entry| entry.turn.is_background);
+        let later = match (in_background, is_background) {
+            (Some(other), true) => (other > index).then_some(other),
+            (Some(other), false) => Some(other),
+            (None, _) => Some(self.running.len() - 1).filter(|&last| last > index),
+        };
+        match later {
+            Some(later) => self.preempt_at(later, model).map(|()| true),
+            None => self.preempt_for(true, model),
         }
-        self.preempt_resting(model)
     }
 
-    /// Takes the place of a sequence that rests. Returns whether there was any.
-    fn preempt_resting(&mut self, model: &mut dyn Model) -> Result<bool, DecoderError> {
-        let resting = self.running.iter().rposition(|entry| entry.is_paused);
-        if let Some(resting) = resting {
-            self.preempt_at(resting, model)?;
+    /// Takes the place of a sequence that rests or, unless it is for another of these, of one in the
+    /// background. Returns whether there was any.
+    fn preempt_for(
+        &mut self,
+        is_background: bool,
+        model: &mut dyn Model,
+    ) -> Result<bool, DecoderError> {
+        let gives_way =
+            |entry: &Entry<T>| entry.is_paused || (!is_background && entry.turn.is_background);
+        let found = self.running.iter().rposition(gives_way);
+        if let Some(found) = found {
+            self.preempt_at(found, model)?;
         }
-        Ok(resting.is_some())
+        Ok(found.is_some())
     }
 
     fn preempt_at(&mut self, index: usize, model: &mut dyn Model) -> Result<(), DecoderError> {

@@ -38,7 +38,7 @@ fn run(
         logits: LogitsFor::None,
     };
     model.forward(&[step]).expect("room");
-    let mut entry = Entry::new(key, tokens, payload);
+    let mut entry = Entry::new(key, Turn::default(), tokens, payload);
     (entry.sequence, entry.n_computed) = (Some(sequence), n_computed);
     scheduler.running.push(entry);
 }

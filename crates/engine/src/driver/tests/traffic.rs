@@ -37,7 +37,8 @@ fn ask(random: &mut Random, with_drafts: bool) -> Ask {
     if random.below(3) == 0 {
         ask = ask.greedy();
     }
-    ask
+    let client = random.below(3) as u64;
+    ask.of(client, random.below(3) == 0)
 }
 
 fn arrive(driver: &mut Driver<Teller>, random: &mut Random, with_drafts: bool) -> Vec<Expected> {
