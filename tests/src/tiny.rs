@@ -23,6 +23,17 @@ pub fn scripted(script: &[&str]) -> Vec<u8> {
     words.write(&next, TEMPLATE)
 }
 
+/// A GGUF file of a model that gives texts as vectors: the state behind each token is a unit vector
+/// of its own. `pooling` is the number that GGUF files have for how they become one.
+pub fn embedding(pooling: u32) -> Vec<u8> {
+    let words = Words::new();
+    let head = vec![0.0; words.tokens.len().pow(2)];
+    let zeros = &mut |len| vec![0.0; len];
+    write(&words.tokens, &words.types, TEMPLATE, &head, zeros)
+        .u32("llama.pooling_type", pooling)
+        .finish()
+}
+
 /// As [`scripted`], for a template that opens the thought: after `<think>` comes the thought, after
 /// `</think>`, a line end or an "s" (as in "the answer is") the answer. A thought that does not close itself begins anew.
 pub fn thinking(thought: &[&str], closes: bool, answer: &[&str]) -> Vec<u8> {
@@ -94,6 +105,7 @@ impl Words {
         write(&self.tokens, &self.types, template, &head, &mut |len| {
             vec![0.0; len]
         })
+        .finish()
     }
 }
 
@@ -119,7 +131,7 @@ pub fn babbling() -> Vec<u8> {
     let mut head = random(n * n);
     // The end of the turn is never likely.
     head[257 * n..258 * n].fill(0.0);
-    write(&tokens, &types, TEMPLATE, &head, &mut random)
+    write(&tokens, &types, TEMPLATE, &head, &mut random).finish()
 }
 
 fn write(
@@ -128,7 +140,7 @@ fn write(
     template: &str,
     head: &[f32],
     layer: &mut dyn FnMut(usize) -> Vec<f32>,
-) -> Vec<u8> {
+) -> GgufWriter {
     let n = tokens.len();
     let identity: Vec<f32> = (0..n * n)
         .map(|i| if i % (n + 1) == 0 { 1.0 } else { 0.0 })
@@ -169,7 +181,7 @@ fn write(
         let values = layer(shape.iter().product());
         file = file.tensor_f32(&format!("blk.0.{name}.weight"), &shape, &values);
     }
-    file.finish()
+    file
 }
 
 /// How byte-level BPE spells a byte: itself where it is printable, else a character from 256 on

@@ -1,13 +1,18 @@
 //! [`Engine`] and [`Generation`]: the handles that an edge holds.
 
-use std::sync::{Arc, Mutex, mpsc::Sender};
+use std::collections::VecDeque;
+use std::sync::{
+    Arc, Mutex,
+    mpsc::{self, Sender},
+};
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use crate::{
-    Canceller, EngineError, Event, LoadOptions, LoadProgress, ModelInfo, Occupancy, Request,
-    Voting, Weighing,
+    Canceller, EngineError, Event, LoadOptions, LoadProgress, ModelInfo, Occupancy, RawPrompt,
+    Request, Voting, Weighing,
     answer::{Answer, other_seed},
+    embedding::Texts,
     inspect::Rendered,
     load::{self, Loaded},
     occupancy::Gauges,
@@ -149,6 +154,28 @@ impl Engine {
     /// The bytes that a token adds to a text; none for an id that no token has.
     pub fn token_bytes(&self, id: u32) -> Vec<u8> {
         self.text.tokenizer.token_bytes(id)
+    }
+
+    /// Texts as vectors of length 1, in their order, and the tokens that each of them has.
+    ///
+    /// # Errors
+    /// [`EngineError::NoEmbeddings`] for a model that is not made for it; what is wrong with a text:
+    /// that it is empty or too long.
+    pub fn embed(&self, texts: &[RawPrompt]) -> Result<Vec<(Vec<f32>, usize)>, EngineError> {
+        let pooling = self.info.pooling;
+        let pooling = pooling.ok_or_else(|| EngineError::NoEmbeddings(self.info.name.clone()))?;
+        let ids = texts
+            .iter()
+            .map(|text| self.text.text_ids(text, self.info.context));
+        let ids = ids.collect::<Result<VecDeque<_>, _>>()?;
+        let n_tokens: Vec<_> = ids.iter().map(Vec::len).collect();
+        let (to, vectors) = mpsc::channel();
+        let worker = self.worker.lock().map_err(|_| EngineError::WorkerGone)?;
+        let sent = worker.send(Message::Embed(Texts { ids, pooling, to }));
+        drop(worker);
+        sent.map_err(|_| EngineError::WorkerGone)?;
+        let next = |n| Ok((vectors.recv().map_err(|_| EngineError::WorkerGone)??, n));
+        n_tokens.into_iter().map(next).collect()
     }
 
     /// How busy it is now.

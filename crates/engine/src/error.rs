@@ -42,6 +42,10 @@ pub enum EngineError {
     PromptTooLong { prompt: usize, context: usize },
     #[error("the request has no messages")]
     NoMessages,
+    #[error(
+        "the model {0} is not made to give texts as vectors: its files name no pooling (hint: use one that is, such as Qwen3-Embedding)"
+    )]
+    NoEmbeddings(String),
     #[error("the prompt is empty")]
     EmptyPrompt,
     #[error("{waiting} answers wait already (hint: try again later)")]

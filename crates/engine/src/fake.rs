@@ -303,6 +303,10 @@ impl Model for Fake {
         Ok(())
     }
 
+    fn hidden(&mut self, steps: &[Step<'_>]) -> Result<&mut [f32], DecoderError> {
+        self.forward(steps)
+    }
+
     fn forward(&mut self, steps: &[Step<'_>]) -> Result<&mut [f32], DecoderError> {
         self.logits.clear();
         let step = self.watch.n_steps.fetch_add(1, Ordering::Relaxed) + 1;

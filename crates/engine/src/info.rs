@@ -13,7 +13,7 @@ use ponder_runtime::{
 use ponder_tokenizer::{Tokenizer, split::ChatFormat};
 use serde::Serialize;
 
-use crate::{Effort, EffortOverrides, ResolvedEffort, Work, effort::Profile};
+use crate::{Effort, EffortOverrides, Pooling, ResolvedEffort, Work, effort::Profile};
 
 /// Facts about a model.
 #[derive(Clone, Debug, Serialize)]
@@ -56,6 +56,8 @@ pub struct ModelInfo {
     pub thinks: bool,
     /// File that says what effort levels mean for it.
     pub effort_profile: String,
+    /// How it gives texts as vectors, if it is made for that.
+    pub pooling: Option<Pooling>,
     /// Licence, where the files name one.
     pub licence: Option<String>,
     /// Bytes of cache that a token takes at first, before windows are full.
@@ -114,6 +116,7 @@ impl ModelInfo {
             chat_format: format.name.clone(),
             thinks: format.reasoning.is_some(),
             effort_profile: profile.name.clone(),
+            pooling: Pooling::of(checkpoint),
             licence: licence(checkpoint),
             kv_bytes_per_token: plan.bytes_per_token(cache_type.bytes_of_32()),
             load_s: 0.0,

@@ -30,6 +30,7 @@ mod answer;
 mod draft;
 mod driver;
 mod effort;
+mod embedding;
 mod engine;
 mod error;
 mod event;
@@ -58,6 +59,7 @@ pub mod quantize;
 pub mod store;
 
 pub use effort::{EarlyExit, Effort, EffortOverrides, ResolvedEffort, parse_duration};
+pub use embedding::Pooling;
 pub use engine::{Engine, Generation};
 pub use error::EngineError;
 pub use event::{

@@ -104,18 +104,37 @@ impl TextParts {
         effort: &ResolvedEffort,
         context: usize,
     ) -> Result<(String, Vec<u32>), EngineError> {
-        let ids = match &request.raw_prompt {
-            Some(RawPrompt::Ids(ids)) => ids.clone(),
-            Some(RawPrompt::Text(text)) => self.tokenizer.encode(text, true)?,
-            None if request.messages.is_empty() => return Err(EngineError::NoMessages),
+        match &request.raw_prompt {
+            Some(raw) => Ok((String::new(), self.raw_ids(raw)?)),
+            None if request.messages.is_empty() => Err(EngineError::NoMessages),
             None => {
                 let text = self.without_thought(self.render(request, effort)?, effort);
-                return self.with_room_to_answer(text, request, effort, context);
+                self.with_room_to_answer(text, request, effort, context)
             }
+        }
+    }
+
+    fn raw_ids(&self, raw: &RawPrompt) -> Result<Vec<u32>, EngineError> {
+        let ids = match raw {
+            RawPrompt::Ids(ids) => ids.clone(),
+            RawPrompt::Text(text) => self.tokenizer.encode(text, true)?,
         };
         match ids.is_empty() {
             true => Err(EngineError::EmptyPrompt),
-            false => Ok((String::new(), ids)),
+            false => Ok(ids),
+        }
+    }
+
+    /// The tokens of a text that is not to be continued.
+    pub(crate) fn text_ids(
+        &self,
+        text: &RawPrompt,
+        context: usize,
+    ) -> Result<Vec<u32>, EngineError> {
+        let ids = self.raw_ids(text)?;
+        match ids.len() {
+            prompt if prompt > context => Err(EngineError::PromptTooLong { prompt, context }),
+            _ => Ok(ids),
         }
     }
 

@@ -11,6 +11,7 @@ use crate::{
     EngineError,
     answer::Answer,
     driver::Driver,
+    embedding::Texts,
     occupancy::Gauges,
     outlet::{Address, Outlet},
     party::Party,
@@ -30,6 +31,8 @@ pub(crate) enum Message {
         outlet: Outlet,
         seed: Option<u64>,
     },
+    /// Texts to give as vectors.
+    Embed(Texts),
     /// Something that was waited for has happened: events were taken, an answer was cancelled.
     Wake,
 }
@@ -54,7 +57,9 @@ fn run(mut driver: Driver<Party>, messages: &Receiver<Message>, gauges: &Gauges)
         messages
             .try_iter()
             .for_each(|message| take(&mut driver, message));
-        let is_resting = driver.is_empty() || !driver.step();
+        let did_embed = driver.embed();
+        let did_step = !driver.is_empty() && driver.step();
+        let is_resting = !did_embed && !did_step;
         driver.tell(gauges);
         if is_resting {
             match messages.recv() {
@@ -81,6 +86,7 @@ fn take(driver: &mut Driver<Party>, message: Message) {
                 outlet.send(Err(EngineError::Ended));
             }
         }
+        Message::Embed(texts) => driver.push_texts(texts),
         Message::Wake => {}
     }
 }

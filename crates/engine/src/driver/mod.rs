@@ -6,6 +6,7 @@
 
 mod branch;
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use ponder_runtime::{
@@ -16,6 +17,7 @@ use ponder_runtime::{
 use crate::{
     EngineError, FinishReason,
     draft::{MAX_DRAFTS, Rows, StepTimes},
+    embedding::Texts,
     occupancy::Gauges,
     schedule::{Entry, Limits, Scheduler, Turn},
 };
@@ -73,6 +75,8 @@ pub(crate) struct Driver<C> {
     /// Memory of the list of steps, which is empty between steps.
     steps: Vec<Step<'static>>,
     removed: Vec<Branch<C>>,
+    /// Texts to give as vectors, one between two steps.
+    texts: VecDeque<Texts>,
 }
 
 impl<C: Consumer> Driver<C> {
@@ -98,6 +102,7 @@ impl<C: Consumer> Driver<C> {
             row: Vec::new(),
             steps: Vec::new(),
             removed: Vec::new(),
+            texts: VecDeque::new(),
         }
     }
 
@@ -110,6 +115,23 @@ impl<C: Consumer> Driver<C> {
             let entry = self.scheduler.push(prompt, turn, branch);
             entry.uses_prefix_cache = uses_prefix_cache;
         }
+    }
+
+    /// Texts to give as vectors.
+    pub(crate) fn push_texts(&mut self, texts: Texts) {
+        self.texts.push_back(texts);
+    }
+
+    /// Gives the next text as a vector, if there is one and room for it. Returns whether it did.
+    pub(crate) fn embed(&mut self) -> bool {
+        let is_alone = self.scheduler.running().is_empty();
+        let model = self.model.as_mut();
+        let Some(texts) = self.texts.front_mut() else {
+            return false;
+        };
+        let did = texts.next(model, is_alone);
+        self.texts.retain(|texts| !texts.ids.is_empty());
+        did
     }
 
     /// Lets `twin` make a second answer from where the first is now, if `is_it` finds that one.

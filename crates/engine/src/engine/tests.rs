@@ -57,6 +57,10 @@ impl Model for Slow {
         self.inner.free(sequence)
     }
 
+    fn hidden(&mut self, steps: &[Step<'_>]) -> Result<&mut [f32], DecoderError> {
+        self.inner.hidden(steps)
+    }
+
     fn forward(&mut self, steps: &[Step<'_>]) -> Result<&mut [f32], DecoderError> {
         let began = Instant::now();
         let n_rows: usize = steps.iter().map(|step| step.tokens.len()).sum();

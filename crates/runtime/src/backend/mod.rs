@@ -136,6 +136,8 @@ pub trait Backend {
         rows: &[usize],
         out: &mut Self::Buffer,
     ) -> Result<(), BackendError>;
+    /// Appends the values of `x` to `out`.
+    fn read(&self, x: &Self::Buffer, out: &mut Vec<f32>) -> Result<(), BackendError>;
     /// Appends `x @ headᵀ`, softcapped, to `out`: `[n, vocab]`.
     fn logits(
         &self,

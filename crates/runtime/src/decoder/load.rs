@@ -50,7 +50,7 @@ pub(super) fn load<B: Backend>(
         head,
         copies: Vec::new(),
         plan: StepPlan::default(),
-        logits: Vec::new(),
+        output: Vec::new(),
         backend,
         spec,
     })

@@ -133,6 +133,16 @@ pub trait Model: Send {
     /// failed steps are in no defined state: free them. All other errors are found before anything
     /// has changed.
     fn forward(&mut self, steps: &[Step<'_>]) -> Result<&mut [f32], DecoderError>;
+    /// As [`Model::forward`], with what the logits are made from in their place: the states behind
+    /// the last norm, `[rows, hidden_size]`.
+    fn hidden(&mut self, steps: &[Step<'_>]) -> Result<&mut [f32], DecoderError>;
+}
+
+/// What a forward pass ends in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Output {
+    Logits,
+    Hidden,
 }
 
 /// A model on the backend `B`.
@@ -149,7 +159,8 @@ pub struct Decoder<B: Backend> {
     buffers: Buffers<B::Buffer>,
     copies: Vec<CacheCopy>,
     plan: StepPlan,
-    logits: Vec<f32>,
+    /// What the last step gave.
+    output: Vec<f32>,
 }
 
 /// The rows of a forward pass. Kept between passes for its memory.
@@ -220,7 +231,7 @@ impl<B: Backend> Decoder<B> {
         Ok(())
     }
 
-    fn run(&mut self) -> Result<(), BackendError> {
+    fn run(&mut self, output: Output) -> Result<(), BackendError> {
         self.backend.copy(&self.copies, &mut self.state)?;
         self.copies.clear();
         let batch = Batch {
@@ -257,12 +268,28 @@ impl<B: Backend> Decoder<B> {
             self.spec.norm,
             &mut buffers.normed,
         )?;
-        self.backend.logits(
-            &mut buffers.normed,
-            &self.head,
-            self.spec.logit_softcap,
-            &mut self.logits,
-        )
+        match output {
+            Output::Hidden => self.backend.read(&buffers.normed, &mut self.output),
+            Output::Logits => self.backend.logits(
+                &mut buffers.normed,
+                &self.head,
+                self.spec.logit_softcap,
+                &mut self.output,
+            ),
+        }
+    }
+
+    fn step(&mut self, steps: &[Step<'_>], output: Output) -> Result<&mut [f32], DecoderError> {
+        self.output.clear();
+        self.plan(steps)?;
+        if !self.plan.spans.is_empty() {
+            self.run(output)?;
+        }
+        for span in &self.plan.spans {
+            let tokens = &self.plan.tokens[span.first_row..][..span.len];
+            self.cache.commit(span.sequence, tokens, &mut self.copies)?;
+        }
+        Ok(&mut self.output)
     }
 }
 
@@ -306,15 +333,10 @@ where
     }
 
     fn forward(&mut self, steps: &[Step<'_>]) -> Result<&mut [f32], DecoderError> {
-        self.logits.clear();
-        self.plan(steps)?;
-        if !self.plan.spans.is_empty() {
-            self.run()?;
-        }
-        for span in &self.plan.spans {
-            let tokens = &self.plan.tokens[span.first_row..][..span.len];
-            self.cache.commit(span.sequence, tokens, &mut self.copies)?;
-        }
-        Ok(&mut self.logits)
+        self.step(steps, Output::Logits)
+    }
+
+    fn hidden(&mut self, steps: &[Step<'_>]) -> Result<&mut [f32], DecoderError> {
+        self.step(steps, Output::Hidden)
     }
 }

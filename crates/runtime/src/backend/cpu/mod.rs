@@ -285,6 +285,11 @@ impl Backend for Cpu {
         Ok(())
     }
 
+    fn read(&self, x: &Buffer, out: &mut Vec<f32>) -> Result<(), BackendError> {
+        (0..x.n_rows()).for_each(|row| out.extend_from_slice(x.row(row)));
+        Ok(())
+    }
+
     fn logits(
         &self,
         x: &mut Buffer,

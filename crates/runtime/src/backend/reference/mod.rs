@@ -202,6 +202,13 @@ impl Backend for Reference {
         wrap("select", || set(out, select_rows(&x.0, rows)?))
     }
 
+    fn read(&self, x: &Buffer, out: &mut Vec<f32>) -> Result<(), BackendError> {
+        wrap("read", || {
+            out.extend(x.0.flatten_all()?.to_vec1::<f32>()?);
+            Ok(())
+        })
+    }
+
     fn logits(
         &self,
         x: &mut Buffer,
