@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ponder_effort::{
-    Drawn as Drawing, Sampler,
+    Decision, Drawn as Drawing, Sampler,
     control::{AnswerEnd, Controller, Place, ThinkingEnd},
     votes::Confidence,
 };
@@ -13,6 +13,7 @@ use crate::{
     EngineError, Event, FinishReason, FirstToken, ReasoningEnd, Summary, Timings, TokenChance,
     TokenReport, Usage,
     driver::Drawn,
+    grammar::Constraint,
     load::TextParts,
     occupancy::Ticket,
     outlet::Outlet,
@@ -28,6 +29,8 @@ pub(crate) struct Answer {
     outlet: Outlet,
     sampler: Sampler,
     controller: Controller,
+    /// What holds the answer to a format.
+    constraint: Option<Constraint>,
     confidence: Confidence,
     /// How it is found out that the answer is settled, if it is to be.
     looks: Option<Looks>,
@@ -81,6 +84,7 @@ impl Answer {
             outlet,
             sampler: prepared.sampler.clone(),
             controller: prepared.controller.clone(),
+            constraint: prepared.constraint.clone(),
             confidence: Confidence::default(),
             looks: Looks::new(prepared.early_exit, text).filter(|_| !prepared.is_raw),
             report_tokens: prepared.report_tokens,
@@ -128,6 +132,7 @@ impl Answer {
             outlet,
             sampler: self.sampler.clone(),
             controller: self.controller.clone(),
+            constraint: self.constraint.clone(),
             confidence: self.confidence.clone(),
             looks: self.looks.as_ref().map(Looks::fork),
             stream: self.stream.clone(),
@@ -150,7 +155,14 @@ impl Answer {
         if self.stream.is_stopped() {
             return Some(FinishReason::Stop);
         }
-        if let Some(end) = self.controller.end() {
+        let constraint = self.constraint.as_ref();
+        if constraint.is_some_and(Constraint::is_over) {
+            return Some(FinishReason::Stop);
+        }
+        // Where an answer has a format, repetition does not cut it.
+        let is_whole = constraint.is_some_and(Constraint::is_inside);
+        let end = self.controller.end();
+        if let Some(end) = end.filter(|&end| !is_whole || end != AnswerEnd::Loop) {
             return Some(match end {
                 AnswerEnd::Loop => FinishReason::Loop,
                 AnswerEnd::Deadline => FinishReason::Deadline,
@@ -278,8 +290,15 @@ impl Answer {
         if self.looks.as_mut().is_some_and(Looks::is_settled) && self.stream.in_reasoning() {
             self.controller.close(ThinkingEnd::EarlyExit);
         }
+        let opening = self.constraint.as_ref().map(Constraint::opening_tokens);
+        let may_think = opening.is_none_or(|n| self.controller.may_open_within(n));
         let decision = self.controller.decide(self.times.asked.elapsed());
-        let drawn = self.sampler.sample(logits, decision)?;
+        let is_forced = matches!(decision, Decision::Force(_));
+        let mask = match &mut self.constraint {
+            Some(constraint) if !is_forced => constraint.mask(may_think)?,
+            _ => None,
+        };
+        let drawn = self.sampler.sample_masked(logits, mask, decision)?;
         let (token, is_instead) = (drawn.token, drawn.is_instead);
         if !drawn.top_logprobs.is_empty() {
             let logprobs = drawn.top_logprobs.iter();
@@ -292,10 +311,18 @@ impl Answer {
             let end = Some(FinishReason::Stop);
             return Ok(Drawn { token, end });
         }
+        if let Some(constraint) = &mut self.constraint
+            && constraint.accept(token, is_forced)?
+        {
+            self.stream.begin_document(&mut self.events);
+        }
         let before = self.stream.place();
         let n_events = self.events.len();
         self.stream.push(token, &mut self.events)?;
         let place = self.stream.place();
+        if let Some(constraint) = &mut self.constraint {
+            constraint.stand(token, place.in_thought, place.marker_bytes);
+        }
         if let Some(mut report) = report {
             report.is_reasoning = belongs_to_thought(before, place, &report.token.bytes);
             self.events.insert(n_events, Event::Token(report));

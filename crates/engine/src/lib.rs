@@ -37,6 +37,7 @@ mod event;
 #[cfg(test)]
 mod fake;
 mod fingerprint;
+mod grammar;
 mod info;
 mod load;
 mod memory;

@@ -21,6 +21,7 @@ use ponder_tokenizer::{Tokenizer, chat::ChatTemplate, split::ChatFormat};
 use crate::{
     Device, EngineError, LoadOptions, ModelInfo,
     effort::{Profile, thought_tables},
+    grammar::Grammars,
     memory,
     sampling::{self, SamplingDefaults},
     vocab::gguf_vocab,
@@ -60,6 +61,7 @@ pub(crate) struct TextParts {
     /// What the family was trained for.
     pub(crate) profile: &'static Profile,
     tables: OnceLock<Arc<Tables>>,
+    grammars: OnceLock<Arc<Grammars>>,
 }
 
 impl TextParts {
@@ -86,6 +88,7 @@ impl TextParts {
             sampling,
             vocab_size,
             tables: OnceLock::new(),
+            grammars: OnceLock::new(),
         })
     }
 
@@ -100,6 +103,18 @@ impl TextParts {
                 self.vocab_size,
             ))
         })
+    }
+
+    /// What grammars must know of the model; made when it is first asked for.
+    ///
+    /// # Errors
+    /// Where the vocabulary cannot be read as one.
+    pub(crate) fn grammars(&self) -> Result<&Arc<Grammars>, EngineError> {
+        if let Some(grammars) = self.grammars.get() {
+            return Ok(grammars);
+        }
+        let grammars = Arc::new(Grammars::new(self)?);
+        Ok(self.grammars.get_or_init(|| grammars))
     }
 }
 

@@ -11,8 +11,8 @@ use ponder_tokenizer::chat::{Content, Message, PromptOptions, template_vars};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    EarlyExit, EngineError, RawPrompt, Request, ResolvedEffort, ToolChoice, load::TextParts,
-    schedule::Turn,
+    EarlyExit, EngineError, RawPrompt, Request, ResolvedEffort, ToolChoice, grammar::Constraint,
+    load::TextParts, schedule::Turn,
 };
 
 /// What is added to the logit of a token that is not to come.
@@ -27,6 +27,8 @@ pub(crate) struct Prepared {
     pub(crate) tools: Vec<Value>,
     pub(crate) sampler: Sampler,
     pub(crate) controller: Controller,
+    /// What holds the answer to a format.
+    pub(crate) constraint: Option<Constraint>,
     pub(crate) stop: StopStrings,
     pub(crate) max_tokens: usize,
     pub(crate) with_drafts: bool,
@@ -72,6 +74,7 @@ impl TextParts {
             in_thought: !is_raw && self.format.starts_in_reasoning(&text),
             ..Place::default()
         };
+        let constraint = self.constraint(&request, &text, start.in_thought)?;
         let limits = self.limits(&request, &effort, max_tokens);
         let tables = match is_raw {
             true => Arc::default(),
@@ -80,6 +83,7 @@ impl TextParts {
         Ok(Prepared {
             sampler: Sampler::new(&params, self.vocab_size, &prompt)?,
             controller: Controller::new(tables, limits, start),
+            constraint,
             stop: StopStrings::new(&request.stop)?,
             max_tokens,
             with_drafts: request.prompt_lookup.unwrap_or(true),

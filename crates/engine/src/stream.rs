@@ -62,6 +62,12 @@ impl TextStream {
         Ok(())
     }
 
+    /// From here on everything is content, whatever it looks like.
+    pub(crate) fn begin_document(&mut self, events: &mut Vec<Event>) {
+        let parts = self.splitter.begin_document();
+        self.emit(parts, events);
+    }
+
     /// Flushes what was held back.
     pub(crate) fn finish(&mut self, events: &mut Vec<Event>) {
         let rest = self.decode.finish();

@@ -130,6 +130,20 @@ impl Controller {
             .min(by_total.saturating_sub(reserve + after_close))
     }
 
+    /// Whether a thought may open whose marker takes so many more tokens: it could be closed in time.
+    pub fn may_open_within(&self, n_tokens: usize) -> bool {
+        let opened = self.place.marker_tokens + n_tokens;
+        let reserve = self.reserve();
+        let after_close = self.tables.scripts.after_close.len();
+        let thought = self.place.thought_tokens.saturating_add(opened + reserve);
+        let total = self
+            .n_tokens
+            .saturating_add(n_tokens + reserve + after_close);
+        !self.is_done_thinking
+            && thought <= self.limits.budget()
+            && total <= self.limits.before_answer()
+    }
+
     /// The tokens that come next whatever the model says: a script, appended to `tokens`.
     pub fn forced(&self, tokens: &mut Vec<u32>) {
         let mut script = self.script;
@@ -291,7 +305,7 @@ impl Controller {
         if self.ended_by.is_some() && !self.place.answered {
             ban[0] = &self.tables.stop;
         }
-        if self.tables.can_close() && !self.may_open() {
+        if self.tables.can_close() && !self.may_open_within(1) {
             ban[1] = self.tables.opening(self.place.marker_bytes);
         }
         match ban {
@@ -301,18 +315,6 @@ impl Controller {
                 ..Steer::default()
             }),
         }
-    }
-
-    /// Whether a thought that opens with the next token could be closed in time.
-    fn may_open(&self) -> bool {
-        let opened = self.place.marker_tokens + 1;
-        let reserve = self.reserve();
-        let after_close = self.tables.scripts.after_close.len();
-        let thought = self.place.thought_tokens.saturating_add(opened + reserve);
-        let total = self.n_tokens.saturating_add(1 + reserve + after_close);
-        !self.is_done_thinking
-            && thought <= self.limits.budget()
-            && total <= self.limits.before_answer()
     }
 
     /// Whether a thought that would be too short can still be made longer.

@@ -25,7 +25,7 @@ pub(super) enum Kind {
 
 impl HeaderFormat {
     /// What follows the last start marker of a prompt, and whether that header is complete.
-    pub(super) fn open_header<'a>(&self, prompt: &'a str) -> Option<(&'a str, bool)> {
+    pub fn open_header<'a>(&self, prompt: &'a str) -> Option<(&'a str, bool)> {
         let (_, header) = prompt.rsplit_once(self.start.as_str())?;
         match header.split_once(self.message.as_str()) {
             Some((_, body)) if self.end.iter().any(|end| body.contains(end.as_str())) => None,

@@ -41,6 +41,8 @@ pub struct Position {
 enum Pieces {
     Markers(Scanner),
     Headers(HeaderScanner),
+    /// All that comes is content.
+    Document,
 }
 
 /// Splits one turn as it arrives; the rules stand in the [module's documentation](super).
@@ -93,8 +95,27 @@ impl Splitter {
         match &mut self.pieces {
             Pieces::Markers(scanner) => scanner.push(text, &mut pieces),
             Pieces::Headers(scanner) => scanner.push(text, &mut pieces),
+            Pieces::Document if text.is_empty() => {}
+            Pieces::Document => pieces.push(Piece::Content(text.to_owned())),
         }
         self.show(pieces)
+    }
+
+    /// What comes from here on is a document: content as it is, in which no marker means anything.
+    /// White space before it is layout.
+    pub fn begin_document(&mut self) -> Vec<Part> {
+        let mut pieces = Vec::new();
+        match &mut self.pieces {
+            Pieces::Markers(scanner) => scanner.finish(&mut pieces),
+            Pieces::Headers(scanner) => scanner.finish(&mut pieces),
+            Pieces::Document => return Vec::new(),
+        }
+        self.blank.clear();
+        let parts = self.show(pieces);
+        self.blank.clear();
+        self.skip_blank = false;
+        self.pieces = Pieces::Document;
+        parts
     }
 
     /// The end of the turn: what was held back.
@@ -103,6 +124,7 @@ impl Splitter {
         match &mut self.pieces {
             Pieces::Markers(scanner) => scanner.finish(&mut pieces),
             Pieces::Headers(scanner) => scanner.finish(&mut pieces),
+            Pieces::Document => {}
         }
         let mut parts = self.show(pieces);
         // Tokens without text at the end belong to where the turn stopped.
@@ -121,6 +143,7 @@ impl Splitter {
         match &self.pieces {
             Pieces::Markers(scanner) => scanner.in_thought(),
             Pieces::Headers(scanner) => scanner.in_thought(),
+            Pieces::Document => false,
         }
     }
 
@@ -130,6 +153,7 @@ impl Splitter {
         let (in_call, marker_bytes) = match &self.pieces {
             Pieces::Markers(scanner) => (scanner.in_call(), scanner.marker_bytes()),
             Pieces::Headers(scanner) => (scanner.in_call(), scanner.marker_bytes()),
+            Pieces::Document => (false, 0),
         };
         let n_pending = self.tokens.len();
         Position {

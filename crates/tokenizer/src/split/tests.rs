@@ -364,6 +364,36 @@ fn channels() {
 }
 
 #[test]
+fn in_a_document_markers_are_text() {
+    let document = "{\"a\": \"<think> <tool_call>x</tool_call> <response>\"}\n";
+    for (name, before) in [
+        ("hermes", "<think>a</think>\n\n"),
+        ("hermes", "\n"),
+        ("granite", "<think>a</think>\n<response>"),
+        ("llama3", " "),
+        (
+            "harmony",
+            "<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>final<|message|>",
+        ),
+    ] {
+        let prompt = "<|start|>assistant";
+        let mut splitter = Splitter::new(&format(name), prompt, &tools());
+        let mut parts = splitter.push(0, before);
+        let has_thought = splitter.reasoning_tokens() > 0;
+        parts.extend(splitter.begin_document());
+        for (at, c) in document.char_indices() {
+            parts.extend(splitter.push(1, &document[at..at + c.len_utf8()]));
+            let position = splitter.position();
+            assert!(!position.in_call && !position.in_reasoning, "{name}");
+        }
+        parts.extend(splitter.finish());
+        let content = format!("C:{document}");
+        let thought = ["R:a", &content];
+        assert_eq!(show(parts), thought[usize::from(!has_thought)..], "{name}");
+    }
+}
+
+#[test]
 fn reasoning_tokens_are_counted_with_their_markers() {
     let count = |prompt: &str, tokens: &[&str]| {
         let mut splitter = Splitter::new(&format("hermes"), prompt, &[]);

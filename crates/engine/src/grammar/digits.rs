@@ -1,0 +1,167 @@
+//! Numbers in documents that every reader can hold: a grammar lets digits go on forever.
+
+use super::{Mask, words::Words};
+
+/// Digits of a whole number: what fits 64 bits with a sign.
+const WHOLE: usize = 19;
+/// Digits behind the point.
+const FRACTION: usize = 20;
+/// Digits of an exponent.
+const EXPONENT: usize = 2;
+
+/// Tokens that are digits, or hold numbers that are too long by themselves.
+#[derive(Debug)]
+pub(super) struct DigitTokens {
+    /// By how many digits they begin with, less one; the last also those with more.
+    leading: Vec<Vec<u32>>,
+    /// They go on with a number to one that is too long wherever they come.
+    long: Vec<u32>,
+}
+
+impl DigitTokens {
+    pub(super) fn new(words: &Words) -> Self {
+        let mut leading = vec![Vec::new(); FRACTION + 1];
+        let mut long = Vec::new();
+        for (id, bytes) in words.iter() {
+            let n = bytes
+                .iter()
+                .take_while(|byte| byte.is_ascii_digit())
+                .count();
+            if n > 0 {
+                leading[n.min(FRACTION + 1) - 1].push(id);
+            }
+            let mut number = Number::default();
+            if bytes.iter().any(|&byte| number.push(byte).is_none()) {
+                long.push(id);
+            }
+        }
+        Self { leading, long }
+    }
+}
+
+/// The number at the end of a JSON text, if one stands there.
+#[derive(Clone, Debug, Default)]
+struct Number {
+    part: Part,
+    n_digits: usize,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Part {
+    #[default]
+    Whole,
+    Fraction,
+    Exponent,
+}
+
+impl Number {
+    fn left(&self) -> usize {
+        let most = match self.part {
+            Part::Whole => WHOLE,
+            Part::Fraction => FRACTION,
+            Part::Exponent => EXPONENT,
+        };
+        most.saturating_sub(self.n_digits)
+    }
+
+    /// Takes a byte outside of a text; `None` where the number is too long with it.
+    fn push(&mut self, byte: u8) -> Option<()> {
+        match byte {
+            b'0'..=b'9' => {
+                let left = self.left();
+                self.n_digits += 1;
+                (left > 0).then_some(())
+            }
+            b'.' => {
+                *self = Self {
+                    part: Part::Fraction,
+                    n_digits: 0,
+                };
+                Some(())
+            }
+            b'e' | b'E' => {
+                *self = Self {
+                    part: Part::Exponent,
+                    n_digits: 0,
+                };
+                Some(())
+            }
+            b'+' | b'-' if self.part == Part::Exponent => Some(()),
+            _ => {
+                *self = Self::default();
+                Some(())
+            }
+        }
+    }
+}
+
+/// Reads a JSON document as it comes and keeps its numbers short.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Digits {
+    in_text: bool,
+    is_escaped: bool,
+    number: Number,
+}
+
+impl Digits {
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            if self.in_text {
+                self.in_text = byte != b'"' || self.is_escaped;
+                self.is_escaped = byte == b'\\' && !self.is_escaped;
+                continue;
+            }
+            self.in_text = byte == b'"';
+            // What is too long already is as it is.
+            let _ = self.number.push(byte);
+        }
+    }
+
+    /// Takes out what would make the number at the end too long, where anything else is left.
+    pub(super) fn limit(&self, tokens: &DigitTokens, mask: &mut Mask) {
+        if self.in_text {
+            return;
+        }
+        let is_long = |id: &&u32| mask.contains(**id);
+        let left = self.number.left();
+        let leading = tokens.leading[left.min(FRACTION)..].iter().flatten();
+        let out: Vec<u32> = leading
+            .chain(&tokens.long)
+            .filter(is_long)
+            .copied()
+            .collect();
+        if out.is_empty() {
+            return;
+        }
+        out.iter().for_each(|&id| mask.remove(id));
+        if mask.is_empty() {
+            out.iter().for_each(|&id| mask.insert(id));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn left(text: &str) -> Option<usize> {
+        let mut digits = Digits::default();
+        digits.push(text.as_bytes());
+        (!digits.in_text).then(|| digits.number.left())
+    }
+
+    #[test]
+    fn numbers_are_counted_where_they_stand() {
+        assert_eq!(left("{\"a\": 12"), Some(17));
+        assert_eq!(left("[12,-3"), Some(18));
+        assert_eq!(left("[1.25"), Some(18));
+        assert_eq!(left("[1.5e-1"), Some(1));
+        assert_eq!(left("[1e10"), Some(0));
+        assert_eq!(left("[1e10, 7"), Some(18));
+        assert_eq!(left("[true"), Some(2), "as if behind an exponent");
+        assert_eq!(left("[true, "), Some(19));
+        assert_eq!(left("[\"1e100"), None, "a text is free");
+        assert_eq!(left(r#"["\"1", "#), Some(19));
+        assert_eq!(left(r#"["\\", 1"#), Some(18));
+    }
+}
