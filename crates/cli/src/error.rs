@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use ponder_bench::BenchError;
 use ponder_engine::EngineError;
 use ponder_eval::EvalError;
+use ponder_server::ServeError;
 
 use crate::render::{clean, style::Styles};
 
@@ -55,6 +56,9 @@ pub(crate) enum CliError {
     /// A measurement could not be made.
     #[error(transparent)]
     Bench(#[from] BenchError),
+    /// A server could not start or go on.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
     /// Standard output or the terminal could not be written.
     #[error("cannot write the output: {0}")]
     Output(#[from] io::Error),
@@ -96,6 +100,13 @@ impl CliError {
             // Only values from the command line can be out of range.
             Self::Engine(EngineError::Sampling(_))
             | Self::Bench(BenchError::Engine(EngineError::Sampling(_)))
+            | Self::Serve(
+                ServeError::Open { .. }
+                | ServeError::Key
+                | ServeError::Origin(_)
+                | ServeError::NoModel
+                | ServeError::SameModel(_),
+            )
             | Self::Eval(EvalError::Answer {
                 source: EngineError::Sampling(_),
                 ..
@@ -112,7 +123,9 @@ impl CliError {
             Self::Usage { hint, .. } | Self::Failed { hint, .. } => {
                 (text, hint.as_deref().map(one_line))
             }
-            Self::Engine(_) | Self::Eval(_) | Self::Bench(_) | Self::Output(_) => split_hint(&text),
+            Self::Engine(_) | Self::Eval(_) | Self::Bench(_) | Self::Serve(_) | Self::Output(_) => {
+                split_hint(&text)
+            }
         }
     }
 

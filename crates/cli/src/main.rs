@@ -2,7 +2,7 @@
 //!
 //! 1. [`args`] parses what the user typed and resolves it into a [`args::Job`].
 //! 2. Each command has a module: [`run`], [`chat`], [`inspect`], [`show`], [`store`],
-//!    [`mod@quantize`], [`eval`], [`mod@bench`], [`docs`]. All of them talk to the engine only.
+//!    [`mod@quantize`], [`mod@serve`], [`eval`], [`mod@bench`], [`docs`]. All of them talk to the engine only.
 //! 3. [`render`] turns the engine's events into text for a terminal, a pipe or JSON.
 //! 4. [`error`] prints what went wrong and decides the exit code.
 
@@ -23,6 +23,7 @@ mod prompt;
 mod quantize;
 mod render;
 mod run;
+mod serve;
 mod show;
 mod store;
 mod terminal;
@@ -59,6 +60,7 @@ fn execute(typed: LowArgs, terminal: Terminal) -> Result<Outcome, CliError> {
     match args.job {
         Job::Run(job) => return run::run(&job, json, terminal),
         Job::Chat(job) => return chat::chat(*job, json, terminal),
+        Job::Serve(options) => serve::serve(*options, json)?,
         Job::Pull(model) => store::pull(&model, json, terminal)?,
         Job::List => store::list(json, terminal)?,
         Job::Show {

@@ -70,6 +70,7 @@ pub use event::{
 pub use info::ModelInfo;
 pub use inspect::Rendered;
 pub use load::LoadProgress;
+pub use memory::available_bytes;
 pub use occupancy::Occupancy;
 pub use outlet::Canceller;
 pub use ponder_effort::{SamplingOverrides, votes::Weighing};

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap_complete::Shell;
 use ponder_engine::quantize::{QuantizeOptions, TargetType};
 use ponder_engine::{Device, Effort, EffortOverrides, LoadOptions, SamplingOverrides, Weighing};
+use ponder_server::ServerOptions;
 
 use super::bench::BenchJob;
 use super::config::ConfigFile;
@@ -30,6 +31,7 @@ pub(crate) struct HiArgs {
 pub(crate) enum Job {
     Run(Box<RunJob>),
     Chat(Box<ChatJob>),
+    Serve(Box<ServerOptions>),
     Pull(ModelChoice),
     List,
     Show {
@@ -143,6 +145,7 @@ impl LowArgs {
         let job = match self.command {
             Command::Run(args) => Job::Run(Box::new(args.resolve(global, stdin_is_terminal)?)),
             Command::Chat(args) => Job::Chat(Box::new(args.resolve(global)?)),
+            Command::Serve(args) => Job::Serve(Box::new(args.resolve(global)?)),
             Command::Pull(args) => {
                 Job::Pull(weightless(args.model.into_name(), args.revision, global))
             }
@@ -564,7 +567,7 @@ mod tests {
             ],
             &["inspect", "template", "--request", "r", "--vars", "v"],
             &["inspect", "logits", "--ids", "1,x", "--out", "f"],
-            &["serve"],
+            &["serve", "a.gguf"],
         ] {
             let typed = LowArgs::try_parse_from([&["ponder"], words].concat());
             let error = typed.expect_err(&words.join(" "));

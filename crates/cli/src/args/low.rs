@@ -11,6 +11,7 @@ use ponder_engine::{EarlyExit, KvFormat, parse_duration};
 
 use super::bench::BenchArgs;
 use super::eval::EvalArgs;
+use super::serve::ServeArgs;
 use super::values::{
     ColorWhen, DeviceName, EffortLevel, LogitBias, ShowThinking, VoteBy, at_least_one, cache_type,
     finite, fraction, local_time, non_negative, positive,
@@ -56,6 +57,8 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Talk with a model
     Chat(ChatArgs),
+    /// Serve models to OpenAI's clients, and a page to talk to them
+    Serve(Box<ServeArgs>),
     /// Download a model into the local store
     Pull(PullArgs),
     /// List the models of the local store

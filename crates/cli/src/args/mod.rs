@@ -9,6 +9,7 @@ mod config;
 mod eval;
 mod high;
 mod low;
+mod serve;
 mod values;
 
 pub(crate) use bench::{BenchJob, Form, Measurement};

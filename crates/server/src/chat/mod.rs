@@ -1,0 +1,82 @@
+//! Chat Completions.
+//!
+//! 1. [`request`] reads a body, with [`messages`], [`tools`], [`format`] and [`thinking`].
+//! 2. [`crate::generate`] has it answered.
+//! 3. [`whole`] puts one answer together, [`stream`] sends it as it comes; [`response`] is the JSON that
+//!    both have in common.
+
+mod choice;
+pub(crate) mod format;
+pub(crate) mod logprobs;
+mod messages;
+pub(crate) mod request;
+pub(crate) mod response;
+mod stream;
+mod strict;
+pub(crate) mod thinking;
+pub(crate) mod tools;
+mod whole;
+
+pub(crate) use choice::finish_reason;
+
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json, Router, routing::post};
+use axum_server::ConnectionShutdown;
+use serde_json::{Value, json};
+
+use crate::app::SharedApp;
+use crate::generate::{Answers, Asker};
+use crate::http::{ApiError, Caller, JsonBody, sse};
+use crate::ids;
+use request::ChatRequest;
+use response::Header;
+use stream::Chunks;
+
+pub(crate) fn routes() -> Router<SharedApp> {
+    Router::new()
+        .route("/chat/completions", post(complete))
+        .route("/chat/completions/{id}/answer_now", post(answer_now))
+}
+
+async fn complete(
+    State(app): State<SharedApp>,
+    caller: Caller,
+    connection: Option<Extension<ConnectionShutdown>>,
+    JsonBody(body): JsonBody,
+) -> Result<Response, ApiError> {
+    let chat = ChatRequest::read(body)?;
+    let lease = app.models.get(chat.model.as_deref()).await?;
+    let header = Header::new(ids::new_id("chatcmpl-"), lease.id());
+    let asker = Asker {
+        id: header.id.clone(),
+        caller,
+        connection: connection.map(|Extension(connection)| connection),
+    };
+    let answers = Answers::start(&app, lease, asker, chat.ask).await?;
+    match chat.stream {
+        Some(options) => {
+            let chunks = Chunks::new(header, answers.n(), options);
+            Ok(sse::respond(chunks, answers))
+        }
+        None => Ok(Json(whole::respond(&header, answers).await?).into_response()),
+    }
+}
+
+/// Ends the thinking of an answer that is being made, and the answer follows.
+async fn answer_now(
+    State(app): State<SharedApp>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, ApiError> {
+    match app.running.answer_now(&id, caller) {
+        true => Ok(Json(
+            json!({"id": id, "object": "chat.completion.answer_now"}),
+        )),
+        false => Err(
+            ApiError::not_found(format!("No answer called '{id:.100}' is being made."))
+                .at("id")
+                .with_code("answer_not_found"),
+        ),
+    }
+}

@@ -1,0 +1,53 @@
+//! `GET /models`: what is served.
+
+use axum::extract::{Path, State};
+use axum::{Json, Router, routing::get};
+use serde_json::{Value, json};
+
+use crate::app::SharedApp;
+use crate::http::ApiError;
+
+pub(crate) fn routes() -> Router<SharedApp> {
+    Router::new()
+        .route("/models", get(list))
+        .route("/models/{*id}", get(one))
+}
+
+async fn list(State(app): State<SharedApp>) -> Json<Value> {
+    Json(json!({"object": "list", "data": all(&app)}))
+}
+
+async fn one(
+    State(app): State<SharedApp>,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, ApiError> {
+    let id = app.models.id_of(&id)?;
+    let found = all(&app).into_iter().find(|model| model["id"] == id);
+    found.map(Json).ok_or_else(|| {
+        // A model that is served is in the list.
+        ApiError::internal("The model is not listed.")
+    })
+}
+
+/// Each model in OpenAI's words, with ours about those that are loaded.
+fn all(app: &SharedApp) -> Vec<Value> {
+    let models = app.models.all().map(|(names, loaded)| {
+        let mut model = json!({
+            "id": names.id,
+            "object": "model",
+            "created": loaded.as_ref().map_or(0, |(_, since)| *since),
+            "owned_by": "local",
+            "loaded": loaded.is_some(),
+        });
+        if let Some((engine, _)) = loaded {
+            let info = engine.model();
+            model["context_length"] = json!(info.context);
+            model["family"] = json!(info.family);
+            model["parameters"] = json!(info.parameters);
+            model["quantization"] = json!(info.quantization);
+            model["reasoning"] = json!(info.thinks);
+        }
+        model
+    });
+    models.collect()
+}
