@@ -13,14 +13,16 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::CorsLayer;
 use tower_http::csrf::CsrfLayer;
 
+use crate::disk::Disk;
 use crate::error::ServeError;
 use crate::http::ApiError;
 use crate::http::auth::{self, HostNames, Keys};
 use crate::metrics::Metrics;
 use crate::models::Models;
 use crate::options::ServerOptions;
+use crate::responses::ResponseStore;
 use crate::running::Running;
-use crate::{chat, completions, embeddings, listing, metrics, tokens};
+use crate::{batches, chat, completions, embeddings, files, listing, metrics, responses, tokens};
 
 /// What all requests share.
 #[derive(Debug)]
@@ -31,6 +33,8 @@ pub(crate) struct App {
     pub(crate) models: Arc<Models>,
     pub(crate) running: Arc<Running>,
     pub(crate) metrics: Metrics,
+    pub(crate) responses: ResponseStore,
+    pub(crate) disk: Disk,
     /// The server is being shut down: what runs is finished, nothing is begun.
     pub(crate) is_closing: AtomicBool,
 }
@@ -41,9 +45,9 @@ pub(crate) type SharedApp = Arc<App>;
 /// All paths, each with and without `/v1`.
 pub(crate) fn router(app: &SharedApp) -> Result<Router, ServeError> {
     let with_key = Router::new()
-        .merge(chat::routes())
-        .merge(completions::routes())
-        .merge(embeddings::routes())
+        .merge(answers())
+        .merge(batches::routes())
+        .merge(files::routes())
         .merge(listing::routes())
         .merge(metrics::routes())
         .merge(tokens::routes())
@@ -65,6 +69,23 @@ pub(crate) fn router(app: &SharedApp) -> Result<Router, ServeError> {
         .layer(from_fn_with_state(Arc::clone(app), metrics::count))
         .with_state(Arc::clone(app));
     Ok(router)
+}
+
+/// Paths that a model answers.
+fn answers() -> Router<SharedApp> {
+    Router::new()
+        .merge(chat::routes())
+        .merge(completions::routes())
+        .merge(embeddings::routes())
+        .merge(responses::routes())
+}
+
+/// The same for requests from inside, which have passed the door already.
+pub(crate) fn inner(app: &SharedApp) -> Router {
+    Router::new()
+        .nest("/v1", answers())
+        .layer(CatchPanicLayer::custom(|_| panicked().into_response()))
+        .with_state(Arc::clone(app))
 }
 
 /// Pages of these origins may read answers; others get no header that allows it.

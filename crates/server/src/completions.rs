@@ -5,13 +5,12 @@ mod response;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use axum::{Extension, Json, Router, routing::post};
-use axum_server::ConnectionShutdown;
+use axum::{Json, Router, routing::post};
 
 use crate::app::SharedApp;
 use crate::chat::response::Header;
 use crate::generate::{Answers, Asker};
-use crate::http::{ApiError, Caller, JsonBody, sse};
+use crate::http::{ApiError, Client, JsonBody, sse};
 use crate::ids;
 use request::CompletionRequest;
 use response::Texts;
@@ -22,8 +21,7 @@ pub(crate) fn routes() -> Router<SharedApp> {
 
 async fn complete(
     State(app): State<SharedApp>,
-    caller: Caller,
-    connection: Option<Extension<ConnectionShutdown>>,
+    client: Client,
     JsonBody(body): JsonBody,
 ) -> Result<Response, ApiError> {
     let completion = CompletionRequest::read(body)?;
@@ -32,8 +30,7 @@ async fn complete(
     let header = Header::new(ids::new_id("cmpl-"), lease.id());
     let asker = Asker {
         id: header.id.clone(),
-        caller,
-        connection: connection.map(|Extension(connection)| connection),
+        client,
     };
     let echoes = completion.echoes(&lease.engine);
     let texts = Texts::new(header, echoes, completion.ask.n);

@@ -7,7 +7,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use axum_server::ConnectionShutdown;
 use futures_util::Stream;
 use ponder_engine::{
     Canceller, Engine, EngineError, Event, Generation, RawPrompt, Request, Voting, Weighing,
@@ -15,7 +14,7 @@ use ponder_engine::{
 use tokio::sync::mpsc;
 
 use crate::app::App;
-use crate::http::{ApiError, Caller};
+use crate::http::{ApiError, Client};
 use crate::metrics::Meter;
 use crate::models::Lease;
 use crate::running::Registered;
@@ -41,9 +40,7 @@ pub(crate) struct Ask {
 #[derive(Debug)]
 pub(crate) struct Asker {
     pub(crate) id: String,
-    pub(crate) caller: Caller,
-    /// Closed where its client takes nothing for too long.
-    pub(crate) connection: Option<ConnectionShutdown>,
+    pub(crate) client: Client,
 }
 
 /// Answers under way: a stream of events, each with the index of its answer. An answer's last event is
@@ -89,7 +86,8 @@ impl Answers {
     ) -> Result<Self, ApiError> {
         let mut ask = ask;
         sampling::check_ids(&ask.request.sampling, lease.engine.model().vocab_size)?;
-        ask.request.client = asker.caller.0;
+        ask.request.client = asker.client.caller.0;
+        ask.request.is_background = asker.client.is_background;
         let engine = Arc::clone(&lease.engine);
         // Rendering and encoding a long prompt takes milliseconds, which other requests need.
         let started = tokio::task::spawn_blocking(move || start(&engine, ask));
@@ -125,11 +123,8 @@ impl Answers {
                 )
             }
         };
-        let Asker {
-            id,
-            caller,
-            connection,
-        } = asker;
+        let Asker { id, client } = asker;
+        let (caller, connection) = (client.caller, client.connection);
         Self {
             meter: Meter::new(lease.id(), source.n()),
             registered: app.running.enter(&id, caller, cancellers, connection),

@@ -12,10 +12,13 @@
 #![forbid(unsafe_code)]
 
 mod app;
+mod batches;
 mod chat;
 mod completions;
+mod disk;
 mod embeddings;
 mod error;
+mod files;
 mod generate;
 mod http;
 mod ids;
@@ -24,6 +27,8 @@ mod listing;
 mod metrics;
 mod models;
 mod options;
+mod paging;
+mod responses;
 mod running;
 mod sampling;
 mod server;

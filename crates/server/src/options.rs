@@ -36,6 +36,9 @@ pub struct ServerOptions {
     pub max_body: usize,
     /// Connections at the same time; one more is closed at once.
     pub max_connections: usize,
+    /// The folder where files and batches are kept; `None`: nowhere, so that they are refused. One
+    /// server at a time uses it.
+    pub data_dir: Option<PathBuf>,
     /// How long a client may take to send a request, and to take what is ready for it.
     pub client_timeout: Duration,
 }
@@ -59,6 +62,7 @@ impl Default for ServerOptions {
             grace: Duration::from_secs(30),
             max_body: 32 << 20,
             max_connections: 1024,
+            data_dir: None,
             client_timeout: Duration::from_secs(60),
         }
     }

@@ -62,6 +62,11 @@ impl Running {
         self.each(id, caller, Canceller::answer_now)
     }
 
+    /// Ends an answer of this caller, with what it has. False where there is no such answer.
+    pub(crate) fn cancel(&self, id: &str, caller: Caller) -> bool {
+        self.each(id, caller, Canceller::cancel)
+    }
+
     fn each(&self, id: &str, caller: Caller, act: impl Fn(&Canceller)) -> bool {
         let entries = self.entries();
         let is_named = |entry: &&Entry| entry.id == id && entry.owner == caller;

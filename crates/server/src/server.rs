@@ -10,11 +10,13 @@ use axum_server::{Handle, tls_rustls::RustlsAcceptor};
 use tokio::net::lookup_host;
 
 use crate::app::{self, App, SharedApp};
+use crate::disk::Disk;
 use crate::error::ServeError;
 use crate::http::auth::{HostNames, Keys};
 use crate::metrics::Metrics;
 use crate::models::Models;
 use crate::options::ServerOptions;
+use crate::responses::ResponseStore;
 use crate::{limits, tls};
 
 /// How long ended answers have for their last words.
@@ -61,6 +63,8 @@ impl Server {
             hosts: HostNames::new(address, &options.host, &options.allowed_hosts),
             keys,
             metrics: Metrics::new(&models),
+            responses: ResponseStore::default(),
+            disk: Disk::new(options.data_dir.clone()),
             models,
             running: Arc::default(),
             is_closing: AtomicBool::new(false),
@@ -72,6 +76,7 @@ impl Server {
         });
         let router = app::router(&app)?;
         app.models.load_first().await?;
+        go_on_with_batches(&app).await;
         Ok(Self {
             listener,
             address,
@@ -136,6 +141,17 @@ impl Server {
     }
 }
 
+/// Batches that an earlier server has left are gone on with. A folder that cannot be used is no reason
+/// not to answer; whoever asks for what is in it is told.
+async fn go_on_with_batches(app: &SharedApp) {
+    if !app.disk.is_there() {
+        return;
+    }
+    if let Err(error) = app.disk.open(app).await {
+        tracing::warn!(%error, "files and batches are not served");
+    }
+}
+
 /// The address behind a name; of several the first.
 async fn resolve(host: &str, port: u16) -> Result<SocketAddr, ServeError> {
     let refused = |source| ServeError::Bind {
@@ -176,6 +192,8 @@ impl ServerHandle {
     /// with what they have. Returns when all is over.
     pub async fn shut_down(&self) {
         self.app.is_closing.store(true, Ordering::Relaxed);
+        // What is left of them is done after the next start.
+        self.app.disk.stop();
         self.inner.graceful_shutdown(None);
         let _ = tokio::time::timeout(self.app.options.grace, self.all_gone()).await;
         self.app.running.cancel_all();
@@ -186,6 +204,7 @@ impl ServerHandle {
     /// Ends at once, whatever runs.
     pub fn abort(&self) {
         self.app.is_closing.store(true, Ordering::Relaxed);
+        self.app.disk.stop();
         self.inner.shutdown();
         self.app.running.cancel_all();
     }

@@ -27,6 +27,10 @@ pub(crate) struct ServeArgs {
     pub(crate) load: LoadArgs,
     #[command(flatten)]
     pub(crate) network: NetworkArgs,
+    /// The folder where files and batches are kept, which one server at a time can use (default: the
+    /// folder `ponder` among your data)
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) data_dir: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
 }
@@ -115,6 +119,9 @@ impl ServeArgs {
             grace: self.limits.grace,
             max_body: usize::from(self.limits.max_body) << 20,
             max_connections: self.limits.max_connections,
+            data_dir: self
+                .data_dir
+                .or_else(|| Some(dirs::data_local_dir()?.join("ponder"))),
             client_timeout: self.limits.client_timeout,
         })
     }

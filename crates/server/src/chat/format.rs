@@ -11,13 +11,19 @@ const MAX_RULES_BYTES: usize = 64 << 10;
 
 /// Reads `response_format`.
 pub(crate) fn read(body: &mut Fields) -> Result<Format, ApiError> {
-    let Some(mut format) = body.object("response_format")? else {
+    let Some(format) = body.object("response_format")? else {
         return Ok(Format::Text);
     };
+    of(format, false)
+}
+
+/// Reads a format. In a flat one, as the Responses API has it, the schema lies beside its type.
+pub(crate) fn of(mut format: Fields, is_flat: bool) -> Result<Format, ApiError> {
     let kind = format.required_string("type")?;
     let read = match kind.as_str() {
         "text" => Format::Text,
         "json_object" => Format::JsonObject,
+        "json_schema" if is_flat => return json_schema(format),
         "json_schema" => {
             let missing = ApiError::missing(format.path_of("json_schema"));
             json_schema(format.object("json_schema")?.ok_or(missing)?)?
@@ -37,8 +43,8 @@ pub(crate) fn read(body: &mut Fields) -> Result<Format, ApiError> {
     Ok(read)
 }
 
-/// A schema with its name; also the format of the Responses API, which has the same fields.
-pub(crate) fn json_schema(mut fields: Fields) -> Result<Format, ApiError> {
+/// A schema with its name.
+fn json_schema(mut fields: Fields) -> Result<Format, ApiError> {
     let name = fields.required_string("name")?;
     check_name(&name, &fields.path_of("name"))?;
     // Nothing is told to the model that its prompt does not say; it is there for the reader.

@@ -21,13 +21,12 @@ pub(crate) use choice::finish_reason;
 
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use axum::{Extension, Json, Router, routing::post};
-use axum_server::ConnectionShutdown;
+use axum::{Json, Router, routing::post};
 use serde_json::{Value, json};
 
 use crate::app::SharedApp;
 use crate::generate::{Answers, Asker};
-use crate::http::{ApiError, Caller, JsonBody, sse};
+use crate::http::{ApiError, Caller, Client, JsonBody, sse};
 use crate::ids;
 use request::ChatRequest;
 use response::Header;
@@ -41,8 +40,7 @@ pub(crate) fn routes() -> Router<SharedApp> {
 
 async fn complete(
     State(app): State<SharedApp>,
-    caller: Caller,
-    connection: Option<Extension<ConnectionShutdown>>,
+    client: Client,
     JsonBody(body): JsonBody,
 ) -> Result<Response, ApiError> {
     let chat = ChatRequest::read(body)?;
@@ -50,8 +48,7 @@ async fn complete(
     let header = Header::new(ids::new_id("chatcmpl-"), lease.id());
     let asker = Asker {
         id: header.id.clone(),
-        caller,
-        connection: connection.map(|Extension(connection)| connection),
+        client,
     };
     let answers = Answers::start(&app, lease, asker, chat.ask).await?;
     match chat.stream {

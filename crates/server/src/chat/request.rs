@@ -1,7 +1,7 @@
 //! [`ChatRequest`]: what a body asks for, in the engine's words.
 
 use ponder_engine::Request;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{format, messages, thinking, tools};
 use crate::generate::Ask;
@@ -201,18 +201,18 @@ fn refuse_the_rest(body: &mut Fields) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Notes for a store that there is none of; they are checked as OpenAI does.
-pub(crate) fn metadata(body: &mut Fields) -> Result<(), ApiError> {
+/// Notes of whoever asks, checked as OpenAI does.
+pub(crate) fn metadata(body: &mut Fields) -> Result<Option<Map<String, Value>>, ApiError> {
     let path = body.path_of("metadata");
     let Some(map) = body.map("metadata")? else {
-        return Ok(());
+        return Ok(None);
     };
     let is_note = |(key, value): (&String, &Value)| {
         let text = value.as_str();
         key.chars().count() <= 64 && text.is_some_and(|text| text.chars().count() <= 512)
     };
     match map.len() <= 16 && map.iter().all(is_note) {
-        true => Ok(()),
+        true => Ok(Some(map)),
         false => Err(ApiError::invalid(
             path,
             "'metadata' holds 16 texts at most, with keys of 64 and values of 512 characters at most.",

@@ -9,7 +9,7 @@ use super::{format::check_name, strict};
 use crate::http::{ApiError, Fields, unknown_word, wrong_type};
 
 /// Tools of a request.
-const MAX_TOOLS: usize = 128;
+pub(crate) const MAX_TOOLS: usize = 128;
 
 /// Reads `tools`, `tool_choice` and `parallel_tool_calls` into a request.
 pub(crate) fn read(body: &mut Fields, request: &mut Request) -> Result<(), ApiError> {
@@ -77,7 +77,8 @@ fn function_type(fields: &mut Fields) -> Result<(), ApiError> {
     }
 }
 
-const MODES: [(&str, ToolChoice); 3] = [
+/// What `tool_choice` may say in a word.
+pub(crate) const MODES: [(&str, ToolChoice); 3] = [
     ("none", ToolChoice::None),
     ("auto", ToolChoice::Auto),
     ("required", ToolChoice::Required),

@@ -1,6 +1,5 @@
 //! Who may ask: API keys, and host names against pages that pretend to be this machine.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
@@ -8,6 +7,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header, uri::Authority};
 use axum::middleware::Next;
 use axum::response::Response;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
@@ -50,14 +50,14 @@ fn digest(key: &str) -> [u8; 32] {
 }
 
 /// Who asks: the holder of a key, or else whoever is at an address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct Caller(pub(crate) u64);
 
 impl Caller {
-    fn of(what: impl Hash) -> Self {
-        let mut hasher = DefaultHasher::new();
-        what.hash(&mut hasher);
-        Self(hasher.finish())
+    /// The same after every start, because what they have kept on the disk is theirs.
+    fn of(digest: &[u8; 32]) -> Self {
+        let [a, b, c, d, e, f, g, h, ..] = *digest;
+        Self(u64::from_be_bytes([a, b, c, d, e, f, g, h]))
     }
 }
 
@@ -77,13 +77,13 @@ pub(crate) async fn check_key(
     next: Next,
 ) -> Result<Response, ApiError> {
     let caller = match app.keys.is_empty() {
-        true => peer(&request).map_or(Caller(0), Caller::of),
+        true => peer(&request).map_or(Caller(0), |ip| Caller::of(&digest(&ip.to_string()))),
         false => {
             let digest = digest(shown_key(request.headers())?);
             if !app.keys.contains(&digest) {
                 return Err(unauthorized("Incorrect API key provided."));
             }
-            Caller::of(digest)
+            Caller::of(&digest)
         }
     };
     request.extensions_mut().insert(caller);

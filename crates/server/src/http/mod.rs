@@ -8,11 +8,13 @@
 
 pub(crate) mod auth;
 mod body;
+pub(crate) mod client;
 mod error;
 mod fields;
 pub(crate) mod sse;
 
 pub(crate) use auth::Caller;
 pub(crate) use body::JsonBody;
+pub(crate) use client::Client;
 pub(crate) use error::ApiError;
 pub(crate) use fields::{Fields, unknown_word, wrong_type};

@@ -72,6 +72,30 @@ impl Running {
         read(self.request(path, body).send().await.expect("a response")).await
     }
 
+    /// Status and JSON of what is there.
+    pub(crate) async fn fetch(&self, path: &str) -> (StatusCode, Value) {
+        read(self.get(path).send().await.expect("a response")).await
+    }
+
+    /// Status and JSON of what is deleted.
+    pub(crate) async fn delete(&self, path: &str) -> (StatusCode, Value) {
+        let request = self.client.delete(format!("{}{path}", self.url));
+        read(request.send().await.expect("a response")).await
+    }
+
+    /// Asks for what is there until it is so.
+    pub(crate) async fn until(&self, path: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+        let mut last = Value::Null;
+        for _ in 0..12_000 {
+            last = self.fetch(path).await.1;
+            if is_so(&last) {
+                return last;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("still: {last}");
+    }
+
     /// The JSON of what must be done.
     pub(crate) async fn ask(&self, path: &str, body: &Value) -> Value {
         let (status, answer) = self.post(path, body).await;
@@ -146,7 +170,9 @@ impl Events {
     pub(crate) async fn next(&mut self) -> Option<String> {
         loop {
             if let Some((event, rest)) = self.text.split_once("\n\n") {
-                let data = event.strip_prefix("data: ").map(str::to_owned);
+                let mut lines = event.lines();
+                let data = lines.find_map(|line| line.strip_prefix("data: "));
+                let data = data.map(str::to_owned);
                 self.text = rest.to_owned();
                 match data {
                     Some(data) => return Some(data),
@@ -163,6 +189,16 @@ impl Events {
     pub(crate) async fn chunk(&mut self) -> Value {
         let data = self.next().await.expect("an event");
         serde_json::from_str(&data).unwrap_or_else(|_| panic!("no JSON: {data}"))
+    }
+
+    /// The first chunk that is so.
+    pub(crate) async fn chunk_that(&mut self, is_so: impl Fn(&Value) -> bool) -> Value {
+        loop {
+            let chunk = self.chunk().await;
+            if is_so(&chunk) {
+                return chunk;
+            }
+        }
     }
 
     pub(crate) async fn rest(mut self) -> Vec<String> {
