@@ -65,7 +65,7 @@ pub(crate) fn router(app: &SharedApp) -> Result<Router, ServeError> {
         .layer(cors(origins))
         .layer(from_fn_with_state(Arc::clone(app), auth::check_host))
         .layer(from_fn_with_state(Arc::clone(app), refuse_when_closing))
-        .layer(CatchPanicLayer::custom(|_| panicked().into_response()))
+        .layer(CatchPanicLayer::custom(|_| ApiError::bug().into_response()))
         .layer(from_fn_with_state(Arc::clone(app), metrics::count))
         .with_state(Arc::clone(app));
     Ok(router)
@@ -150,8 +150,4 @@ async fn wrong_method(request: Request) -> ApiError {
     ApiError::bad_request(format!("Not allowed to {method} on {path:.200}"))
         .with_status(StatusCode::METHOD_NOT_ALLOWED)
         .with_code("method_not_supported")
-}
-
-fn panicked() -> ApiError {
-    ApiError::internal("The server failed on this request, which is a bug; its log says more.")
 }

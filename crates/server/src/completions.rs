@@ -13,6 +13,7 @@ use crate::generate::{Answers, Asker};
 use crate::http::{ApiError, Client, JsonBody, sse};
 use crate::ids;
 use request::CompletionRequest;
+pub(crate) use request::{check_ids, prompts};
 use response::Texts;
 
 pub(crate) fn routes() -> Router<SharedApp> {
@@ -26,7 +27,8 @@ async fn complete(
 ) -> Result<Response, ApiError> {
     let completion = CompletionRequest::read(body)?;
     let lease = app.models.get(completion.model.as_deref()).await?;
-    completion.check_ids(lease.engine.model().vocab_size)?;
+    let vocab_size = lease.engine.model().vocab_size;
+    check_ids(&completion.ask.prompts, vocab_size, "prompt")?;
     let header = Header::new(ids::new_id("cmpl-"), lease.id());
     let asker = Asker {
         id: header.id.clone(),

@@ -91,9 +91,7 @@ impl Answers {
         let engine = Arc::clone(&lease.engine);
         // Rendering and encoding a long prompt takes milliseconds, which other requests need.
         let started = tokio::task::spawn_blocking(move || start(&engine, ask));
-        let started = started.await.map_err(|_| {
-            ApiError::internal("The server failed to prepare this request, which is a bug.")
-        })?;
+        let started = started.await.map_err(|_| ApiError::bug())?;
         let started = started.inspect_err(|error| note_failure(error, &lease))?;
         Ok(Self::new(app, lease, asker, started))
     }

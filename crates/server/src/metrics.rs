@@ -190,8 +190,7 @@ impl Collector for Load {
             }),
         ];
         for (name, help, read) in gauges {
-            let name = format!("ponder_{name}");
-            let mut family = encoder.encode_descriptor(&name, help, None, MetricType::Gauge)?;
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             for (model, now) in &busy {
                 let labels = [("model", model.as_str())];
                 let mut gauge = family.encode_family(&labels)?;

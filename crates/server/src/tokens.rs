@@ -26,8 +26,7 @@ async fn compute<T: Send + 'static>(
 ) -> Result<T, ApiError> {
     let engine = Arc::clone(&lease.engine);
     let done = tokio::task::spawn_blocking(move || work(&engine)).await;
-    Ok(done
-        .map_err(|_| ApiError::internal("The server failed on this request, which is a bug."))??)
+    Ok(done.map_err(|_| ApiError::bug())??)
 }
 
 /// The tokens of a text (`content`, or `prompt`), or of a conversation (`messages`).

@@ -30,7 +30,7 @@ impl CompletionRequest {
     pub(super) fn read(body: Value) -> Result<Self, ApiError> {
         let mut body = Fields::new(body, "")?;
         let model = body.string("model")?;
-        let prompts = prompts(&mut body)?;
+        let prompts = prompts(&mut body, "prompt")?;
         let n = body.count("n", 1..=MAX_ANSWERS)?.unwrap_or(1);
         if n * prompts.len() > MAX_ANSWERS {
             let message = format!("One request may ask for {MAX_ANSWERS} answers at most.");
@@ -76,21 +76,6 @@ impl CompletionRequest {
         })
     }
 
-    /// Refuses token ids that the model does not have.
-    pub(super) fn check_ids(&self, vocab_size: usize) -> Result<(), ApiError> {
-        let ids = self.ask.prompts.iter().flat_map(|prompt| match prompt {
-            RawPrompt::Ids(ids) => ids.as_slice(),
-            RawPrompt::Text(_) => &[],
-        });
-        match ids.into_iter().find(|&&id| id as usize >= vocab_size) {
-            None => Ok(()),
-            Some(id) => Err(ApiError::invalid(
-                "prompt",
-                format!("Invalid token {id}: the model has {vocab_size} tokens."),
-            )),
-        }
-    }
-
     /// The text that goes before the answers to each prompt.
     pub(super) fn echoes(&self, engine: &Engine) -> Vec<String> {
         let text = |prompt: &RawPrompt| match (self.echo, prompt) {
@@ -103,26 +88,49 @@ impl CompletionRequest {
 }
 
 /// A text, a list of token ids, or a list of either.
-fn prompts(body: &mut Fields) -> Result<Vec<RawPrompt>, ApiError> {
-    let Some(value) = body.take("prompt") else {
-        return Err(ApiError::missing("prompt"));
+pub(crate) fn prompts(body: &mut Fields, name: &str) -> Result<Vec<RawPrompt>, ApiError> {
+    let path = body.path_of(name);
+    let Some(value) = body.take(name) else {
+        return Err(ApiError::missing(path));
     };
     let prompts = match value {
         Value::Array(items) if !items.iter().all(Value::is_number) => {
             let items = items.into_iter().enumerate();
             items
-                .map(|(i, item)| prompt(item, &format!("prompt[{i}]")))
+                .map(|(i, item)| prompt(item, &format!("{path}[{i}]")))
                 .collect::<Result<Vec<_>, _>>()?
         }
-        one => vec![prompt(one, "prompt")?],
+        one => vec![prompt(one, &path)?],
     };
     let is_empty = |prompt: &RawPrompt| match prompt {
         RawPrompt::Text(text) => text.is_empty(),
         RawPrompt::Ids(ids) => ids.is_empty(),
     };
     match prompts.iter().any(is_empty) {
-        true => Err(ApiError::invalid("prompt", "A prompt is empty.")),
+        true => Err(ApiError::invalid(
+            path.as_str(),
+            format!("'{path}' must not be empty, nor hold an empty text."),
+        )),
         false => Ok(prompts),
+    }
+}
+
+/// Refuses token ids that the model does not have.
+pub(crate) fn check_ids(
+    prompts: &[RawPrompt],
+    vocab_size: usize,
+    param: &str,
+) -> Result<(), ApiError> {
+    let ids = prompts.iter().flat_map(|prompt| match prompt {
+        RawPrompt::Ids(ids) => ids.as_slice(),
+        RawPrompt::Text(_) => &[],
+    });
+    match ids.into_iter().find(|&&id| id as usize >= vocab_size) {
+        None => Ok(()),
+        Some(id) => Err(ApiError::invalid(
+            param,
+            format!("Invalid token {id}: the model has {vocab_size} tokens."),
+        )),
     }
 }
 

@@ -73,6 +73,11 @@ impl ApiError {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "server_error", message)
     }
 
+    /// A panic while a request was worked on.
+    pub(crate) fn bug() -> Self {
+        Self::internal("The server failed on this request, which is a bug; its log says more.")
+    }
+
     /// The same with another status.
     pub(crate) fn with_status(self, status: StatusCode) -> Self {
         Self { status, ..self }

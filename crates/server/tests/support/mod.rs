@@ -50,6 +50,8 @@ pub(crate) async fn start_with(options: ServerOptions) -> Running {
         handle: server.handle(),
         client: Client::builder()
             .no_proxy()
+            // Servers of tests with little patience close connections that have nothing to do.
+            .pool_idle_timeout(Duration::from_millis(100))
             .timeout(Duration::from_secs(120))
             .build()
             .expect("a client"),
@@ -131,15 +133,17 @@ impl Running {
         line.rsplit(' ').next()?.parse().ok()
     }
 
-    /// Waits until a metric has this value.
-    pub(crate) async fn until_metric(&self, name: &str, wanted: f64) {
-        for _ in 0..200 {
-            if self.metric(name).await == Some(wanted) {
+    /// Waits until a metric is as wanted.
+    pub(crate) async fn until_metric(&self, name: &str, wanted: impl Fn(f64) -> bool) {
+        let mut last = None;
+        for _ in 0..400 {
+            last = self.metric(name).await;
+            if last.is_some_and(&wanted) {
                 return;
             }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            tokio::time::sleep(Duration::from_millis(25)).await;
         }
-        panic!("{name} is {:?}, not {wanted}", self.metric(name).await);
+        panic!("{name} is {last:?}");
     }
 }
 
