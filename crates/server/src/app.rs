@@ -84,7 +84,7 @@ fn answers() -> Router<SharedApp> {
 pub(crate) fn inner(app: &SharedApp) -> Router {
     Router::new()
         .nest("/v1", answers())
-        .layer(CatchPanicLayer::custom(|_| panicked().into_response()))
+        .layer(CatchPanicLayer::custom(|_| ApiError::bug().into_response()))
         .with_state(Arc::clone(app))
 }
 
