@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
+use ponder_figures::Table;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::BenchError;
 use crate::sample::{Figures, Sample};
 use crate::stats::{Spread, mann_whitney};
-use crate::{BenchError, Table};
 
 /// The probability below which a difference is taken to be none of chance.
 const ALPHA: f64 = 0.05;

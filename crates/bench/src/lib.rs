@@ -3,7 +3,8 @@
 //! 1. A [`Job`] says what is compared ([`Grid`]), how ([`Plan`]) and how warm things are ([`Start`]).
 //! 2. A [`Session`] measures an engine through the interface that serves requests, cold starts of the
 //!    whole program ([`child`]), and servers over HTTP; all by the same clock and the same rules.
-//! 3. The [`Report`] is JSON by itself; [`Table`] is it for people, its methods it for other programs.
+//! 3. The [`Report`] is JSON by itself; its methods are it for people and for
+//!    other programs.
 //!
 //! `benches/README.md` has the method.
 
@@ -20,7 +21,6 @@ mod machine;
 mod measure;
 mod plot;
 mod prompt;
-mod random;
 mod report;
 mod roofline;
 mod sample;
@@ -46,5 +46,4 @@ pub use sample::{Figures, Outcome, Parts, Sample};
 pub use session::{Job, Progress, Session, Watcher};
 pub use start::Start;
 pub use stats::{Spread, mann_whitney};
-pub use table::Table;
 pub use vs::Pair;

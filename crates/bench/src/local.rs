@@ -5,9 +5,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use ponder_engine::{Effort, Engine, EngineError, Event, Message, Request, SamplingOverrides};
+use ponder_figures::Random;
 
 use crate::prompt::{Prompt, fit};
-use crate::random::Random;
 use crate::target::{Answered, Arrival, Ask, Target};
 use crate::{BenchError, Case};
 

@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Barrier, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
+use ponder_figures::{Random, mix};
 use serde::Serialize;
 
 use crate::machine::{Joules, Noise, peak_rss};
 use crate::prompt::Prompt;
-use crate::random::Random;
 use crate::sample::{Figures, Outcome, Sample};
 use crate::target::{Ask, Target};
 use crate::{BenchError, Case};
@@ -155,8 +155,8 @@ fn rounds(target: &dyn Target, case: &Case, plan: &Plan) -> Result<Vec<Vec<Promp
 pub(crate) fn case_number(case: &Case) -> u64 {
     let effort = case.effort.map_or(0, |effort| 1 + effort as usize);
     let parts = [case.prompt_tokens, case.depth, case.concurrency, effort];
-    let mix = |number: u64, part: usize| Random::new(number ^ part as u64).next();
-    parts.into_iter().fold(0, mix)
+    let add = |number: u64, part: usize| mix(number ^ part as u64);
+    parts.into_iter().fold(0, add)
 }
 
 /// Who is asked, what and how.

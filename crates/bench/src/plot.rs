@@ -1,37 +1,17 @@
 //! A report as a picture: TTFT against prompt length and TPOT against all that stands before a token,
 //! with the band from the fastest to the 90th percentile.
-//!
-//! The background is left out and all greys are middle ones, so that the picture can be read on white
-//! and on black.
 
 use plotters::chart::ChartBuilder;
-use plotters::coord::Shift;
 use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::style::text_anchor::{HPos, VPos};
+use ponder_figures::picture::{Area, Drawn, GREY, color, label, short_name, svg};
 
 use crate::stats::Spread;
 use crate::{BenchError, Report, Row};
 
-/// Pixels of the picture, and of what stands above and below the panels.
+/// Pixels of the title and the panels, and of a line of the legend below them.
 const SIZE: (u32, u32) = (880, 400);
-const HEAD: u32 = 24;
 const LEGEND_LINE: u32 = 18;
-
-const GREY: RGBColor = RGBColor(125, 125, 125);
-
-/// Colours that people who are colour-blind tell apart (Okabe and Ito 2008), without the two that
-/// vanish on white or black.
-const COLORS: [RGBColor; 6] = [
-    RGBColor(0, 114, 178),
-    RGBColor(230, 159, 0),
-    RGBColor(0, 158, 115),
-    RGBColor(204, 121, 167),
-    RGBColor(213, 94, 0),
-    RGBColor(86, 180, 233),
-];
-
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-type Drawn = Result<(), Box<dyn std::error::Error>>;
 
 /// What a panel shows: its title, the metric, and where a row stands.
 type Panel = (&'static str, &'static str, fn(&Row) -> f64);
@@ -50,24 +30,23 @@ const PANELS: [Panel; 2] = [
 /// # Errors
 /// What the drawing library says; there is no known way to bring it about.
 pub fn plot(report: &Report) -> Result<String, BenchError> {
-    let mut text = String::new();
-    draw(report, &mut text).map_err(|error| BenchError::Plot(error.to_string()))?;
-    Ok(text)
+    let names = names(report);
+    let legend = LEGEND_LINE * names.len() as u32 + 8;
+    let title = format!(
+        "{} on {}: medians, fastest to p90",
+        short_name(report.model.name()),
+        report.machine.cpu
+    );
+    let draw = |area: &Area<'_>| draw(report, &names, legend, area);
+    svg((SIZE.0, SIZE.1 + legend), title, draw).map_err(|error| BenchError::Plot(error.to_string()))
 }
 
-fn draw(report: &Report, text: &mut String) -> Drawn {
-    let names = names(report);
-    let foot = LEGEND_LINE * names.len() as u32 + 8;
-    let root = SVGBackend::with_string(text, (SIZE.0, SIZE.1 + foot)).into_drawing_area();
-    let (head, rest) = root.split_vertically(HEAD);
-    let (panels, legend) = rest.split_vertically(SIZE.1 - HEAD);
-    // Of a path or a hub id, the part that says most.
-    let model = report.model.name().rsplit('/').next().unwrap_or_default();
-    let title = format!("{model} on {}: medians, fastest to p90", report.machine.cpu);
-    head.draw(&Text::new(title, (10, 6), label(13, HPos::Left, VPos::Top)))?;
+fn draw(report: &Report, names: &[String], legend: u32, area: &Area<'_>) -> Drawn {
+    let (_, height) = area.dim_in_pixel();
+    let (panels, legend) = area.split_vertically(height - legend);
     let (left, right) = panels.split_horizontally(SIZE.0 / 2);
     for (area, shown) in [left, right].iter().zip(PANELS) {
-        panel(report, &names, area, shown)?;
+        panel(report, names, area, shown)?;
     }
     for (i, name) in names.iter().enumerate() {
         let y = LEGEND_LINE as i32 * i as i32;
@@ -76,7 +55,6 @@ fn draw(report: &Report, text: &mut String) -> Drawn {
         let style = label(12, HPos::Left, VPos::Center);
         legend.draw(&Text::new(name.clone(), (66, y + 8), style))?;
     }
-    root.present()?;
     Ok(())
 }
 
@@ -101,15 +79,6 @@ fn names(report: &Report) -> Vec<String> {
         }
     }
     names
-}
-
-fn color(index: usize) -> RGBColor {
-    COLORS[index % COLORS.len()]
-}
-
-fn label(size: u32, h: HPos, v: VPos) -> TextStyle<'static> {
-    let font = ("sans-serif", size).into_font();
-    font.color(&GREY).pos(Pos::new(h, v))
 }
 
 fn panel(report: &Report, names: &[String], area: &Area<'_>, (title, metric, x): Panel) -> Drawn {

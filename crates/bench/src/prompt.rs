@@ -3,7 +3,7 @@
 //! Words are drawn from a short list of frequent ones, so that most are a token each; what is missing
 //! then is made up with shorter pieces.
 
-use crate::random::Random;
+use ponder_figures::Random;
 
 /// Frequent words, which nearly every vocabulary has as one token.
 const WORDS: [&str; 64] = [

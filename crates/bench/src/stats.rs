@@ -1,9 +1,8 @@
 //! The statistics of a row, as plain functions over numbers.
 
+use ponder_figures::{Random, percentile};
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF, Normal};
-
-use crate::random::Random;
 
 /// Resamples of a bootstrap.
 const RESAMPLES: usize = 1000;
@@ -38,14 +37,6 @@ impl Spread {
             p50_ci95: median_interval(&sorted),
         })
     }
-}
-
-/// The least value that a share of all sorted values does not exceed (nearest rank): a value that
-/// occurred.
-fn percentile(sorted: &[f64], share: f64) -> f64 {
-    // 0.9 × 10 is more than 9 in binary.
-    let rank = (share * sorted.len() as f64 - 1e-9).ceil() as usize;
-    sorted.get(rank.saturating_sub(1)).copied().unwrap_or(0.0)
 }
 
 /// The standard deviation of a sample, with `n - 1`; 0 of fewer than two.

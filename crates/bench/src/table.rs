@@ -2,151 +2,112 @@
 
 use std::fmt::Write as _;
 
-use crate::report::{DEFINITIONS, Report, Row};
+use ponder_figures::Table;
 
-/// A table: columns with a heading, and rows of as many cells.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Table {
-    /// Headings, and whether what stands below is a number.
-    pub columns: Vec<(String, bool)>,
-    /// The cells.
-    pub rows: Vec<Vec<String>>,
+use crate::report::{DEFINITIONS, Model, Report, Row};
+
+type Column = ponder_figures::Column<Row>;
+
+/// A line for each row. Columns that would say nothing are left out.
+fn rows(report: &Report) -> Table {
+    let mut columns = case_columns(report);
+    columns.extend([
+        Column::numbers("TTFT ms", |row| median(row, "ttft_ms")),
+        Column::numbers("TTFO ms", |row| median(row, "ttfo_ms")),
+        Column::numbers("TPOT ms", |row| median(row, "tpot_ms")),
+        Column::numbers("prefill t/s", |row| plain(row, "prefill_tps")),
+        Column::numbers("decode t/s", |row| plain(row, "decode_tps")),
+        Column::numbers("answer ms", |row| plain(row, "latency_ms")),
+    ]);
+    let any = |has: fn(&Row) -> bool| report.rows.iter().any(has);
+    if any(|row| row.case.concurrency > 1) {
+        columns.push(Column::numbers("total t/s", |row| optional(row.total_tps)));
+    }
+    if any(|row| row.spread("start_ms").is_some()) {
+        columns.push(Column::numbers("start ms", |row| median(row, "start_ms")));
+    }
+    columns.push(Column::numbers("load ms", |row| optional(row.load_ms)));
+    columns.push(Column::numbers("RSS MB", |row| optional(row.rss_mb)));
+    if any(|row| row.joules.is_some()) {
+        columns.push(Column::numbers("J", |row| optional(row.joules)));
+    }
+    if any(|row| row.round_trip_ms.is_some()) {
+        columns.push(Column::numbers("round trip ms", |row| {
+            optional(row.round_trip_ms)
+        }));
+    }
+    if any(|row| row.share.is_some()) {
+        columns.push(Column::numbers("of memory", |row| {
+            percent(row.share.and_then(|share| share.memory))
+        }));
+        columns.push(Column::numbers("of compute", |row| {
+            percent(row.share.map(|share| share.compute))
+        }));
+    }
+    if any(|row| row.n_failed() > 0) {
+        columns.push(Column::numbers("failed", |row| row.n_failed().to_string()));
+    }
+    Table::of(&columns, &report.rows)
 }
 
-/// A column: its heading, whether it holds numbers, and its cell in a row.
-type Column = (&'static str, bool, Box<dyn Fn(&Row) -> String>);
-
-impl Table {
-    /// A line for each row. Columns that would say nothing are left out.
-    pub fn rows(report: &Report) -> Self {
-        let mut columns = case_columns(report);
-        columns.extend([
-            number("TTFT ms", |row| median(row, "ttft_ms")),
-            number("TTFO ms", |row| median(row, "ttfo_ms")),
-            number("TPOT ms", |row| median(row, "tpot_ms")),
-            number("prefill t/s", |row| plain(row, "prefill_tps")),
-            number("decode t/s", |row| plain(row, "decode_tps")),
-            number("answer ms", |row| plain(row, "latency_ms")),
-        ]);
-        let any = |has: fn(&Row) -> bool| report.rows.iter().any(has);
-        if any(|row| row.case.concurrency > 1) {
-            columns.push(number("total t/s", |row| optional(row.total_tps)));
-        }
-        if any(|row| row.spread("start_ms").is_some()) {
-            columns.push(number("start ms", |row| median(row, "start_ms")));
-        }
-        columns.push(number("load ms", |row| optional(row.load_ms)));
-        columns.push(number("RSS MB", |row| optional(row.rss_mb)));
-        if any(|row| row.joules.is_some()) {
-            columns.push(number("J", |row| optional(row.joules)));
-        }
-        if any(|row| row.round_trip_ms.is_some()) {
-            columns.push(number("round trip ms", |row| optional(row.round_trip_ms)));
-        }
-        if any(|row| row.share.is_some()) {
-            columns.push(number("of memory", |row| {
-                percent(row.share.and_then(|share| share.memory))
-            }));
-            columns.push(number("of compute", |row| {
-                percent(row.share.map(|share| share.compute))
-            }));
-        }
-        if any(|row| row.n_failed() > 0) {
-            columns.push(number("failed", |row| row.n_failed().to_string()));
-        }
-        Self::of(columns, report)
+/// The parts of the time to the first token, and the gaps between tokens.
+fn parts(report: &Report) -> Option<Table> {
+    let has_parts = |row: &Row| row.spread("tokenize_ms").is_some();
+    if !report.rows.iter().any(has_parts) {
+        return None;
     }
+    let mut columns = case_columns(report);
+    columns.extend([
+        Column::numbers("tokenize ms", |row| plain(row, "tokenize_ms")),
+        Column::numbers("queue ms", |row| plain(row, "queue_ms")),
+        Column::numbers("prefill ms", |row| plain(row, "prefill_ms")),
+        Column::numbers("sample ms", |row| plain(row, "sample_ms")),
+        Column::numbers("detokenize ms", |row| plain(row, "detokenize_ms")),
+        Column::numbers("emit ms", |row| plain(row, "emit_ms")),
+        Column::numbers("ITL p50", |row| plain(row, "itl_ms")),
+        Column::numbers("p90", |row| itl(row, |spread| spread.p90)),
+        Column::numbers("p99", |row| itl(row, |spread| spread.p99)),
+        Column::numbers("max", |row| itl(row, |spread| spread.max)),
+    ]);
+    Some(Table::of(&columns, &report.rows))
+}
 
-    /// The parts of the time to the first token, and the gaps between tokens.
-    pub fn parts(report: &Report) -> Option<Self> {
-        let has_parts = |row: &Row| row.spread("tokenize_ms").is_some();
-        if !report.rows.iter().any(has_parts) {
-            return None;
-        }
-        let mut columns = case_columns(report);
-        columns.extend([
-            number("tokenize ms", |row| plain(row, "tokenize_ms")),
-            number("queue ms", |row| plain(row, "queue_ms")),
-            number("prefill ms", |row| plain(row, "prefill_ms")),
-            number("sample ms", |row| plain(row, "sample_ms")),
-            number("detokenize ms", |row| plain(row, "detokenize_ms")),
-            number("emit ms", |row| plain(row, "emit_ms")),
-            number("ITL p50", |row| plain(row, "itl_ms")),
-            number("p90", |row| itl(row, |spread| spread.p90)),
-            number("p99", |row| itl(row, |spread| spread.p99)),
-            number("max", |row| itl(row, |spread| spread.max)),
-        ]);
-        Some(Self::of(columns, report))
-    }
-
-    /// Each target by the first one, case by case; `None` where there is one only.
-    pub fn ratios(report: &Report) -> Option<Self> {
-        let first = &report.rows.first()?.target;
-        let others = report.rows.iter().filter(|row| row.target != *first);
-        let lines: Vec<_> = others
-            .filter_map(|row| {
-                let same = |base: &&Row| {
-                    base.target == *first && base.case == row.case && base.start == row.start
-                };
-                let base = report.rows.iter().find(same)?;
-                let mut cells = vec![row.target.clone(), row.case.to_string()];
-                for metric in ["ttft_ms", "ttfo_ms", "tpot_ms", "latency_ms"] {
-                    let both = row.spread(metric).zip(base.spread(metric));
-                    cells.push(both.map_or_else(
-                        || "–".to_owned(),
-                        |(row, base)| format!("{:.2}", row.p50 / base.p50),
-                    ));
-                }
-                Some(cells)
-            })
-            .collect();
-        if lines.is_empty() {
-            return None;
-        }
-        let heading = |name: &str, is_number| (name.to_owned(), is_number);
-        Some(Self {
-            columns: vec![
-                (format!("by {first}"), false),
-                heading("case", false),
-                heading("TTFT", true),
-                heading("TTFO", true),
-                heading("TPOT", true),
-                heading("answer", true),
-            ],
-            rows: lines,
+/// Each target by the first one, case by case; `None` where there is one only.
+fn ratios(report: &Report) -> Option<Table> {
+    let first = &report.rows.first()?.target;
+    let others = report.rows.iter().filter(|row| row.target != *first);
+    let lines: Vec<_> = others
+        .filter_map(|row| {
+            let same = |base: &&Row| {
+                base.target == *first && base.case == row.case && base.start == row.start
+            };
+            let base = report.rows.iter().find(same)?;
+            let mut cells = vec![row.target.clone(), row.case.to_string()];
+            for metric in ["ttft_ms", "ttfo_ms", "tpot_ms", "latency_ms"] {
+                let both = row.spread(metric).zip(base.spread(metric));
+                cells.push(both.map_or_else(
+                    || "–".to_owned(),
+                    |(row, base)| format!("{:.2}", row.p50 / base.p50),
+                ));
+            }
+            Some(cells)
         })
+        .collect();
+    if lines.is_empty() {
+        return None;
     }
-
-    fn of(columns: Vec<Column>, report: &Report) -> Self {
-        Self {
-            columns: columns
-                .iter()
-                .map(|(name, is_number, _)| ((*name).to_owned(), *is_number))
-                .collect(),
-            rows: report
-                .rows
-                .iter()
-                .map(|row| columns.iter().map(|(.., cell)| cell(row)).collect())
-                .collect(),
-        }
-    }
-
-    /// The table in Markdown.
-    pub fn markdown(&self) -> String {
-        let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
-        let clean = |cell: &String| cell.replace('|', "\\|").replace('\n', " ");
-        let rule = |is_number: bool| if is_number { "--:" } else { "---" }.to_owned();
-        let mut text = line(self.columns.iter().map(|(name, _)| clean(name)).collect());
-        text += &line(self.columns.iter().map(|column| rule(column.1)).collect());
-        for row in &self.rows {
-            text += &line(row.iter().map(clean).collect());
-        }
-        text
-    }
-}
-
-fn number(name: &'static str, cell: impl Fn(&Row) -> String + 'static) -> Column {
-    (name, true, Box::new(cell))
+    let heading = |name: &str, is_number| (name.to_owned(), is_number);
+    Some(Table {
+        columns: vec![
+            (format!("by {first}"), false),
+            heading("case", false),
+            heading("TTFT", true),
+            heading("TTFO", true),
+            heading("TPOT", true),
+            heading("answer", true),
+        ],
+        rows: lines,
+    })
 }
 
 /// Columns that say which case a row is.
@@ -154,30 +115,29 @@ fn case_columns(report: &Report) -> Vec<Column> {
     let mut columns = Vec::new();
     let any = |has: fn(&Row) -> bool| report.rows.iter().any(has);
     if any(|row| row.target != "local") {
-        let cell: Box<dyn Fn(&Row) -> String> = Box::new(|row| row.target.clone());
-        columns.push(("target", false, cell));
+        columns.push(Column::words("target", |row| row.target.clone()));
     }
-    columns.push(number("prompt", |row| row.case.prompt_tokens.to_string()));
+    columns.push(Column::numbers("prompt", |row| {
+        row.case.prompt_tokens.to_string()
+    }));
     if any(|row| row.case.depth > 0) {
-        columns.push(number("depth", |row| row.case.depth.to_string()));
+        columns.push(Column::numbers("depth", |row| row.case.depth.to_string()));
     }
     if any(|row| row.case.concurrency > 1) {
-        columns.push(number("at a time", |row| row.case.concurrency.to_string()));
+        columns.push(Column::numbers("at a time", |row| {
+            row.case.concurrency.to_string()
+        }));
     }
     if any(|row| row.rate.is_some()) {
-        columns.push(number("per second", |row| optional(row.rate)));
+        columns.push(Column::numbers("per second", |row| optional(row.rate)));
     }
     if any(|row| row.case.effort.is_some()) {
-        let cell: Box<dyn Fn(&Row) -> String> = Box::new(|row| {
-            row.case
-                .effort
-                .map_or("own", |effort| effort.name())
-                .to_owned()
-        });
-        columns.push(("effort", false, cell));
+        columns.push(Column::words("effort", |row| {
+            let effort = row.case.effort;
+            effort.map_or("own", |effort| effort.name()).to_owned()
+        }));
     }
-    let cell: Box<dyn Fn(&Row) -> String> = Box::new(|row| row.start.to_string());
-    columns.push(("start", false, cell));
+    columns.push(Column::words("start", |row| row.start.to_string()));
     columns
 }
 
@@ -228,13 +188,13 @@ impl Report {
         let plan = &self.plan;
         let mut text = String::new();
         let model = match &self.model {
-            crate::report::Model::Local { info, fingerprint } => format!(
+            Model::Local { info, fingerprint } => format!(
                 "{} ({}, {:.0} MB, {fingerprint:.12})",
                 info.name,
                 info.quantization,
                 info.file_bytes as f64 / 1e6
             ),
-            crate::report::Model::Remote { name } => name.clone(),
+            Model::Remote { name } => name.clone(),
         };
         let _ = writeln!(
             text,
@@ -270,9 +230,9 @@ impl Report {
 
     /// All tables that have something to say.
     pub fn tables(&self) -> Vec<Table> {
-        let mut tables = vec![Table::rows(self)];
-        tables.extend(Table::parts(self));
-        tables.extend(Table::ratios(self));
+        let mut tables = vec![rows(self)];
+        tables.extend(parts(self));
+        tables.extend(ratios(self));
         tables.extend(crate::vs::table(&self.pairs));
         tables
     }

@@ -7,11 +7,12 @@
 
 use std::process::Command;
 
+use ponder_figures::Table;
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::stats::Spread;
-use crate::{BenchError, Case, Table};
+use crate::{BenchError, Case};
 
 /// One pair of runs.
 #[derive(Clone, Debug, Serialize)]

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::io;
 use std::path::Path;
 
-use ponder_bench::{Report, Restart, Session, Table, changes_table, child, compare, plot};
+use ponder_bench::{Report, Restart, Session, changes_table, child, compare, plot};
 
 use crate::answer::{self, Display};
 use crate::args::{BenchJob, Form, Measurement, ShowThinking};
@@ -12,7 +12,7 @@ use crate::error::CliError;
 use crate::eval::has_folder;
 use crate::inspect::write_out;
 use crate::render::progress::Progress;
-use crate::render::table::{Align, table};
+use crate::render::table::shown;
 use crate::render::{clean, print_json};
 use crate::terminal::Terminal;
 
@@ -43,7 +43,7 @@ fn compare_reports(
     let changes = compare(before, after, threshold)?;
     match json {
         true => print_json(&mut io::stdout(), &changes)?,
-        false => write_out(&shown(&changes_table(&changes), terminal))?,
+        false => write_out(&shown(&changes_table(&changes), terminal.out))?,
     }
     match changes.iter().filter(|change| change.is_regression).count() {
         0 => Ok(()),
@@ -128,7 +128,7 @@ fn tables(report: &Report, terminal: Terminal) -> String {
     let styles = terminal.out;
     let mut text = report.headline();
     for content in report.tables() {
-        text += &format!("\n{}", shown(&content, terminal));
+        text += &format!("\n{}", shown(&content, terminal.out));
     }
     for remark in report.remarks() {
         text += &format!("\nnote: {}\n", clean(&remark));
@@ -136,17 +136,4 @@ fn tables(report: &Report, terminal: Terminal) -> String {
     let definitions = report.definitions();
     let dimmed = definitions.lines().map(|line| styles.dim(line));
     format!("{text}\n{}\n", dimmed.collect::<Vec<_>>().join("\n"))
-}
-
-fn shown(content: &Table, terminal: Terminal) -> String {
-    let align = |is_number| match is_number {
-        true => Align::Right,
-        false => Align::Left,
-    };
-    let columns: Vec<_> = content
-        .columns
-        .iter()
-        .map(|(name, is_number)| (name.as_str(), align(*is_number)))
-        .collect();
-    table(&columns, &content.rows, terminal.out)
 }

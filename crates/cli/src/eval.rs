@@ -3,14 +3,14 @@
 use std::io;
 use std::path::Path;
 
-use ponder_eval::{Report, Table, Task, evaluate, plot};
+use ponder_eval::{Report, Task, evaluate, plot};
 
 use crate::answer::{self, Display};
 use crate::args::{EvalJob, ShowThinking, TaskSource};
 use crate::error::CliError;
 use crate::inspect::write_out;
 use crate::render::progress::Progress;
-use crate::render::table::{Align, table};
+use crate::render::table::shown;
 use crate::render::{clean, print_json};
 use crate::terminal::Terminal;
 
@@ -75,26 +75,9 @@ pub(crate) fn has_folder(path: &Path) -> Result<(), CliError> {
 }
 
 fn tables(report: &Report, terminal: Terminal) -> String {
-    let mut text = shown(&Table::settings(report), terminal);
-    if let Some(groups) = Table::groups(report) {
-        text = format!("{text}\n{}", shown(&groups, terminal));
-    }
-    format!("{text}\n{}\n", terminal.out.dim(&clean(&report.note())))
-}
-
-fn shown(content: &Table, terminal: Terminal) -> String {
-    let headings: Vec<String> = content
-        .columns
-        .iter()
-        .map(|(name, _)| name.to_uppercase())
-        .collect();
-    let aligns = content
-        .columns
-        .iter()
-        .map(|&(_, is_number)| match is_number {
-            true => Align::Right,
-            false => Align::Left,
-        });
-    let columns: Vec<_> = headings.iter().map(String::as_str).zip(aligns).collect();
-    table(&columns, &content.rows, terminal.out)
+    let tables = report.tables();
+    let tables = tables.iter().map(|content| shown(content, terminal.out));
+    let tables: Vec<String> = tables.collect();
+    let note = terminal.out.dim(&clean(&report.note()));
+    format!("{}\n{note}\n", tables.join("\n"))
 }

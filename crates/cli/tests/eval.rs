@@ -129,7 +129,7 @@ fn ways_to_end_a_thought_stand_side_by_side() {
     }
     let text = stdout(&eval(model.path(), &words[..words.len() - 1]));
     assert!(
-        text.starts_with("EFFORT  BUDGET  LANDING  EARLY EXIT  N  ACCURACY"),
+        text.starts_with("effort  budget  landing  early exit  n  accuracy"),
         "{text}"
     );
     assert!(
@@ -142,7 +142,7 @@ fn ways_to_end_a_thought_stand_side_by_side() {
 fn tables_are_for_people() {
     let model = tiny_model(Style::Plain);
     let plain = stdout(&eval(model.path(), &["--max-tokens", "4"]));
-    assert!(plain.starts_with("EFFORT  N  ACCURACY"), "{plain}");
+    assert!(plain.starts_with("effort  n  accuracy"), "{plain}");
     assert!(
         plain.contains("66.7 %") && plain.contains("letters"),
         "{plain}"

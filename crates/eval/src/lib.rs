@@ -4,7 +4,8 @@
 //! 2. A [`Grid`] says what is compared; every combination is a row.
 //! 3. [`evaluate`] asks every question in every row, several side by side if that is wanted, and
 //!    with a log goes on where an earlier run was stopped.
-//! 4. The [`Report`] is JSON by itself; [`Table`] is it for people, [`plot`] as a picture.
+//! 4. The [`Report`] is JSON by itself; its tables are for people, [`plot`] is it as a
+//!    picture.
 
 #![forbid(unsafe_code)]
 
@@ -28,5 +29,4 @@ pub use job::{Job, evaluate};
 pub use plot::plot;
 pub use report::{Group, Report, Row};
 pub use run::Progress;
-pub use table::Table;
 pub use task::{Item, Task};

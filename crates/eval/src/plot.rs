@@ -1,15 +1,12 @@
 //! A report as a picture: accuracy per effort level with what a majority adds, and accuracy against
 //! thinking tokens.
-//!
-//! The background is left out and all greys are middle ones, so that the picture can be read on white
-//! and on black.
 
 use plotters::chart::{ChartBuilder, ChartContext};
-use plotters::coord::Shift;
 use plotters::coord::cartesian::Cartesian2d;
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::style::text_anchor::{HPos, VPos};
+use ponder_figures::picture::{Area, Drawn, GREY, color, label, short_name, svg};
 
 use crate::{EvalError, Report, Row};
 
@@ -19,23 +16,12 @@ const SIZE: (u32, u32) = (880, 380);
 /// Pixels of the left panel.
 const LEFT_WIDTH: u32 = 470;
 
+/// Pixels of the legend.
+const FOOT: u32 = 26;
+
 /// Groups of bars, or points, from which on there is little room for what they are called.
 const MANY: usize = 8;
 
-const GREY: RGBColor = RGBColor(125, 125, 125);
-
-/// Colours that people who are colour-blind tell apart (Okabe and Ito 2008), without the two that
-/// vanish on white or black.
-const COLORS: [RGBColor; 6] = [
-    RGBColor(0, 114, 178),
-    RGBColor(230, 159, 0),
-    RGBColor(0, 158, 115),
-    RGBColor(204, 121, 167),
-    RGBColor(213, 94, 0),
-    RGBColor(86, 180, 233),
-];
-
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
 /// The picture, as the text of an SVG file.
@@ -43,31 +29,23 @@ type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64
 /// # Errors
 /// What the drawing library says; there is no known way to bring it about.
 pub fn plot(report: &Report) -> Result<String, EvalError> {
-    let mut text = String::new();
-    draw(report, &mut text).map_err(|error| EvalError::Plot(error.to_string()))?;
-    Ok(text)
+    let title = format!(
+        "{} on {}, {} questions, 95 % intervals",
+        short_name(&report.model),
+        report.task,
+        report.questions
+    );
+    svg(SIZE, title, |area| draw(report, area)).map_err(|error| EvalError::Plot(error.to_string()))
 }
 
-type Drawn = Result<(), Box<dyn std::error::Error>>;
-
-fn draw(report: &Report, text: &mut String) -> Drawn {
-    let root = SVGBackend::with_string(text, SIZE).into_drawing_area();
+fn draw(report: &Report, area: &Area<'_>) -> Drawn {
     let series = Series::of(report);
-    let (head, rest) = root.split_vertically(24);
-    let (panels, foot) = rest.split_vertically(SIZE.1 - 24 - 26);
-    // Of a path or a hub id, the part that says most.
-    let model = report.model.rsplit('/').next().unwrap_or_default();
-    let title = format!(
-        "{model} on {}, {} questions, 95 % intervals",
-        report.task, report.questions
-    );
-    head.draw(&Text::new(title, (10, 6), label(13, HPos::Left, VPos::Top)))?;
+    let (_, height) = area.dim_in_pixel();
+    let (panels, foot) = area.split_vertically(height - FOOT);
     let (left, right) = panels.split_horizontally(LEFT_WIDTH);
     bars(report, &series, &left)?;
     points(report, &series, &right)?;
-    legend(report, &series, &foot)?;
-    root.present()?;
-    Ok(())
+    legend(report, &series, &foot)
 }
 
 /// Rows that differ in effort, budget and votes only; they share a colour.
@@ -105,15 +83,6 @@ impl Series {
             false => parts.join(", "),
         }
     }
-}
-
-fn color(index: usize) -> RGBColor {
-    COLORS[index % COLORS.len()]
-}
-
-fn label(size: u32, h: HPos, v: VPos) -> TextStyle<'static> {
-    let font = ("sans-serif", size).into_font();
-    font.color(&GREY).pos(Pos::new(h, v))
 }
 
 /// The names of a row's level and of its budget, where it has one.

@@ -3,15 +3,14 @@
 use std::collections::BTreeMap;
 
 use ponder_engine::Effort;
+use ponder_figures::percentile;
 use serde::Serialize;
 
 use crate::check::Verdict;
 use crate::grid::{Budget, Setting};
 use crate::record::Record;
 use crate::run::Answers;
-use crate::stats::{
-    clustered, majority_at_k, mean, mean_interval, pass_at_k, percentile, powers_of_two,
-};
+use crate::stats::{clustered, majority_at_k, mean, mean_interval, pass_at_k, powers_of_two};
 use crate::{Job, Task};
 
 /// What `eval --json` prints, in this order.
@@ -135,7 +134,12 @@ impl Report {
 
 fn row(task: &Task, n_samples: usize, setting: &Setting, answers: &Answers) -> Row {
     let records = &answers.records;
-    let of = |value: fn(&Record) -> f64| -> Vec<f64> { records.iter().map(value).collect() };
+    // In order of size.
+    let of = |value: fn(&Record) -> f64| -> Vec<f64> {
+        let mut values: Vec<f64> = records.iter().map(value).collect();
+        values.sort_by(f64::total_cmp);
+        values
+    };
     let thinking = of(|record| record.usage.reasoning_tokens as f64);
     let seconds = of(|record| record.seconds);
     let shares = shares(records, n_samples);

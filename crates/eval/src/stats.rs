@@ -51,14 +51,6 @@ fn mean_of(values: impl ExactSizeIterator<Item = f64>) -> f64 {
     values.sum::<f64>() / n
 }
 
-/// The least value that a share of all values does not exceed (nearest rank); 0 of nothing.
-pub(crate) fn percentile(values: &[f64], share: f64) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let rank = (share * sorted.len() as f64).ceil() as usize;
-    sorted.get(rank.saturating_sub(1)).copied().unwrap_or(0.0)
-}
-
 /// How likely at least one of `k` answers is right, where `n_right` of `n` were: the unbiased
 /// estimate, `1 - C(n - n_right, k) / C(n, k)` (Codex, arXiv 2107.03374).
 pub(crate) fn pass_at_k(n: usize, n_right: usize, k: usize) -> f64 {
@@ -135,15 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn percentiles_are_values_that_occurred() {
-        let values: Vec<f64> = (1..=100).rev().map(f64::from).collect();
-        let at = |share| percentile(&values, share);
-        assert_eq!(
-            [at(0.5), at(0.95), at(1.0), at(0.0)],
-            [50.0, 95.0, 100.0, 1.0]
-        );
-        assert_eq!(percentile(&[3.0], 0.95), 3.0);
-        assert_eq!(percentile(&[], 0.5), 0.0);
+    fn means_have_an_interval() {
         near(&mean_interval(&[1.0, 2.0, 3.0]), &[0.868_414, 3.131_586]);
         assert_eq!(mean_interval(&[7.0]), [7.0, 7.0]);
     }

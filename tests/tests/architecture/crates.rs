@@ -18,6 +18,7 @@ const CPU: &str = "ponder-kernels-cpu";
 const EFFORT: &str = "ponder-effort";
 const ENGINE: &str = "ponder-engine";
 const EVAL: &str = "ponder-eval";
+const FIGURES: &str = "ponder-figures";
 const MODELS: &str = "ponder-models";
 const RUNTIME: &str = "ponder-runtime";
 const SERVER: &str = "ponder-server";
@@ -43,6 +44,11 @@ const EDGES: &[Edges] = &[
         dev: &[],
     },
     Edges {
+        from: FIGURES,
+        normal: &[],
+        dev: &[],
+    },
+    Edges {
         from: TOKENIZER,
         normal: &[MODELS],
         dev: &[],
@@ -64,13 +70,13 @@ const EDGES: &[Edges] = &[
     },
     Edges {
         from: EVAL,
-        normal: &[ENGINE, TASKS],
+        normal: &[ENGINE, TASKS, FIGURES],
         dev: &[],
     },
     Edges {
         from: BENCH,
         // Beside the engine, what the machine can do at most is measured with its kernels.
-        normal: &[ENGINE, CPU],
+        normal: &[ENGINE, CPU, FIGURES],
         dev: &[],
     },
     Edges {
@@ -80,7 +86,7 @@ const EDGES: &[Edges] = &[
     },
     Edges {
         from: "ponder-cli",
-        normal: &[ENGINE, EVAL, BENCH, SERVER],
+        normal: &[ENGINE, EVAL, BENCH, SERVER, FIGURES],
         dev: &[],
     },
     Edges {

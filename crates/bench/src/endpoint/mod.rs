@@ -14,12 +14,12 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use ponder_engine::Effort;
+use ponder_figures::Random;
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use crate::prompt::{Prompt, join, words};
-use crate::random::Random;
 use crate::target::{Answered, Arrival, Ask, Target};
 use crate::{BenchError, Case};
 use chunk::{Chunk, Usage, error};

@@ -1,5 +1,6 @@
 //! Plain tables for people: columns with two spaces between them, no lines.
 
+use ponder_figures::Table;
 use unicode_width::UnicodeWidthStr;
 
 use super::clean;
@@ -50,6 +51,19 @@ pub(crate) fn table(columns: &[(&str, Align)], rows: &[Vec<String>], styles: Sty
         text.push('\n');
     }
     text
+}
+
+/// A table of a report.
+pub(crate) fn shown(content: &Table, styles: Styles) -> String {
+    let align = |is_number| match is_number {
+        true => Align::Right,
+        false => Align::Left,
+    };
+    let columns = content.columns.iter();
+    let columns: Vec<_> = columns
+        .map(|(name, is_number)| (name.as_str(), align(*is_number)))
+        .collect();
+    table(&columns, &content.rows, styles)
 }
 
 /// Names and values below each other, the names dimmed.

@@ -12,7 +12,7 @@ use ponder_engine::{
 use serde_json::{Map, Value, json};
 
 use super::*;
-use crate::{Grid, Item, Report, Table, plot};
+use crate::{Grid, Item, Report, plot};
 
 /// Answers `7` where the seed is even, `8` where it is odd, and nothing below 5 tokens of thought; it
 /// thinks 40 tokens unless it may think less.
@@ -306,7 +306,7 @@ fn reports_have_the_names_of_the_contract() {
 
 #[test]
 fn tables_say_what_differs() {
-    let table = Table::settings(&report(4));
+    let table = crate::table::settings(&report(4));
     let names: Vec<_> = table
         .columns
         .iter()
