@@ -5,9 +5,8 @@
 //! system is asked before to forget the model's files.
 
 use std::ffi::OsString;
-use std::io::Write;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use ponder_engine::{Effort, Engine, LoadOptions, SamplingOverrides};
@@ -16,8 +15,9 @@ use serde::{Deserialize, Serialize};
 use crate::local::Local;
 use crate::machine::peak_rss;
 use crate::sample::{Figures, Outcome};
+use crate::stop::Stop;
 use crate::target::{Ask, Target};
-use crate::{BenchError, Start};
+use crate::{BenchError, Start, process};
 
 /// What the process is to do.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -53,32 +53,26 @@ pub(crate) struct Cold {
 }
 
 impl Restart {
-    /// Starts a process and lets it answer.
+    /// Starts a process and lets it answer; `None` where the measurement was stopped before it had.
     pub(crate) fn ask(
         &self,
         task: &Task,
         start: Start,
         files: &[PathBuf],
-    ) -> Result<Cold, BenchError> {
+        stop: &Stop,
+    ) -> Result<Option<Cold>, BenchError> {
         let fault = |error: &dyn std::fmt::Display| BenchError::Child(error.to_string());
         if start == Start::ColdDisk {
             forget(files).map_err(|error| fault(&error))?;
         }
         let program = std::env::current_exe().map_err(|error| fault(&error))?;
         let task = serde_json::to_vec(task).map_err(|error| fault(&error))?;
-        let began = now_ns();
-        let mut child = Command::new(program)
-            .args(&self.args)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(|error| fault(&error))?;
-        if let Some(mut input) = child.stdin.take() {
-            // A process that has ended already says below why.
-            let _ = input.write_all(&task);
-        }
-        let output = child.wait_with_output().map_err(|error| fault(&error))?;
+        let mut command = Command::new(program);
+        command.args(&self.args);
+        let ended = process::run(command, task, stop).map_err(|error| fault(&error))?;
+        let Some(process::Ended { began, output }) = ended else {
+            return Ok(None);
+        };
         let made: Result<Made, _> = serde_json::from_slice(&output.stdout);
         let Ok(mut made) = made else {
             let said = String::from_utf8_lossy(&output.stderr);
@@ -86,13 +80,14 @@ impl Restart {
             return Err(fault(&format!("{}, {said}", output.status)));
         };
         if let Outcome::Answered(figures) = &mut made.outcome {
-            figures.start_ms = Some(made.first_text_ns.saturating_sub(began) as f64 / 1e6);
+            let took = made.first_text_ns.saturating_sub(nanoseconds(began));
+            figures.start_ms = Some(took as f64 / 1e6);
         }
-        Ok(Cold {
+        Ok(Some(Cold {
             outcome: made.outcome,
             peak_rss: made.peak_rss,
             disk_bytes: made.disk_bytes,
-        })
+        }))
     }
 }
 
@@ -105,17 +100,19 @@ pub fn child(
     options: &LoadOptions,
     sampling: &SamplingOverrides,
 ) -> Result<String, BenchError> {
+    process::end_with_parent();
     let fault = |error: &dyn std::fmt::Display| BenchError::Child(error.to_string());
     let task: Task = serde_json::from_reader(std::io::stdin()).map_err(|error| fault(&error))?;
     let engine = Engine::load(model, options, &mut |_| {})?;
-    let local = Local::new(&engine, sampling, options.prompt_lookup, 0);
+    let stop = Stop::default();
+    let local = Local::new(&engine, sampling, options.prompt_lookup, 0, &stop);
     let ask = Ask {
         text: task.text,
         max_tokens: task.max_tokens,
         effort: task.effort,
         uses_prefix_cache: false,
     };
-    let asked_ns = now_ns();
+    let asked_ns = nanoseconds(SystemTime::now());
     let answered = local.ask(&ask);
     let first_s = answered.as_ref().ok();
     let first_s = first_s.and_then(|answered| answered.arrivals.first());
@@ -138,8 +135,9 @@ pub fn child(
     serde_json::to_string(&made).map_err(|error| fault(&error))
 }
 
-fn now_ns() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+/// Since 1970.
+fn nanoseconds(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH);
     since.map_or(0, |since| since.as_nanos() as u64)
 }
 
@@ -156,7 +154,10 @@ fn disk_bytes() -> Option<u64> {
 #[cfg(target_os = "linux")]
 fn forget(files: &[PathBuf]) -> std::io::Result<()> {
     for path in files {
-        let file = std::fs::File::open(path)?;
+        let open = std::fs::File::open(path);
+        let file = open.map_err(|error| {
+            std::io::Error::other(format!("cannot open `{}`: {error}", path.display()))
+        })?;
         // What was never written to the disk cannot be forgotten.
         file.sync_all()?;
         rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)?;

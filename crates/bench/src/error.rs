@@ -21,6 +21,24 @@ pub enum BenchError {
         problem: String,
         hint: &'static str,
     },
+    #[error("{n} {what} are too many (hint: ask for {most} at most)")]
+    TooMuch {
+        what: &'static str,
+        n: usize,
+        most: usize,
+    },
+    #[error(
+        "there is nothing to measure (hint: every list needs an entry, and every number must be at least 1)"
+    )]
+    Nothing,
+    #[error(
+        "requests cannot arrive that seldom, or that often (hint: from 0.001 to a million in a second)"
+    )]
+    Rate,
+    #[error(
+        "{wanted} tokens, prompt and answer together, do not fit into the context of {context} (hint: measure shorter prompts, less depth, or load with a larger --context)"
+    )]
+    PromptTooLong { wanted: usize, context: usize },
     #[error("a process of its own could not be measured: {0}")]
     Child(String),
     #[error("`{}`: {message}", path.display())]
@@ -30,12 +48,8 @@ pub enum BenchError {
         path.display()
     )]
     NoReport { path: PathBuf, problem: String },
-    #[error("`{command}`: {problem} (hint: {hint})")]
-    Peer {
-        command: String,
-        problem: String,
-        hint: &'static str,
-    },
+    #[error("`{command}`: {problem} (hint: it should print what `llama-bench -o json` does)")]
+    Peer { command: String, problem: String },
     #[error("the threads that probe the machine could not be started: {0}")]
     Probe(std::io::Error),
     #[error("the plot could not be drawn: {0}")]

@@ -10,17 +10,40 @@ use crate::report::{Model, Report, Row};
 /// The table of SQL.
 const TABLE: &str = "ponder_bench";
 
+/// Columns that hold no numbers.
+const TEXTS: [&str; 16] = [
+    "build_commit",
+    "build_version",
+    "build_profile",
+    "isa",
+    "cpu_info",
+    "cpu_flags",
+    "governor",
+    "gpu_info",
+    "os",
+    "model_fingerprint",
+    "model_type",
+    "target",
+    "model_filename",
+    "effort",
+    "start",
+    "backends",
+];
+
 impl Report {
     /// A line for each row: machine, model, limits, and the row with all its runs.
     pub fn jsonl(&self) -> String {
         let line = |row: &Row| {
             let mut record = Map::new();
             record.insert("machine".to_owned(), json!(self.machine));
-            record.insert("model".to_owned(), json!(self.model));
             record.insert("plan".to_owned(), json!(self.plan));
+            let limits = self.limits.iter();
+            let mut limits = limits.filter(|known| Some(known.threads) == row.threads);
+            record.insert("limits".to_owned(), json!(limits.next()));
             if let Value::Object(fields) = json!(row) {
                 record.extend(fields);
             }
+            record.insert("model".to_owned(), json!(self.model_of(row)));
             format!("{}\n", Value::Object(record))
         };
         self.rows.iter().map(line).collect()
@@ -40,11 +63,11 @@ impl Report {
     /// Statements that make a table, if there is none, and put the rows into it.
     pub fn sql(&self) -> String {
         let (names, records) = self.records();
-        let column = |(i, name): (usize, &String)| {
-            let is_number = records.iter().any(|record| record[i].is_number());
-            format!("  {name} {}", if is_number { "REAL" } else { "TEXT" })
+        let column = |name: &String| {
+            let is_text = TEXTS.contains(&name.as_str());
+            format!("  {name} {}", if is_text { "TEXT" } else { "REAL" })
         };
-        let columns: Vec<String> = names.iter().enumerate().map(column).collect();
+        let columns: Vec<String> = names.iter().map(column).collect();
         let columns = columns.join(",\n");
         let mut text = format!("CREATE TABLE IF NOT EXISTS {TABLE} (\n{columns}\n);\n");
         for record in &records {
@@ -55,36 +78,26 @@ impl Report {
         text
     }
 
-    /// Names, and as many values for each row. What a row lacks is null.
+    /// Names, and as many values for each row; the same names for every report.
     fn records(&self) -> (Vec<String>, Vec<Vec<Value>>) {
-        let shared = self.shared();
-        let all: Vec<Vec<(String, Value)>> = self
-            .rows
-            .iter()
-            .map(|row| shared.iter().cloned().chain(flat(row)).collect())
-            .collect();
-        let mut names: Vec<String> = Vec::new();
-        for (name, _) in all.iter().flatten() {
-            if !names.contains(name) {
-                names.push(name.clone());
-            }
-        }
-        let value = |record: &Vec<(String, Value)>, name: &String| {
-            let found = record.iter().find(|(other, _)| other == name);
-            found.map_or(Value::Null, |(_, value)| value.clone())
+        let record = |row: &Row| -> Vec<(String, Value)> {
+            self.shared(row).into_iter().chain(flat(row)).collect()
         };
-        let records = all
-            .iter()
-            .map(|record| names.iter().map(|name| value(record, name)).collect());
-        let records = records.collect();
-        (names, records)
+        let all: Vec<_> = self.rows.iter().map(record).collect();
+        let names = all.first().map_or_else(Vec::new, |record| {
+            record.iter().map(|(name, _)| name.clone()).collect()
+        });
+        let values = |record: Vec<(String, Value)>| record.into_iter().map(|field| field.1);
+        let records = all.into_iter().map(|record| values(record).collect());
+        (names, records.collect())
     }
 
-    fn shared(&self) -> Vec<(String, Value)> {
+    /// The machine and the model of a row.
+    fn shared(&self, row: &Row) -> Vec<(String, Value)> {
         let machine = &self.machine;
-        let (info, fingerprint) = match &self.model {
-            Model::Local { info, fingerprint } => (Some(info), Some(fingerprint)),
-            Model::Remote { .. } => (None, None),
+        let (info, fingerprint) = match self.model_of(row) {
+            Some(Model::Local { info, fingerprint }) => (Some(info), Some(fingerprint)),
+            Some(Model::Remote { .. }) | None => (None, None),
         };
         let fields = [
             ("build_commit", json!(machine.build.commit)),
@@ -97,7 +110,6 @@ impl Report {
             ("governor", json!(machine.governor)),
             ("gpu_info", json!(machine.gpu)),
             ("os", json!(machine.os)),
-            ("model_filename", json!(self.model.name())),
             ("model_fingerprint", json!(fingerprint)),
             ("model_type", json!(info.map(|info| &info.quantization))),
             ("model_size", json!(info.map(|info| info.file_bytes))),
@@ -107,25 +119,26 @@ impl Report {
     }
 }
 
-/// The fields of a row, intervals as two, by llama-bench's names where it has any.
+/// The fields of a row, by llama-bench's names where it has any.
 fn flat(row: &Row) -> Vec<(String, Value)> {
-    let mut fields = Vec::new();
-    for (name, value) in row.fields() {
-        let name = match name.as_str() {
-            "prompt_tokens" => "n_prompt".to_owned(),
-            "gen_tokens" => "n_gen".to_owned(),
-            "depth" => "n_depth".to_owned(),
-            "threads" => "n_threads".to_owned(),
-            "device" => "backends".to_owned(),
-            _ => name,
-        };
-        match value {
-            Value::Array(ends) => {
-                for (end, value) in ["low", "high"].into_iter().zip(ends) {
-                    fields.push((format!("{name}_{end}"), value));
-                }
+    let rename = |name: String| match name.as_str() {
+        "model" => "model_filename".to_owned(),
+        "prompt_tokens" => "n_prompt".to_owned(),
+        "gen_tokens" => "n_gen".to_owned(),
+        "depth" => "n_depth".to_owned(),
+        "threads" => "n_threads".to_owned(),
+        "device" => "backends".to_owned(),
+        _ => name,
+    };
+    let fields = row.fields().into_iter();
+    let mut fields: Vec<_> = fields.map(|(name, value)| (rename(name), value)).collect();
+    for (name, value) in row.spreads() {
+        match name.strip_suffix("_ci95") {
+            Some(name) => {
+                fields.push((format!("{name}_low"), value[0].clone()));
+                fields.push((format!("{name}_high"), value[1].clone()));
             }
-            value => fields.push((name, value)),
+            None => fields.push((name, value)),
         }
     }
     fields

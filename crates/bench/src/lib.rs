@@ -11,15 +11,21 @@
 #![forbid(unsafe_code)]
 
 mod cold;
+mod cold_rows;
 mod compare;
 mod endpoint;
 mod error;
 mod formats;
 mod grid;
+mod job;
 mod local;
 mod machine;
 mod measure;
+mod pairs;
+mod peer;
 mod plot;
+mod process;
+mod progress;
 mod prompt;
 mod report;
 mod roofline;
@@ -27,23 +33,27 @@ mod sample;
 mod session;
 mod start;
 mod stats;
+mod stop;
 mod table;
 mod target;
 #[cfg(test)]
 mod tests;
-mod vs;
 
 pub use cold::{Restart, child};
-pub use compare::{Change, changes_table, compare};
+pub use compare::{Change, Comparison, compare};
+pub use endpoint::Server;
 pub use error::BenchError;
 pub use grid::{Case, Grid};
+pub use job::{Job, Plan};
 pub use machine::{Build, Machine, Noise};
-pub use measure::Plan;
+pub use pairs::Pair;
+pub use peer::Peer;
 pub use plot::plot;
+pub use progress::{Progress, Watcher};
 pub use report::{DEFINITIONS, Model, Report, Row};
 pub use roofline::{Limits, Share};
 pub use sample::{Figures, Outcome, Parts, Sample};
-pub use session::{Job, Progress, Session, Watcher};
+pub use session::Session;
 pub use start::Start;
 pub use stats::{Spread, mann_whitney};
-pub use vs::Pair;
+pub use stop::Stop;

@@ -8,6 +8,7 @@ use ponder_engine::{Effort, Engine, EngineError, Event, Message, Request, Sampli
 use ponder_figures::Random;
 
 use crate::prompt::{Prompt, fit};
+use crate::stop::Stop;
 use crate::target::{Answered, Arrival, Ask, Target};
 use crate::{BenchError, Case};
 
@@ -22,6 +23,7 @@ pub(crate) struct Local<'a> {
     sampling: SamplingOverrides,
     with_prompt_lookup: bool,
     seed: u64,
+    stop: &'a Stop,
     prefixes: Mutex<Prefixes>,
 }
 
@@ -31,6 +33,7 @@ impl<'a> Local<'a> {
         sampling: &SamplingOverrides,
         with_prompt_lookup: bool,
         seed: u64,
+        stop: &'a Stop,
     ) -> Self {
         Self {
             engine,
@@ -40,6 +43,7 @@ impl<'a> Local<'a> {
             },
             with_prompt_lookup,
             seed,
+            stop,
             prefixes: Mutex::default(),
         }
     }
@@ -52,6 +56,15 @@ impl<'a> Local<'a> {
             prompt_lookup: Some(self.with_prompt_lookup),
             ignore_eos: true,
             ..Request::default()
+        }
+    }
+
+    /// The request that is timed.
+    pub(crate) fn request_of(&self, ask: &Ask) -> Request {
+        Request {
+            max_tokens: Some(ask.max_tokens),
+            prefix_cache: Some(ask.uses_prefix_cache),
+            ..self.request(&ask.text, ask.effort)
         }
     }
 
@@ -90,12 +103,19 @@ impl<'a> Local<'a> {
 
 impl Target for Local<'_> {
     fn prompt(&self, case: &Case, slot: usize, number: u64) -> Result<Prompt, BenchError> {
+        let target = case.depth + case.prompt_tokens;
+        let context = self.engine.model().context;
+        if target >= context {
+            return Err(BenchError::PromptTooLong {
+                wanted: target + 1,
+                context,
+            });
+        }
         let prefix = match case.depth {
             0 => String::new(),
             _ => self.prefix(case, slot)?,
         };
         let mut random = Random::new(self.seed.wrapping_add(number));
-        let target = case.depth + case.prompt_tokens;
         let text = fit(&prefix, target, &mut random, |text| {
             Ok::<_, EngineError>(self.ids(text, case.effort)?.len())
         })?;
@@ -105,17 +125,20 @@ impl Target for Local<'_> {
         }
     }
 
+    fn is_stopped(&self) -> bool {
+        self.stop.is_set()
+    }
+
     fn ask(&self, ask: &Ask) -> Result<Answered, String> {
-        let request = Request {
-            max_tokens: Some(ask.max_tokens),
-            prefix_cache: Some(ask.uses_prefix_cache),
-            ..self.request(&ask.text, ask.effort)
-        };
-        let mut arrivals = Vec::with_capacity(ask.max_tokens + 1);
+        let request = self.request_of(ask);
+        let mut arrivals = Vec::with_capacity(ask.max_tokens);
         let asked = Instant::now();
         let answer = self.engine.generate(request);
         for event in answer.map_err(|error| error.to_string())? {
             let at_s = asked.elapsed().as_secs_f64();
+            if self.stop.is_set() {
+                return Err("it was stopped".to_owned());
+            }
             match event.map_err(|error| error.to_string())? {
                 Event::Reasoning(text) if text.is_empty() => {}
                 Event::Reasoning(_) => arrivals.push(Arrival {
@@ -132,7 +155,7 @@ impl Target for Local<'_> {
                         arrivals,
                         latency_s: at_s,
                         prompt_tokens: usage.prompt_tokens,
-                        cached_tokens: usage.cached_tokens,
+                        cached_tokens: Some(usage.cached_tokens),
                         completion_tokens: usage.completion_tokens,
                         reasoning_tokens: usage.reasoning_tokens,
                         engine: Some(summary.timings),

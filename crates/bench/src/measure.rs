@@ -1,39 +1,21 @@
 //! Asking in rounds, and keeping what came.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Barrier, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use ponder_figures::{Random, mix};
-use serde::Serialize;
 
 use crate::machine::{Joules, Noise, peak_rss};
 use crate::prompt::Prompt;
 use crate::sample::{Figures, Outcome, Sample};
 use crate::target::{Ask, Target};
-use crate::{BenchError, Case};
+use crate::{BenchError, Case, Plan};
 
 /// Tokens by which what is found in the cache may differ from the depth that was asked for: words and
 /// tokens do not end at the same places everywhere.
 const DEPTH_SLACK: usize = 8;
-
-/// How every case is measured.
-#[derive(Clone, Debug, Serialize)]
-pub struct Plan {
-    /// Tokens of an answer.
-    pub gen_tokens: usize,
-    /// Rounds that count.
-    pub runs: usize,
-    /// Rounds before them that do not.
-    pub warmup: usize,
-    /// Ask the same prompt every time, and let it be found in the cache.
-    pub prefix_cache: bool,
-    /// Requests per second that arrive by chance, instead of rounds; `None`: rounds.
-    pub rate: Option<f64>,
-    /// What prompts follow from.
-    pub seed: u64,
-}
 
 /// What was measured of a case.
 #[derive(Debug, Default)]
@@ -46,7 +28,12 @@ pub(crate) struct Measured {
     pub(crate) noise: Noise,
 }
 
-/// Measures a case. `round_trip_s` is how far away the target is; `done` hears of every round.
+/// How long a wait is at most before it is asked whether the measurement was stopped.
+const NAP: Duration = Duration::from_millis(50);
+
+/// Measures a case. `round_trip_s` is how far away the target is; `done` hears of every round, and what
+/// it does meanwhile is in no figure. Where the measurement is stopped, the rounds that were whole
+/// before are what was measured.
 pub(crate) fn measure(
     target: &dyn Target,
     case: &Case,
@@ -57,6 +44,9 @@ pub(crate) fn measure(
     peak_rss::reset();
     prepare_depth(target, case, plan)?;
     let prompts = rounds(target, case, plan)?;
+    if target.is_stopped() {
+        return Ok(Measured::default());
+    }
     let asker = Asker {
         target,
         case,
@@ -97,7 +87,7 @@ impl Meter {
         let tokens: usize = answered.map(|figures| figures.completion_tokens).sum();
         Measured {
             samples,
-            total_tps: Some(tokens as f64 / seconds.max(1e-9)),
+            total_tps: (seconds > 0.0).then(|| tokens as f64 / seconds),
             joules: self.joules.and_then(Joules::since),
             peak_rss: None,
             noise: self.noise.end(),
@@ -111,6 +101,9 @@ fn prepare_depth(target: &dyn Target, case: &Case, plan: &Plan) -> Result<(), Be
         return Ok(());
     }
     for slot in 0..case.concurrency {
+        if target.is_stopped() {
+            return Ok(());
+        }
         let Prompt { prefix, .. } = target.prompt(case, slot, 0)?;
         let ask = Ask {
             text: prefix,
@@ -147,7 +140,11 @@ fn rounds(target: &dyn Target, case: &Case, plan: &Plan) -> Result<Vec<Vec<Promp
             .map(|slot| prompt(round, slot))
             .collect()
     };
-    (0..plan.warmup + plan.runs).map(round).collect()
+    let rounds = 0..plan.warmup + plan.runs;
+    rounds
+        .take_while(|_| !target.is_stopped())
+        .map(round)
+        .collect()
 }
 
 /// A number from which those of the case's prompts are counted: cases must not repeat each other's
@@ -180,20 +177,20 @@ impl Asker<'_> {
     ) -> Measured {
         let n_slots = self.case.concurrency;
         let (barrier, rounds) = (Barrier::new(n_slots + 1), &rounds);
+        let is_over = AtomicBool::new(false);
         let (mut meter, mut samples, mut seconds) = (Meter::start(), Vec::new(), 0.0);
         std::thread::scope(|scope| {
             let (sender, answers) = mpsc::channel();
             for slot in 0..n_slots {
-                let (sender, barrier) = (sender.clone(), &barrier);
+                let (sender, barrier, is_over) = (sender.clone(), &barrier, &is_over);
                 scope.spawn(move || {
                     for (round, prompts) in rounds.iter().enumerate() {
-                        self.target.ready();
+                        self.ready();
                         barrier.wait();
-                        // A thread that was lost would keep all others waiting.
-                        let asked = AssertUnwindSafe(|| self.outcome(&prompts[slot], 0.0));
-                        let outcome = catch_unwind(asked).unwrap_or(Outcome::Failed {
-                            error: "the thread that asked has panicked".to_owned(),
-                        });
+                        if is_over.load(Ordering::Relaxed) {
+                            return;
+                        }
+                        let outcome = self.outcome(&prompts[slot], 0.0);
                         let run = round.saturating_sub(n_warmup);
                         // Whoever listens does so until all rounds are over.
                         let _ = sender.send(Sample { run, slot, outcome });
@@ -204,10 +201,14 @@ impl Asker<'_> {
                 if round == n_warmup {
                     meter = Meter::start();
                 }
+                is_over.store(self.target.is_stopped(), Ordering::Relaxed);
                 barrier.wait();
+                if is_over.load(Ordering::Relaxed) {
+                    return;
+                }
                 let began = Instant::now();
                 let answered: Vec<Sample> = answers.iter().take(n_slots).collect();
-                if round >= n_warmup {
+                if round >= n_warmup && !self.target.is_stopped() {
                     seconds += began.elapsed().as_secs_f64();
                     samples.extend(answered);
                 }
@@ -215,6 +216,24 @@ impl Asker<'_> {
             }
         });
         meter.stop(samples, seconds)
+    }
+
+    /// Lets the target prepare. What goes wrong there shows in the request that follows.
+    fn ready(&self) {
+        if !self.target.is_stopped() {
+            let _ = catch_unwind(AssertUnwindSafe(|| self.target.ready()));
+        }
+    }
+
+    /// Waits until a moment, or until the measurement is stopped.
+    fn wait_until(&self, due: Instant) {
+        loop {
+            let left = due.saturating_duration_since(Instant::now());
+            if left.is_zero() || self.target.is_stopped() {
+                return;
+            }
+            std::thread::sleep(left.min(NAP));
+        }
     }
 
     /// Requests that arrive as a Poisson process. One that finds all askers busy waits, and that
@@ -241,10 +260,13 @@ impl Asker<'_> {
                         let due = began + Duration::from_secs_f64(*due_s);
                         // What is late already is not kept waiting.
                         if due > Instant::now() {
-                            self.target.ready();
-                            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+                            self.ready();
+                            self.wait_until(due);
                         }
                         let outcome = self.outcome(prompt, due.elapsed().as_secs_f64());
+                        if self.target.is_stopped() {
+                            return;
+                        }
                         let mut samples: MutexGuard<'_, Vec<Sample>> =
                             samples.lock().unwrap_or_else(PoisonError::into_inner);
                         samples.push(Sample { run, slot, outcome });
@@ -260,27 +282,32 @@ impl Asker<'_> {
 
     /// One request, as a figure or a failure.
     fn outcome(&self, prompt: &Prompt, late_s: f64) -> Outcome {
-        let ask = ask(self.case, self.plan, prompt.text.clone());
-        let figures = self
-            .target
-            .ask(&ask)
-            .and_then(|answered| Figures::of(&answered, late_s, self.round_trip_s))
-            .and_then(
-                |figures| match cache_fault(&figures, self.case, self.plan) {
-                    Some(fault) => Err(fault),
-                    None => Ok(figures),
-                },
-            );
-        match figures {
+        // A thread that was lost would keep all others waiting.
+        let asked = catch_unwind(AssertUnwindSafe(|| self.figures(prompt, late_s)));
+        match asked.unwrap_or_else(|_| Err("the thread that asked has panicked".to_owned())) {
             Ok(figures) => Outcome::Answered(Box::new(figures)),
             Err(error) => Outcome::Failed { error },
         }
     }
+
+    fn figures(&self, prompt: &Prompt, late_s: f64) -> Result<Figures, String> {
+        let ask = ask(self.case, self.plan, prompt.text.clone());
+        let answered = self.target.ask(&ask)?;
+        let mut figures = Figures::of(&answered, late_s, self.round_trip_s)?;
+        if figures.cached_tokens.is_none() && ask.uses_prefix_cache {
+            // Nobody knows how many tokens were computed.
+            figures.prefill_tps = None;
+        }
+        match cache_fault(&figures, self.case, self.plan) {
+            Some(fault) => Err(fault),
+            None => Ok(figures),
+        }
+    }
 }
 
-/// What is wrong where the cache held more or less than it was to.
+/// What is wrong where the cache held more or less than it was to, as far as that is known.
 fn cache_fault(figures: &Figures, case: &Case, plan: &Plan) -> Option<String> {
-    let (cached, depth) = (figures.cached_tokens, case.depth);
+    let (cached, depth) = (figures.cached_tokens?, case.depth);
     let is_right =
         plan.prefix_cache || cached.abs_diff(depth) <= if depth > 0 { DEPTH_SLACK } else { 0 };
     (!is_right).then(|| format!("{depth} tokens were to be in the cache, and {cached} were"))

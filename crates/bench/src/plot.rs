@@ -6,6 +6,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
 use ponder_figures::picture::{Area, Drawn, GREY, color, label, short_name, svg};
 
+use crate::report::Varies;
 use crate::stats::Spread;
 use crate::{BenchError, Report, Row};
 
@@ -34,7 +35,10 @@ pub fn plot(report: &Report) -> Result<String, BenchError> {
     let legend = LEGEND_LINE * names.len() as u32 + 8;
     let title = format!(
         "{} on {}: medians, fastest to p90",
-        short_name(report.model.name()),
+        report
+            .models
+            .first()
+            .map_or("", |model| short_name(model.name())),
         report.machine.cpu
     );
     let draw = |area: &Area<'_>| draw(report, &names, legend, area);
@@ -59,21 +63,23 @@ fn draw(report: &Report, names: &[String], legend: u32, area: &Area<'_>) -> Draw
 }
 
 /// Rows that differ in the length of the prompt only share a colour and a line.
-fn name(row: &Row) -> String {
-    let mut parts = vec![row.target.clone(), row.start.to_string()];
+fn name(varies: Varies, row: &Row) -> String {
     let case = &row.case;
+    let mut parts = vec![varies.setup(row), row.start.to_string()];
     parts.extend((case.depth > 0).then(|| format!("depth {}", case.depth)));
     parts.extend((case.concurrency > 1).then(|| format!("{} at a time", case.concurrency)));
     parts.extend(
         case.effort
             .map(|effort| format!("effort {}", effort.name())),
     );
+    parts.retain(|part| !part.is_empty());
     parts.join(", ")
 }
 
 fn names(report: &Report) -> Vec<String> {
+    let varies = Varies::over(&report.rows);
     let mut names = Vec::new();
-    for name in report.rows.iter().map(name) {
+    for name in report.rows.iter().map(|row| name(varies, row)) {
         if !names.contains(&name) {
             names.push(name);
         }
@@ -82,8 +88,10 @@ fn names(report: &Report) -> Vec<String> {
 }
 
 fn panel(report: &Report, names: &[String], area: &Area<'_>, (title, metric, x): Panel) -> Drawn {
+    let varies = Varies::over(&report.rows);
     let points = |name: &String| -> Vec<(f64, Spread)> {
-        let rows = report.rows.iter().filter(|row| self::name(row) == *name);
+        let rows = report.rows.iter();
+        let rows = rows.filter(|row| self::name(varies, row) == *name);
         let mut points: Vec<_> = rows
             .filter_map(|row| Some((x(row), row.spread(metric)?)))
             .collect();

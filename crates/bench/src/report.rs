@@ -1,6 +1,7 @@
 //! What came of a measurement: JSON by itself, and the fields that every other form shows.
 
 use ponder_engine::ModelInfo;
+use ponder_figures::picture::short_name;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Value, json};
 
@@ -21,7 +22,7 @@ const METRICS: [Metric; 17] = [
     ("ttft_ms", |f| vec![f.ttft_ms]),
     ("ttfo_ms", |f| f.ttfo_ms.into_iter().collect()),
     ("tpot_ms", |f| f.tpot_ms.into_iter().collect()),
-    ("prefill_tps", |f| vec![f.prefill_tps]),
+    ("prefill_tps", |f| f.prefill_tps.into_iter().collect()),
     ("decode_tps", |f| f.decode_tps.into_iter().collect()),
     ("itl_ms", |f| f.itl_ms.clone()),
     ("latency_ms", |f| vec![f.latency_ms]),
@@ -47,21 +48,20 @@ fn part(figures: &Figures, of: fn(&Parts) -> f64) -> Vec<f64> {
 }
 
 /// All that was measured.
-#[derive(Debug, serde::Serialize)]
+#[derive(Debug)]
 pub struct Report {
     /// Where.
     pub machine: Machine,
     /// What.
-    pub model: Model,
+    pub models: Vec<Model>,
     /// How.
     pub plan: Plan,
-    /// What the machine can do at most, where it was probed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub limits: Option<Limits>,
-    /// A row for each case, temperature and target.
+    /// What the machine can do at most, with as many threads as models had; nothing where that was not
+    /// probed.
+    pub limits: Vec<Limits>,
+    /// A row for each case, temperature, target, model and number of threads.
     pub rows: Vec<Row>,
     /// Runs that alternated with a peer's.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub pairs: Vec<Pair>,
     /// What should be known of all rows.
     pub notes: Vec<String>,
@@ -94,6 +94,11 @@ impl Model {
             Self::Remote { name } => name,
         }
     }
+
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let is_local = |model: &Self| matches!(model, Self::Local { .. });
+        self.name() == other.name() && is_local(self) == is_local(other)
+    }
 }
 
 /// The results of one case.
@@ -102,8 +107,8 @@ impl Model {
 pub struct Row {
     /// `local`, or the address of a server.
     pub target: String,
-    /// What a server calls its model.
-    pub served_model: Option<String>,
+    /// The model's name; of a server's model what the server calls it.
+    pub model: String,
     pub case: Case,
     pub gen_tokens: usize,
     pub start: Start,
@@ -123,6 +128,9 @@ pub struct Row {
 }
 
 impl Row {
+    /// The target of rows that were measured here.
+    pub(crate) const LOCAL: &'static str = "local";
+
     /// How the values of a metric spread; `None` where there are none.
     pub fn spread(&self, metric: &str) -> Option<Spread> {
         let (_, values) = METRICS.iter().find(|(name, _)| *name == metric)?;
@@ -143,13 +151,13 @@ impl Row {
         short.count()
     }
 
-    /// All fields but the runs, in the order in which they are printed.
-    pub fn fields(&self) -> Vec<(String, Value)> {
+    /// What was measured and the medians that scripts rely on; what there is not is null.
+    pub(crate) fn fields(&self) -> Vec<(String, Value)> {
         let case = &self.case;
         let mut fields: Vec<(String, Value)> = Vec::new();
         let mut add = |name: &str, value: Value| fields.push((name.to_owned(), value));
         add("target", json!(self.target));
-        add("served_model", json!(self.served_model));
+        add("model", json!(self.model));
         add("prompt_tokens", json!(case.prompt_tokens));
         add("gen_tokens", json!(self.gen_tokens));
         add("depth", json!(case.depth));
@@ -159,10 +167,8 @@ impl Row {
         add("threads", json!(self.threads));
         add("device", json!(self.device));
         add("load_ms", json!(self.load_ms));
-        let spreads = METRICS.map(|(name, _)| (name, self.spread(name)));
         for name in ALWAYS {
-            let spread = spreads.iter().find(|spread| spread.0 == name);
-            let median = spread.and_then(|spread| spread.1).map(|spread| spread.p50);
+            let median = self.spread(name).map(|spread| spread.p50);
             add(&format!("{name}_p50"), json!(median));
         }
         add("rss_mb", json!(self.rss_mb));
@@ -171,25 +177,46 @@ impl Row {
         add("round_trip_ms", json!(self.round_trip_ms));
         add("rate", json!(self.rate));
         add("total_tps", json!(self.total_tps));
-        if let Some(share) = &self.share {
-            add("memory_share", json!(share.memory));
-            add("compute_share", json!(share.compute));
-        }
+        add(
+            "memory_share",
+            json!(self.share.and_then(|share| share.memory)),
+        );
+        add(
+            "compute_share",
+            json!(self.share.and_then(|share| share.compute)),
+        );
         add("requests", json!(self.runs.len()));
         add("failed", json!(self.n_failed()));
-        for (name, spread) in spreads {
-            let Some(spread) = spread else { continue };
+        fields
+    }
+
+    /// How all figures spread; of those that there are not, everything is null.
+    pub(crate) fn spreads(&self) -> Vec<(String, Value)> {
+        let mut fields: Vec<(String, Value)> = Vec::new();
+        for (name, _) in METRICS {
+            let spread = self.spread(name);
+            let mut add = |part: &str, value| fields.push((format!("{name}_{part}"), value));
+            let of = |part: fn(&Spread) -> f64| json!(spread.as_ref().map(part));
             if !ALWAYS.contains(&name) {
-                add(&format!("{name}_p50"), json!(spread.p50));
+                add("p50", of(|spread| spread.p50));
             }
-            add(&format!("{name}_p50_ci95"), json!(spread.p50_ci95));
-            add(&format!("{name}_min"), json!(spread.min));
-            add(&format!("{name}_p90"), json!(spread.p90));
-            add(&format!("{name}_p99"), json!(spread.p99));
-            add(&format!("{name}_max"), json!(spread.max));
-            add(&format!("{name}_stddev"), json!(spread.stddev));
+            add("p50_ci95", json!(spread.map(|spread| spread.p50_ci95)));
+            add("min", of(|spread| spread.min));
+            add("p90", of(|spread| spread.p90));
+            add("p99", of(|spread| spread.p99));
+            add("max", of(|spread| spread.max));
+            add("stddev", of(|spread| spread.stddev));
         }
         fields
+    }
+
+    /// Says so where the cache was to hold something and nobody knows whether it did.
+    pub(crate) fn note_unknown_cache(&mut self) {
+        let mut answered = self.runs.iter().filter_map(Sample::figures);
+        if self.case.depth > 0 && answered.any(|figures| figures.cached_tokens.is_none()) {
+            let note = "the server does not say what it found in its cache";
+            self.notes.push(note.to_owned());
+        }
     }
 
     /// What should be known of the row: what failed, what disturbed, what varied.
@@ -230,6 +257,11 @@ impl Serialize for Row {
         for (name, value) in self.fields() {
             map.serialize_entry(&name, &value)?;
         }
+        for (name, value) in self.spreads() {
+            if !value.is_null() {
+                map.serialize_entry(&name, &value)?;
+            }
+        }
         map.serialize_entry("noise", &self.noise)?;
         map.serialize_entry("notes", &self.notes)?;
         map.serialize_entry("runs", &self.runs)?;
@@ -237,19 +269,80 @@ impl Serialize for Row {
     }
 }
 
+impl Serialize for Report {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("machine", &self.machine)?;
+        map.serialize_entry("model", &self.models.first())?;
+        map.serialize_entry("models", &self.models)?;
+        map.serialize_entry("plan", &self.plan)?;
+        map.serialize_entry("limits", &self.limits)?;
+        map.serialize_entry("rows", &self.rows)?;
+        map.serialize_entry("pairs", &self.pairs)?;
+        map.serialize_entry("notes", &self.notes)?;
+        map.end()
+    }
+}
+
+/// What rows of a report differ in, of what they were measured of: only that is said of them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Varies {
+    pub(crate) target: bool,
+    pub(crate) model: bool,
+    pub(crate) threads: bool,
+}
+
+impl Varies {
+    pub(crate) fn over(rows: &[Row]) -> Self {
+        let differ = |is_same: fn(&Row, &Row) -> bool| {
+            rows.windows(2).any(|pair| !is_same(&pair[0], &pair[1]))
+        };
+        Self {
+            target: rows.iter().any(|row| row.target != Row::LOCAL),
+            model: differ(|a, b| a.model == b.model),
+            threads: differ(|a, b| a.threads == b.threads),
+        }
+    }
+
+    /// What a row was measured of; empty where all were of the same.
+    pub(crate) fn setup(self, row: &Row) -> String {
+        let mut parts = Vec::new();
+        if self.model {
+            parts.push(short_name(&row.model).to_owned());
+        }
+        if self.threads {
+            parts.extend(row.threads.map(|n| format!("{n} threads")));
+        }
+        if self.target {
+            parts.push(row.target.clone());
+        }
+        parts.join(", ")
+    }
+}
+
 impl Report {
+    /// The model that a row was measured of.
+    pub(crate) fn model_of(&self, row: &Row) -> Option<&Model> {
+        let is_local = row.target == Row::LOCAL;
+        self.models.iter().find(|model| {
+            model.name() == row.model && is_local == matches!(model, Model::Local { .. })
+        })
+    }
+
     /// What should be known, a line each.
     pub fn remarks(&self) -> Vec<String> {
         let mut lines = self.notes.clone();
+        let varies = Varies::over(&self.rows);
         for row in &self.rows {
             let remarks = row.remarks();
             if !remarks.is_empty() {
-                let place = match row.target.as_str() {
-                    "local" => String::new(),
-                    target => format!(" at {target}"),
-                };
-                let name = format!("{}, {}{place}", row.case, row.start);
-                lines.push(format!("{name}: {}", remarks.join("; ")));
+                let parts = [
+                    varies.setup(row),
+                    row.case.to_string(),
+                    row.start.to_string(),
+                ];
+                let parts: Vec<String> = parts.into_iter().filter(|it| !it.is_empty()).collect();
+                lines.push(format!("{}: {}", parts.join(", "), remarks.join("; ")));
             }
         }
         lines

@@ -47,7 +47,7 @@ pub struct Share {
     /// Bytes that decoding must read, by what can be read in that time.
     pub memory: Option<f64>,
     /// Operations of prefill, by what can be computed in that time.
-    pub compute: f64,
+    pub compute: Option<f64>,
 }
 
 impl Limits {
@@ -74,7 +74,7 @@ impl Limits {
         weights: &str,
         (depth, n): (usize, usize),
         gen_tokens: usize,
-        prefill_ms: f64,
+        prefill_ms: Option<f64>,
         tpot_ms: Option<f64>,
     ) -> Share {
         let peak = match weights {
@@ -87,7 +87,9 @@ impl Limits {
         let bytes = work.decode_bytes(depth + n + gen_tokens / 2) as f64;
         Share {
             memory: tpot_ms.map(|ms| bytes / (1e6 * ms) / self.read_gb_s),
-            compute: ops / (1e6 * prefill_ms) / peak,
+            compute: prefill_ms
+                .filter(|&ms| ms > 0.0)
+                .map(|ms| ops / (1e6 * ms) / peak),
         }
     }
 }

@@ -34,7 +34,7 @@ pub enum Outcome {
 #[allow(missing_docs)] // `DEFINITIONS` says what they are.
 pub struct Figures {
     pub prompt_tokens: usize,
-    pub cached_tokens: usize,
+    pub cached_tokens: Option<usize>,
     pub completion_tokens: usize,
     pub reasoning_tokens: usize,
     pub ttft_ms: f64,
@@ -43,7 +43,7 @@ pub struct Figures {
     pub ttfo_ms: Option<f64>,
     pub tpot_ms: Option<f64>,
     pub itl_ms: Vec<f64>,
-    pub prefill_tps: f64,
+    pub prefill_tps: Option<f64>,
     pub decode_tps: Option<f64>,
     pub latency_ms: f64,
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -111,9 +111,8 @@ impl Figures {
             Some(times) => times.first_token.prefill_s,
             None => first.at_s - round_trip_s,
         };
-        let computed = answered
-            .prompt_tokens
-            .saturating_sub(answered.cached_tokens);
+        let cached = answered.cached_tokens.unwrap_or(0);
+        let computed = answered.prompt_tokens.saturating_sub(cached) as f64;
         let tpot_ms = tpot_ms(answered);
         Ok(Self {
             prompt_tokens: answered.prompt_tokens,
@@ -125,7 +124,8 @@ impl Figures {
             ttfo_ms: output.map(|arrival| 1000.0 * arrival.at_s + late_ms),
             tpot_ms,
             itl_ms: gaps_ms(arrivals),
-            prefill_tps: computed as f64 / prefill_s.max(1e-9),
+            // A line may be slower than the answer over it.
+            prefill_tps: (prefill_s > 0.0 && computed > 0.0).then(|| computed / prefill_s),
             decode_tps: tpot_ms.map(|ms| 1000.0 / ms),
             latency_ms: 1000.0 * answered.latency_s + late_ms,
             load_ms: None,

@@ -5,85 +5,46 @@
 //!    from the page cache, and two models at once would disturb each other.
 //! 3. [`Session::endpoint`] measures a server.
 //! 4. [`Session::report`] is the end.
+//!
+//! The first two may come again with another model, or with other threads. What was measured stays
+//! where a later step fails, or where [`Session::stopper`] has ended it.
 
-use std::path::PathBuf;
+use ponder_engine::{Device, Engine, LoadOptions};
 
-use ponder_engine::{Device, Engine, LoadOptions, SamplingOverrides};
-
-use crate::cold::{Cold, Restart, Task};
-use crate::endpoint::Endpoint;
+use crate::cold::Restart;
+use crate::cold_rows::ColdStarts;
+use crate::endpoint::{Endpoint, Server};
 use crate::local::Local;
-use crate::machine::{Machine, Noise, load};
-use crate::measure::{Measured, Plan, case_number, measure};
+use crate::machine::{Machine, load};
+use crate::measure::{Measured, measure};
+use crate::pairs::speeds;
+use crate::peer::{Errand, Speeds};
+use crate::progress::Rounds;
 use crate::report::{Model, Report, Row};
 use crate::roofline::Limits;
-use crate::sample::Sample;
-use crate::target::Target;
-use crate::vs::run_peer;
-use crate::{BenchError, Case, Grid, Pair, Start};
-
-/// Bytes from the disk, as a share of the model's files, below which a start was not cold.
-const COLD_SHARE: f64 = 0.5;
-
-/// What the numbers of cold starts' prompts are counted from, beyond those of all rounds.
-const COLD: u64 = 1 << 32;
-
-/// What sets the seeds of runs beside a peer apart.
-const VERSUS: u64 = 1 << 40;
-
-/// What is measured, and how.
-#[derive(Clone, Debug)]
-pub struct Job {
-    /// The cases.
-    pub grid: Grid,
-    /// How each is measured.
-    pub plan: Plan,
-    /// How warm things are.
-    pub starts: Vec<Start>,
-    /// What differs from the model's own sampling defaults.
-    pub sampling: SamplingOverrides,
-    /// Whether the machine's limits are probed first.
-    pub roofline: bool,
-}
-
-/// How far a measurement is.
-#[derive(Clone, Debug)]
-pub struct Progress {
-    /// Rounds of all rows that were made.
-    pub done: usize,
-    /// Rounds that there will be, of this target.
-    pub total: usize,
-    /// What the present row is.
-    pub row: String,
-}
-
-/// Who hears of it.
-pub type Watcher<'a> = &'a mut dyn FnMut(&Progress);
+use crate::stop::Stop;
+use crate::{BenchError, Case, Job, Pair, Peer, Plan, Start, Watcher};
 
 /// A measurement under way.
 pub struct Session {
-    job: Job,
+    pub(crate) job: Job,
     machine: Machine,
-    limits: Option<Limits>,
-    model: Option<Model>,
-    rows: Vec<Row>,
+    limits: Vec<Limits>,
+    models: Vec<Model>,
+    pub(crate) rows: Vec<Row>,
     pairs: Vec<Pair>,
     notes: Vec<String>,
-    cold: Option<ColdStarts>,
-}
-
-/// What cold starts need to know of the engine that is gone.
-struct ColdStarts {
-    files: Vec<PathBuf>,
-    file_bytes: u64,
-    threads: usize,
-    device: String,
-    tasks: Vec<(Case, Vec<Task>)>,
+    pub(crate) stop: Stop,
+    pub(crate) cold: Option<ColdStarts>,
 }
 
 impl Session {
     /// Nothing measured yet.
-    pub fn new(job: Job) -> Self {
+    ///
+    /// # Errors
+    /// When the job has nothing to measure, or more than there can be.
+    pub fn new(job: Job) -> Result<Self, BenchError> {
+        job.check()?;
         let machine = Machine::here();
         let mut notes = Vec::new();
         if let Some(load) = load().filter(|&load| load > machine.cores as f64 / 2.0) {
@@ -94,22 +55,37 @@ impl Session {
         if machine.build.profile == "debug" {
             notes.push("this is a debug build, which is slower than the program is".to_owned());
         }
-        Self {
+        Ok(Self {
             job,
             machine,
-            limits: None,
-            model: None,
+            limits: Vec::new(),
+            models: Vec::new(),
             rows: Vec::new(),
             pairs: Vec::new(),
             notes,
+            stop: Stop::default(),
             cold: None,
+        })
+    }
+
+    /// What ends the measurement early.
+    #[must_use]
+    pub fn stopper(&self) -> Stop {
+        self.stop.clone()
+    }
+
+    /// Adds what should be known of all rows.
+    pub fn note(&mut self, note: &str) {
+        if !self.notes.iter().any(|known| known == note) {
+            self.notes.push(note.to_owned());
         }
     }
 
-    /// Measures an engine that was loaded with `options`.
+    /// Measures an engine that was loaded with `options`; runs of the job's peer alternate with its.
     ///
     /// # Errors
-    /// When a prompt cannot be made. A request that fails is part of the report.
+    /// When a prompt cannot be made, or the peer does not run or says nothing that is understood. A
+    /// request that fails is part of the report.
     pub fn local(
         &mut self,
         engine: &Engine,
@@ -117,80 +93,49 @@ impl Session {
         watch: Watcher<'_>,
     ) -> Result<(), BenchError> {
         let info = engine.model();
-        self.model = Some(Model::Local {
+        let model = Model::Local {
             info: Box::new(info.clone()),
             fingerprint: info.fingerprint()?,
-        });
+        };
+        self.add(model);
         let threads = options.n_threads();
-        if self.job.roofline {
-            self.limits = Some(Limits::probe(threads)?);
+        if self.job.roofline && !self.limits.iter().any(|known| known.threads == threads) {
+            self.limits.push(Limits::probe(threads)?);
         }
-        let plan = &self.job.plan;
+        let stop = self.stop.clone();
+        let job = self.job.clone();
         let lookup = options.prompt_lookup;
-        let local = Local::new(engine, &self.job.sampling, lookup, plan.seed);
-        let (device, cases) = (device_name(options.device), self.job.grid.cases());
-        if self.job.starts.contains(&Start::Warm) {
+        let local = Local::new(engine, &job.sampling, lookup, job.plan.seed, &stop);
+        let (device, cases) = (device_name(options.device), job.grid.cases());
+        if job.starts.contains(&Start::Warm) {
             for (i, case) in cases.iter().enumerate() {
-                let mut progress = Rounds::new(plan, i, cases.len(), case, Start::Warm, watch);
-                let measured = measure(&local, case, plan, 0.0, &mut |n| progress.done(n))?;
-                let mut row = row(case, plan, "local", Start::Warm, measured);
+                let place = (i, cases.len());
+                let mut rounds = Rounds::new(&job.plan, place, case, Start::Warm, watch);
+                let mut duel = Duel::new(&job, case, engine, threads, &stop);
+                let measured = measure(&local, case, &job.plan, 0.0, &mut |n| {
+                    rounds.done(n);
+                    duel.run(n);
+                })?;
+                self.pairs.extend(duel.pairs(&measured));
+                let mut row = row(case, &job.plan, &info.name, Start::Warm, measured);
                 row.threads = Some(threads);
                 row.device = Some(device.clone());
                 row.load_ms = Some(1000.0 * info.load_s);
-                self.rows.push(row);
+                self.share(&mut row, engine);
+                if duel.peer.is_some() {
+                    // The peer's is in it.
+                    row.joules = None;
+                }
+                self.keep(row);
+                duel.fault.map_or(Ok(()), Err)?;
+                if stop.is_set() {
+                    return Ok(());
+                }
             }
         }
-        if self.job.starts.iter().any(|&start| start != Start::Warm) {
-            self.cold = Some(ColdStarts {
-                files: info.files()?,
-                file_bytes: info.file_bytes,
-                threads,
-                device,
-                tasks: cold_tasks(&local, &cases, plan)?,
-            });
-        }
-        Ok(())
-    }
-
-    /// Lets runs of an engine alternate with those of a peer, which `command` starts, one request at a
-    /// time.
-    ///
-    /// # Errors
-    /// When a prompt cannot be made, or the peer does not run or says nothing that is understood.
-    pub fn versus(
-        &mut self,
-        engine: &Engine,
-        options: &LoadOptions,
-        command: &str,
-        watch: Watcher<'_>,
-    ) -> Result<(), BenchError> {
-        let threads = options.n_threads();
-        let one = Plan {
-            runs: 1,
-            warmup: 0,
-            rate: None,
-            ..self.job.plan.clone()
-        };
-        let mut cases = self.job.grid.cases();
-        cases.retain(|case| case.concurrency == 1);
-        for (i, case) in cases.iter().enumerate() {
-            let mut progress =
-                Rounds::new(&self.job.plan, i, cases.len(), case, Start::Warm, watch);
-            for run in 0..self.job.plan.runs {
-                // Each run asks something else, and nothing that a row has asked.
-                let seed = one.seed ^ (VERSUS + run as u64);
-                let local = Local::new(engine, &self.job.sampling, options.prompt_lookup, seed);
-                let measured = measure(&local, case, &one, 0.0, &mut |_| {})?;
-                let row = row(case, &one, "local", Start::Warm, measured);
-                let ours = ["prefill_tps", "decode_tps"];
-                self.pairs.push(Pair {
-                    case: *case,
-                    run,
-                    ours: ours.map(|metric| row.spread(metric).map(|spread| spread.p50)),
-                    theirs: run_peer(command, case, one.gen_tokens, threads)?,
-                });
-                progress.done(self.job.plan.warmup + run + 1);
-            }
+        if job.starts.iter().any(|&start| start != Start::Warm) {
+            let cold = ColdStarts::new(&local, engine, &job, threads, device)?;
+            self.cold = Some(cold);
         }
         Ok(())
     }
@@ -201,94 +146,64 @@ impl Session {
     /// # Errors
     /// When a process cannot be started, or cannot load the model.
     pub fn cold(&mut self, restart: &Restart, watch: Watcher<'_>) -> Result<(), BenchError> {
-        let Some(cold) = self.cold.take() else {
-            return Ok(());
-        };
-        let n_cases = self.job.grid.cases().len();
-        if cold.tasks.len() < n_cases {
-            let note = "cold starts were measured without depth and one request at a time only";
-            self.notes.push(note.to_owned());
+        match self.cold.take() {
+            Some(cold) => cold.measure(self, restart, watch),
+            None => Ok(()),
         }
-        let plan = &self.job.plan;
-        for start in [Start::ColdProcess, Start::ColdDisk] {
-            if !self.job.starts.contains(&start) {
-                continue;
-            }
-            if start == Start::ColdDisk && cold.files.is_empty() {
-                let note = "there is no cold-disk: the model is part of the program";
-                self.notes.push(note.to_owned());
-                continue;
-            }
-            for (i, (case, tasks)) in cold.tasks.iter().enumerate() {
-                let mut progress = Rounds::new(plan, i, cold.tasks.len(), case, start, watch);
-                self.rows.push(cold_row(
-                    restart,
-                    &cold,
-                    case,
-                    tasks,
-                    plan,
-                    start,
-                    &mut progress,
-                )?);
-            }
-        }
-        Ok(())
     }
 
     /// Measures a server. Its prompts are as long as its own counts say.
     ///
     /// # Errors
     /// When the server is not there or does not answer at all.
-    pub fn endpoint(
-        &mut self,
-        url: &str,
-        model: Option<&str>,
-        key: Option<&str>,
-        watch: Watcher<'_>,
-    ) -> Result<(), BenchError> {
-        let plan = &self.job.plan;
-        let endpoint = Endpoint::connect(url, model, key, plan.seed)?;
-        self.model.get_or_insert_with(|| Model::Remote {
-            name: endpoint.model().to_owned(),
-        });
+    pub fn endpoint(&mut self, server: &Server, watch: Watcher<'_>) -> Result<(), BenchError> {
+        let plan = self.job.plan.clone();
+        let stop = self.stop.clone();
+        let endpoint = match Endpoint::connect(server, plan.seed, &stop) {
+            Err(_) if stop.is_set() => return Ok(()),
+            endpoint => endpoint?,
+        };
+        let name = endpoint.model().to_owned();
+        self.add(Model::Remote { name: name.clone() });
         let (cases, away_s) = (self.job.grid.cases(), endpoint.round_trip_s());
         for (i, case) in cases.iter().enumerate() {
-            let mut progress = Rounds::new(plan, i, cases.len(), case, Start::Warm, watch);
-            let measured = measure(&endpoint, case, plan, away_s, &mut |n| progress.done(n))?;
-            let mut row = row(case, plan, endpoint.url(), Start::Warm, measured);
+            let place = (i, cases.len());
+            let mut rounds = Rounds::new(&plan, place, case, Start::Warm, watch);
+            let measured = measure(&endpoint, case, &plan, away_s, &mut |n| rounds.done(n));
+            let measured = match measured {
+                Err(_) if stop.is_set() => return Ok(()),
+                measured => measured?,
+            };
+            let mut row = row(case, &plan, &name, Start::Warm, measured);
+            endpoint.url().clone_into(&mut row.target);
             row.round_trip_ms = Some(1000.0 * away_s);
-            row.served_model = Some(endpoint.model().to_owned());
             row.rss_mb = None;
-            self.rows.push(row);
+            row.note_unknown_cache();
+            self.keep(row);
+            if stop.is_set() {
+                return Ok(());
+            }
         }
         Ok(())
     }
 
+    /// Whether there is anything to report.
+    #[must_use]
+    pub fn has_rows(&self) -> bool {
+        !self.rows.is_empty()
+    }
+
     /// All that was measured.
     pub fn report(mut self) -> Report {
-        if let (Some(limits), Some(Model::Local { info, .. })) = (&self.limits, &self.model) {
-            for row in self.rows.iter_mut().filter(|row| row.target == "local") {
-                let case = row.case;
-                if let (Some(prefill), 1) = (row.spread("prefill_ms"), case.concurrency) {
-                    let tpot_ms = row.spread("tpot_ms").map(|spread| spread.p50);
-                    let prompt = (case.depth, case.prompt_tokens);
-                    let work = &info.work;
-                    row.share = Some(limits.share(
-                        work,
-                        &info.quantization,
-                        prompt,
-                        row.gen_tokens,
-                        prefill.p50,
-                        tpot_ms,
-                    ));
-                }
-            }
+        if self.stop.is_set() {
+            self.note("it was stopped: what was not measured until then is missing");
+        }
+        if self.job.peer.is_some() && self.pairs.is_empty() {
+            self.note("the peer did not run: it does so beside warm runs of one request at a time");
         }
         Report {
             machine: self.machine,
-            model: self.model.unwrap_or(Model::Remote {
-                name: String::new(),
-            }),
+            models: self.models,
             plan: self.job.plan,
             limits: self.limits,
             rows: self.rows,
@@ -296,78 +211,57 @@ impl Session {
             notes: self.notes,
         }
     }
-}
 
-/// The prompts of all cases that can be measured from a cold start.
-fn cold_tasks(
-    target: &dyn Target,
-    cases: &[Case],
-    plan: &Plan,
-) -> Result<Vec<(Case, Vec<Task>)>, BenchError> {
-    let cases = cases
-        .iter()
-        .filter(|case| case.depth == 0 && case.concurrency == 1);
-    let tasks = |case: &Case| -> Result<Vec<Task>, BenchError> {
-        let task = |run| {
-            let prompt =
-                target.prompt(case, 0, case_number(case).wrapping_add(COLD + run as u64))?;
-            Ok(Task {
-                text: prompt.text,
-                max_tokens: plan.gen_tokens,
-                effort: case.effort,
-            })
+    fn add(&mut self, model: Model) {
+        if !self.models.iter().any(|known| known.is_same(&model)) {
+            self.models.push(model);
+        }
+    }
+
+    /// Keeps a row, unless nothing of it was measured.
+    pub(crate) fn keep(&mut self, mut row: Row) {
+        let n_runs = match row.rate {
+            Some(_) => self.job.plan.runs,
+            None => self.job.plan.runs * row.case.concurrency,
         };
-        (0..plan.runs).map(task).collect()
-    };
-    cases.map(|case| Ok((*case, tasks(case)?))).collect()
+        if row.runs.is_empty() {
+            return;
+        }
+        if row.runs.len() < n_runs {
+            let n = row.runs.len();
+            row.notes
+                .push(format!("stopped after {n} of {n_runs} requests"));
+        }
+        self.rows.push(row);
+    }
+
+    /// Says how near a row of one request at a time came to the machine's limits.
+    fn share(&self, row: &mut Row, engine: &Engine) {
+        let limits = self.limits.iter();
+        let limits = limits.filter(|known| Some(known.threads) == row.threads);
+        let prefill = row.spread("prefill_ms").map(|spread| spread.p50);
+        let tpot = row.spread("tpot_ms").map(|spread| spread.p50);
+        for limits in limits.filter(|_| row.case.concurrency == 1) {
+            // What was found in the cache was not computed.
+            let prefill = prefill.filter(|_| !self.job.plan.prefix_cache);
+            let info = engine.model();
+            row.share = Some(limits.share(
+                &info.work,
+                &info.quantization,
+                (row.case.depth, row.case.prompt_tokens),
+                row.gen_tokens,
+                prefill,
+                tpot,
+            ));
+        }
+    }
 }
 
-fn cold_row(
-    restart: &Restart,
-    cold: &ColdStarts,
-    case: &Case,
-    tasks: &[Task],
-    plan: &Plan,
-    start: Start,
-    progress: &mut Rounds<'_>,
-) -> Result<Row, BenchError> {
-    let noise = Noise::begin();
-    let (mut measured, mut still_warm) = (Measured::default(), 0);
-    for (run, task) in tasks.iter().enumerate() {
-        let Cold {
-            outcome,
-            peak_rss,
-            disk_bytes,
-        } = restart.ask(task, start, &cold.files)?;
-        let least = COLD_SHARE * cold.file_bytes as f64;
-        let is_warm = disk_bytes.is_some_and(|bytes| (bytes as f64) < least);
-        still_warm += usize::from(start == Start::ColdDisk && is_warm);
-        measured.peak_rss = measured.peak_rss.max(peak_rss);
-        measured.samples.push(Sample {
-            run,
-            slot: 0,
-            outcome,
-        });
-        progress.done(plan.warmup + run + 1);
-    }
-    measured.noise = noise.end();
-    let mut row = row(case, plan, "local", start, measured);
-    row.threads = Some(cold.threads);
-    row.device = Some(cold.device.clone());
-    row.load_ms = row.spread("process_load_ms").map(|spread| spread.p50);
-    if still_warm > 0 {
-        row.notes.push(format!(
-            "the page cache was not dropped before {still_warm} of {} starts: less than half of the file came from a disk",
-            tasks.len()
-        ));
-    }
-    Ok(row)
-}
-
-fn row(case: &Case, plan: &Plan, target: &str, start: Start, measured: Measured) -> Row {
+/// The row of what was measured of a model here.
+pub(crate) fn row(case: &Case, plan: &Plan, model: &str, start: Start, measured: Measured) -> Row {
     Row {
-        target: target.to_owned(),
-        served_model: None,
+        target: Row::LOCAL.to_owned(),
+        model: model.to_owned(),
         case: *case,
         gen_tokens: plan.gen_tokens,
         start,
@@ -390,38 +284,68 @@ fn device_name(device: Device) -> String {
     format!("{device:?}").to_lowercase()
 }
 
-/// Tells the watcher of rounds.
-struct Rounds<'a> {
-    watch: Watcher<'a>,
-    progress: Progress,
-    before: usize,
+/// A peer that runs after every round that counts.
+struct Duel<'a> {
+    peer: Option<&'a Peer>,
+    errand: Errand<'a>,
+    name: &'a str,
+    warmup: usize,
+    stop: &'a Stop,
+    theirs: Vec<Speeds>,
+    fault: Option<BenchError>,
 }
 
-impl<'a> Rounds<'a> {
+impl<'a> Duel<'a> {
     fn new(
-        plan: &Plan,
-        index: usize,
-        n_cases: usize,
-        case: &Case,
-        start: Start,
-        watch: Watcher<'a>,
+        job: &'a Job,
+        case: &'a Case,
+        engine: &'a Engine,
+        threads: usize,
+        stop: &'a Stop,
     ) -> Self {
-        let per_case = plan.warmup + plan.runs;
-        let progress = Progress {
-            done: index * per_case,
-            total: n_cases * per_case,
-            row: format!("{case}, {start}"),
-        };
-        watch(&progress);
+        let info = engine.model();
+        let is_alone = case.concurrency == 1 && job.plan.rate.is_none();
         Self {
-            watch,
-            before: progress.done,
-            progress,
+            peer: job.peer.as_ref().filter(|_| is_alone),
+            errand: Errand {
+                // A peer knows no short names.
+                model: match info.embedded {
+                    true => &info.name,
+                    false => info.path.to_str().unwrap_or(&info.name),
+                },
+                case,
+                gen_tokens: job.plan.gen_tokens,
+                threads,
+            },
+            name: &info.name,
+            warmup: job.plan.warmup,
+            stop,
+            theirs: Vec::new(),
+            fault: None,
         }
     }
 
-    fn done(&mut self, n: usize) {
-        self.progress.done = self.before + n;
-        (self.watch)(&self.progress);
+    /// Called after each round.
+    fn run(&mut self, n_rounds: usize) {
+        let Some(peer) = self.peer else { return };
+        if n_rounds <= self.warmup || self.fault.is_some() {
+            return;
+        }
+        match peer.run(self.errand, self.stop) {
+            Ok(speeds) => self.theirs.extend(speeds),
+            Err(error) => self.fault = Some(error),
+        }
+    }
+
+    fn pairs(&self, measured: &Measured) -> Vec<Pair> {
+        let pair = |(run, &theirs): (usize, &Speeds)| Pair {
+            model: self.name.to_owned(),
+            threads: self.errand.threads,
+            case: *self.errand.case,
+            run,
+            ours: speeds(&measured.samples, run),
+            theirs,
+        };
+        self.theirs.iter().enumerate().map(pair).collect()
     }
 }

@@ -102,6 +102,29 @@ pub fn mann_whitney(a: &[f64], b: &[f64]) -> f64 {
     (2.0 * Normal::standard().sf(z)).min(1.0)
 }
 
+/// The least that [`mann_whitney`] can say of samples of these sizes: what it says where all values of
+/// one are above all of the other.
+pub(crate) fn least_p(n_a: usize, n_b: usize) -> f64 {
+    // Two of the ways to choose which ranks are those of `a`.
+    let (few, all) = (n_a.min(n_b), n_a + n_b);
+    let choices = (0..few).map(|i| (all - i) as f64 / (i + 1) as f64);
+    (2.0 / choices.product::<f64>()).min(1.0)
+}
+
+/// What is left of probabilities as evidence where so many were looked at: for each the share of false
+/// ones among those that are as small, at most (Benjamini and Hochberg 1995).
+pub(crate) fn false_discovery_rates(p: &[f64]) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..p.len()).collect();
+    order.sort_by(|&a, &b| p[b].total_cmp(&p[a]));
+    let (mut rates, mut least) = (vec![1.0; p.len()], 1.0f64);
+    for (i, &index) in order.iter().enumerate() {
+        let rank = p.len() - i;
+        least = least.min(p[index] * p.len() as f64 / rank as f64);
+        rates[index] = least;
+    }
+    rates
+}
+
 /// The share of all orders of two samples whose U is at least `far` from its middle.
 fn exact_p(n_a: usize, n_b: usize, far: f64) -> f64 {
     // ways[i][u]: orders of i values of `a` and j of `b` with that U, for growing j.
@@ -155,6 +178,37 @@ mod tests {
             held += usize::from(low <= 0.5 && 0.5 <= high);
         }
         assert!((180..=199).contains(&held), "{held} of 200");
+    }
+
+    #[test]
+    fn many_comparisons_need_more_evidence() {
+        // R: p.adjust(p, method = "BH").
+        let rates = false_discovery_rates(&[0.005, 0.011, 0.02, 0.04, 0.13]);
+        for (rate, expected) in rates.iter().zip([0.025, 0.0275, 0.1 / 3.0, 0.05, 0.13]) {
+            assert!((rate - expected).abs() < 1e-12, "{rates:?}");
+        }
+        assert_eq!(false_discovery_rates(&[0.04, 0.03]), [0.04, 0.04]);
+        assert_eq!(false_discovery_rates(&[1.0, 0.9]), [1.0, 1.0]);
+        assert_eq!(false_discovery_rates(&[]), [0.0; 0]);
+        // No chance makes more than one discovery in twenty of what is all the same.
+        let mut random = Random::new(2);
+        let mut found = 0;
+        for _ in 0..400 {
+            let p: Vec<f64> = (0..64).map(|_| random.share()).collect();
+            let rates = false_discovery_rates(&p);
+            found += usize::from(rates.iter().any(|&rate| rate < 0.05));
+        }
+        assert!(found < 40, "{found} of 400");
+    }
+
+    #[test]
+    fn small_samples_can_say_little() {
+        for [n_a, n_b] in [[1, 1], [3, 3], [5, 5], [2, 7], [7, 2], [12, 9]] {
+            let a: Vec<f64> = (0..n_a).map(|i| i as f64).collect();
+            let b: Vec<f64> = (0..n_b).map(|i| 100.0 + i as f64).collect();
+            let p = mann_whitney(&a, &b);
+            assert!((least_p(n_a, n_b) - p).abs() < 1e-12, "{n_a}, {n_b}: {p}");
+        }
     }
 
     #[test]

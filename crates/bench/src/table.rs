@@ -3,8 +3,9 @@
 use std::fmt::Write as _;
 
 use ponder_figures::Table;
+use ponder_figures::picture::short_name;
 
-use crate::report::{DEFINITIONS, Model, Report, Row};
+use crate::report::{DEFINITIONS, Model, Report, Row, Varies};
 
 type Column = ponder_figures::Column<Row>;
 
@@ -41,7 +42,7 @@ fn rows(report: &Report) -> Table {
             percent(row.share.and_then(|share| share.memory))
         }));
         columns.push(Column::numbers("of compute", |row| {
-            percent(row.share.map(|share| share.compute))
+            percent(row.share.and_then(|share| share.compute))
         }));
     }
     if any(|row| row.n_failed() > 0) {
@@ -72,41 +73,38 @@ fn parts(report: &Report) -> Option<Table> {
     Some(Table::of(&columns, &report.rows))
 }
 
-/// Each target by the first one, case by case; `None` where there is one only.
+/// Each target, model and number of threads by the first, case by case; `None` where there is one only.
 fn ratios(report: &Report) -> Option<Table> {
-    let first = &report.rows.first()?.target;
-    let others = report.rows.iter().filter(|row| row.target != *first);
-    let lines: Vec<_> = others
-        .filter_map(|row| {
-            let same = |base: &&Row| {
-                base.target == *first && base.case == row.case && base.start == row.start
-            };
-            let base = report.rows.iter().find(same)?;
-            let mut cells = vec![row.target.clone(), row.case.to_string()];
-            for metric in ["ttft_ms", "ttfo_ms", "tpot_ms", "latency_ms"] {
-                let both = row.spread(metric).zip(base.spread(metric));
-                cells.push(both.map_or_else(
-                    || "–".to_owned(),
-                    |(row, base)| format!("{:.2}", row.p50 / base.p50),
-                ));
-            }
-            Some(cells)
-        })
-        .collect();
-    if lines.is_empty() {
-        return None;
-    }
+    let varies = Varies::over(&report.rows);
+    let first = varies.setup(report.rows.first()?);
+    let line = |row: &Row| {
+        let is_base = |base: &&Row| {
+            varies.setup(base) == first && base.case == row.case && base.start == row.start
+        };
+        let setup = varies.setup(row);
+        let base = report.rows.iter().find(is_base)?;
+        let mut cells = vec![setup.clone(), row.case.to_string(), row.start.to_string()];
+        for metric in ["ttft_ms", "ttfo_ms", "tpot_ms", "latency_ms"] {
+            let both = row.spread(metric).zip(base.spread(metric));
+            let both = both.filter(|(_, base)| base.p50 > 0.0);
+            let ratio = both.map(|(row, base)| format!("{:.2}", row.p50 / base.p50));
+            cells.push(ratio.unwrap_or_else(none));
+        }
+        (setup != first).then_some(cells)
+    };
+    let rows: Vec<_> = report.rows.iter().filter_map(line).collect();
     let heading = |name: &str, is_number| (name.to_owned(), is_number);
-    Some(Table {
+    (!rows.is_empty()).then(|| Table {
         columns: vec![
             (format!("by {first}"), false),
             heading("case", false),
+            heading("start", false),
             heading("TTFT", true),
             heading("TTFO", true),
             heading("TPOT", true),
             heading("answer", true),
         ],
-        rows: lines,
+        rows,
     })
 }
 
@@ -114,7 +112,16 @@ fn ratios(report: &Report) -> Option<Table> {
 fn case_columns(report: &Report) -> Vec<Column> {
     let mut columns = Vec::new();
     let any = |has: fn(&Row) -> bool| report.rows.iter().any(has);
-    if any(|row| row.target != "local") {
+    let varies = Varies::over(&report.rows);
+    if varies.model {
+        let name = |row: &Row| short_name(&row.model).to_owned();
+        columns.push(Column::words("model", name));
+    }
+    if varies.threads {
+        let threads = |row: &Row| row.threads.map_or_else(none, |n| n.to_string());
+        columns.push(Column::numbers("threads", threads));
+    }
+    if varies.target {
         columns.push(Column::words("target", |row| row.target.clone()));
     }
     columns.push(Column::numbers("prompt", |row| {
@@ -143,13 +150,10 @@ fn case_columns(report: &Report) -> Vec<Column> {
 
 /// A median with half of its interval.
 fn median(row: &Row, metric: &str) -> String {
-    row.spread(metric).map_or_else(
-        || "–".to_owned(),
-        |spread| {
-            let half = (spread.p50_ci95[1] - spread.p50_ci95[0]) / 2.0;
-            format!("{} ±{}", short(spread.p50), short(half))
-        },
-    )
+    row.spread(metric).map_or_else(none, |spread| {
+        let half = (spread.p50_ci95[1] - spread.p50_ci95[0]) / 2.0;
+        format!("{} ±{}", short(spread.p50), short(half))
+    })
 }
 
 fn plain(row: &Row, metric: &str) -> String {
@@ -161,15 +165,19 @@ fn itl(row: &Row, of: fn(&crate::stats::Spread) -> f64) -> String {
 }
 
 fn optional(value: Option<f64>) -> String {
-    value.map_or_else(|| "–".to_owned(), short)
+    value.map_or_else(none, short)
 }
 
 fn percent(share: Option<f64>) -> String {
-    share.map_or_else(|| "–".to_owned(), |share| format!("{:.0} %", 100.0 * share))
+    share.map_or_else(none, |share| format!("{:.0} %", 100.0 * share))
+}
+
+fn none() -> String {
+    "–".to_owned()
 }
 
 /// Three digits that count.
-fn short(value: f64) -> String {
+pub(crate) fn short(value: f64) -> String {
     let digits = match value.abs() {
         large if large >= 99.95 => 0,
         middle if middle >= 9.995 => 1,
@@ -187,28 +195,36 @@ impl Report {
         let governor = machine.governor.as_deref().unwrap_or("unknown");
         let plan = &self.plan;
         let mut text = String::new();
-        let model = match &self.model {
-            Model::Local { info, fingerprint } => format!(
-                "{} ({}, {:.0} MB, {fingerprint:.12})",
-                info.name,
-                info.quantization,
-                info.file_bytes as f64 / 1e6
-            ),
-            Model::Remote { name } => name.clone(),
-        };
+        for model in &self.models {
+            let _ = match model {
+                Model::Local { info, fingerprint } => writeln!(
+                    text,
+                    "{} ({}, {:.0} MB, {fingerprint:.12})",
+                    info.name,
+                    info.quantization,
+                    info.file_bytes as f64 / 1e6
+                ),
+                Model::Remote { name } => writeln!(text, "{name}"),
+            };
+        }
         let _ = writeln!(
             text,
-            "{model}; {} tokens generated, {} runs after {} to warm up",
+            "{} tokens generated, {} runs after {} to warm up",
             plan.gen_tokens, plan.runs, plan.warmup
         );
-        let threads = self.rows.iter().find_map(|row| row.threads);
-        let threads = threads.map_or_else(String::new, |n| format!(", {n} threads used"));
+        let mut threads: Vec<usize> = self.rows.iter().filter_map(|row| row.threads).collect();
+        threads.dedup();
+        let threads: Vec<String> = threads.iter().map(usize::to_string).collect();
+        let threads = match threads.is_empty() {
+            true => String::new(),
+            false => format!(" ({} used)", threads.join(", ")),
+        };
         let _ = writeln!(
             text,
             "{}, {} cores{threads}, {}, governor {governor}; ponder {} ({}, {})",
             machine.cpu, machine.cores, machine.os, build.version, build.profile, build.isa
         );
-        if let Some(limits) = &self.limits {
+        for limits in &self.limits {
             let _ = writeln!(
                 text,
                 "limits with {} threads: {:.1} GB/s read, {:.0} GOP/s of bytes, {:.0} GFLOP/s of float32, {:.0} of bfloat16",
@@ -233,7 +249,7 @@ impl Report {
         let mut tables = vec![rows(self)];
         tables.extend(parts(self));
         tables.extend(ratios(self));
-        tables.extend(crate::vs::table(&self.pairs));
+        tables.extend(crate::pairs::tables(&self.pairs));
         tables
     }
 

@@ -28,6 +28,8 @@ pub(crate) struct Arrival {
 pub(crate) struct ServerTimes {
     pub(crate) prefill_ms: f64,
     pub(crate) tpot_ms: f64,
+    /// Tokens of the prompt that it has found in its cache.
+    pub(crate) cached_tokens: Option<usize>,
 }
 
 /// A complete answer.
@@ -38,7 +40,8 @@ pub(crate) struct Answered {
     /// Seconds until the end.
     pub(crate) latency_s: f64,
     pub(crate) prompt_tokens: usize,
-    pub(crate) cached_tokens: usize,
+    /// Where that is said.
+    pub(crate) cached_tokens: Option<usize>,
     pub(crate) completion_tokens: usize,
     pub(crate) reasoning_tokens: usize,
     /// The engine's own account.
@@ -55,6 +58,11 @@ pub(crate) trait Target: Sync {
 
     /// Called just before each request, outside of what is timed.
     fn ready(&self) {}
+
+    /// Whether the measurement was stopped; what is asked then fails soon.
+    fn is_stopped(&self) -> bool {
+        false
+    }
 
     /// Asks and waits for the whole answer. What goes wrong is one failed request, said in a line.
     fn ask(&self, ask: &Ask) -> Result<Answered, String>;

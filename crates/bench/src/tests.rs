@@ -1,17 +1,19 @@
-//! Whole measurements of something that says when it said what, and of the model in the program.
+//! Measurements of something that says when it said what; [`engine`] has those of a model.
+
+mod engine;
 
 use std::sync::Mutex;
 use std::time::Duration;
 
-use ponder_engine::{Engine, FirstToken, LoadOptions, SamplingOverrides, Timings};
+use ponder_engine::{FirstToken, Timings};
 
-use crate::local::Local;
-use crate::measure::{Measured, Plan, measure};
+use crate::measure::{Measured, measure};
 use crate::prompt::Prompt;
 use crate::sample::{Figures, Outcome};
 use crate::stats::Spread;
+use crate::stop::Stop;
 use crate::target::{Answered, Arrival, Ask, Target};
-use crate::{BenchError, Case, Grid, Job, Report, Row, Session, Start, compare, plot};
+use crate::{BenchError, Case, Plan};
 
 /// The time before the first piece, one after the other, and between pieces; so many are thinking.
 #[derive(Default)]
@@ -21,11 +23,14 @@ struct Fake {
     thoughts: usize,
     pieces: usize,
     tokens_per_piece: usize,
-    cached: usize,
+    cached: Option<usize>,
     fails_at: Option<usize>,
     panics_at: Option<usize>,
     /// Whether it waits as long as it says.
     takes_time: bool,
+    /// The request that stops the measurement.
+    stops_at: Option<usize>,
+    stop: Stop,
     asked: Mutex<Vec<Ask>>,
 }
 
@@ -39,12 +44,19 @@ impl Target for Fake {
         Ok(Prompt { prefix, text })
     }
 
+    fn is_stopped(&self) -> bool {
+        self.stop.is_set()
+    }
+
     fn ask(&self, ask: &Ask) -> Result<Answered, String> {
         let n = {
             let mut asked = self.asked.lock().expect("a lock");
             asked.push(ask.clone());
             asked.len()
         };
+        if self.stops_at == Some(n) {
+            self.stop.stop();
+        }
         let first_ms = {
             let mut first_ms = self.first_ms.lock().expect("a lock");
             if first_ms.len() > 1 {
@@ -140,7 +152,7 @@ fn figures_are_what_was_scripted() {
     near(median(|f| f.ttfo_ms.expect("an answer")), 80.0);
     near(median(|f| f.tpot_ms.expect("gaps")), 10.0);
     near(median(|f| f.latency_ms), 120.0);
-    near(median(|f| f.prefill_tps), 100.0 / 0.05);
+    near(median(|f| f.prefill_tps.expect("a speed")), 100.0 / 0.05);
     for figures in all {
         assert_eq!(figures.itl_ms.len(), 7);
         let span: f64 = figures.itl_ms.iter().sum();
@@ -231,12 +243,77 @@ fn a_panic_is_one_failed_request() {
 }
 
 #[test]
+fn whole_rounds_are_kept_when_it_is_stopped() {
+    let fake = |stops_at| Fake {
+        first_ms: Mutex::new(vec![5]),
+        pieces: 1,
+        tokens_per_piece: 1,
+        stops_at: Some(stops_at),
+        ..Fake::default()
+    };
+    let two = Case {
+        concurrency: 2,
+        ..case()
+    };
+    // The first round warms up; the fourth is broken off.
+    let stopped = fake(7);
+    let measured = run(&stopped, &two, &plan(100));
+    assert_eq!(measured.samples.len(), 4);
+    assert!(stopped.asked.lock().expect("a lock").len() <= 8);
+    assert!(run(&fake(1), &two, &plan(100)).samples.is_empty());
+    let by_chance = Plan {
+        rate: Some(1e6),
+        ..plan(100)
+    };
+    let measured = run(&fake(7), &case(), &by_chance);
+    assert_eq!(measured.samples.len(), 5);
+    let waits = Plan {
+        rate: Some(0.001),
+        ..plan(2)
+    };
+    let fake = fake(100);
+    let stop = fake.stop.clone();
+    std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(50));
+        stop.stop();
+    });
+    let began = std::time::Instant::now();
+    run(&fake, &case(), &waits);
+    assert!(began.elapsed() < Duration::from_secs(20));
+}
+
+#[test]
+fn what_nobody_knows_is_no_figure() {
+    let fake = Fake {
+        first_ms: Mutex::new(vec![5]),
+        pieces: 2,
+        gap_ms: 1,
+        tokens_per_piece: 1,
+        cached: None,
+        ..Fake::default()
+    };
+    let deep = Case {
+        depth: 64,
+        ..case()
+    };
+    let measured = run(&fake, &deep, &plan(2));
+    let all = figures(&measured);
+    assert_eq!(all.len(), 2, "a server that does not say so is measured");
+    assert!(
+        all.iter()
+            .all(|f| f.prefill_tps.is_none() && f.tpot_ms.is_some())
+    );
+    let shallow = run(&fake, &case(), &plan(1));
+    assert!(figures(&shallow)[0].prefill_tps.is_some());
+}
+
+#[test]
 fn prompts_are_unique_and_what_the_cache_holds_is_checked() {
     let fake = |cached| Fake {
         first_ms: Mutex::new(vec![0]),
         pieces: 1,
         tokens_per_piece: 1,
-        cached,
+        cached: Some(cached),
         ..Fake::default()
     };
     let two = Case {
@@ -294,11 +371,12 @@ fn requests_side_by_side_begin_together() {
     };
     let measured = run(&fake, &four, &plan(2));
     assert_eq!(figures(&measured).len(), 8);
-    // Eight answers of two tokens in twice 40 ms.
+    // Eight answers of two tokens in twice 40 ms; one after the other they would take four times as
+    // long, and a busy machine takes some time of its own.
     let expected = 16.0 / 0.08;
     let found = measured.total_tps.expect("tokens");
     assert!(
-        found > 0.85 * expected && found <= expected,
+        found > expected / 3.0 && found <= expected,
         "{found} of {expected}"
     );
 }
@@ -347,7 +425,7 @@ fn the_parts_of_an_engine_add_up() {
         }],
         latency_s: 0.5,
         prompt_tokens: 100,
-        cached_tokens: 60,
+        cached_tokens: Some(60),
         completion_tokens: 5,
         engine: Some(Timings {
             decode_tps: 50.0,
@@ -371,199 +449,14 @@ fn the_parts_of_an_engine_add_up() {
     );
     assert!((parts.emit_ms - 2.0).abs() < 1e-9, "what is left");
     assert!(
-        (figures.prefill_tps - 500.0).abs() < 1e-9,
+        figures
+            .prefill_tps
+            .is_some_and(|tps| (tps - 500.0).abs() < 1e-9),
         "40 tokens in 80 ms"
     );
     assert_eq!(figures.tpot_ms, Some(20.0));
     assert!(
         Figures::of(&Answered::default(), 0.0, 0.0).is_err(),
         "no text at all"
-    );
-}
-
-fn session(grid: Grid, gen_tokens: usize) -> Session {
-    Session::new(Job {
-        grid,
-        plan: Plan {
-            gen_tokens,
-            ..plan(3)
-        },
-        starts: vec![Start::Warm],
-        sampling: SamplingOverrides::default(),
-        roofline: false,
-    })
-}
-
-fn default_engine() -> (Engine, LoadOptions) {
-    let options = LoadOptions {
-        prompt_lookup: false,
-        ..LoadOptions::default()
-    };
-    let engine = Engine::load("default", &options, &mut |_| {});
-    (engine.expect("the model in the program"), options)
-}
-
-#[test]
-fn an_engine_is_measured_as_it_measures_itself() {
-    let (engine, _) = default_engine();
-    let local = Local::new(&engine, &SamplingOverrides::default(), false, 3);
-    let (mut off_first, mut off_tpot) = (f64::INFINITY, f64::INFINITY);
-    for number in 0..5 {
-        let Prompt { text, .. } = local.prompt(&case(), 0, number).expect("a prompt");
-        let ask = Ask {
-            text,
-            max_tokens: 24,
-            effort: None,
-            uses_prefix_cache: false,
-        };
-        let answered = local.ask(&ask).expect("an answer");
-        assert_eq!((answered.prompt_tokens, answered.cached_tokens), (100, 0));
-        assert_eq!(answered.completion_tokens, 24);
-        let figures = Figures::of(&answered, 0.0, 0.0).expect("figures");
-        let own = answered.engine.expect("its own account");
-        let parts = figures.ttft_parts.expect("parts");
-        // The first token may have no text; what passes until one has is not the engine's.
-        let first_ms = figures.ttft_ms - parts.emit_ms - parts.detokenize_ms;
-        off_first = off_first.min((first_ms - 1000.0 * own.ttft_s).abs());
-        assert!(parts.emit_ms >= 0.0, "{parts:?}");
-        let n_gaps = figures.itl_ms.len() as f64;
-        let mean_gap = figures.itl_ms.iter().sum::<f64>() / n_gaps;
-        off_tpot = off_tpot.min((mean_gap / figures.tpot_ms.expect("gaps") - 1.0).abs());
-    }
-    assert!(off_first < 0.01, "{off_first} ms");
-    assert!(off_tpot < 0.2, "{off_tpot}");
-}
-
-#[test]
-fn reports_have_the_names_that_scripts_rely_on() {
-    let (engine, options) = default_engine();
-    let mut session = session(
-        Grid {
-            prompt_tokens: vec![60, 80],
-            depths: vec![0, 64],
-            concurrencies: vec![1, 2],
-            efforts: vec![None],
-        },
-        4,
-    );
-    let mut steps = Vec::new();
-    session
-        .local(&engine, &options, &mut |step| {
-            steps.push((step.done, step.total))
-        })
-        .expect("measured");
-    assert_eq!(steps.last(), Some(&(8 * 4, 8 * 4)));
-    let report = session.report();
-    assert_eq!(
-        report.rows.iter().map(Row::n_failed).sum::<usize>(),
-        0,
-        "{:?}",
-        report.remarks()
-    );
-    let value = serde_json::to_value(&report).expect("JSON");
-    assert_eq!(value["rows"].as_array().map(Vec::len), Some(8));
-    let row = &value["rows"][2];
-    for (name, expected) in [
-        ("prompt_tokens", 60),
-        ("gen_tokens", 4),
-        ("depth", 64),
-        ("concurrency", 1),
-    ] {
-        assert_eq!(row[name], expected, "{name}");
-    }
-    for name in [
-        "threads",
-        "load_ms",
-        "ttft_ms_p50",
-        "ttfo_ms_p50",
-        "tpot_ms_p50",
-        "prefill_tps_p50",
-        "decode_tps_p50",
-        "ttft_ms_p99",
-        "itl_ms_p90",
-        "total_tps",
-    ] {
-        assert!(
-            row[name].is_number() || name == "ttfo_ms_p50",
-            "{name}: {}",
-            row[name]
-        );
-        assert!(row.get(name).is_some(), "{name}");
-    }
-    assert_eq!(row["device"], "cpu");
-    assert_eq!(row["runs"].as_array().map(Vec::len), Some(3));
-    assert!(
-        row["runs"][0]["cached_tokens"]
-            .as_u64()
-            .is_some_and(|n| n.abs_diff(64) <= 8)
-    );
-    assert_eq!(value["model"]["name"], "default");
-    assert!(value["machine"]["cpu"].is_string());
-    // A report can be read again, and is not worse than itself.
-    let dir = tempfile::tempdir().expect("a folder");
-    let path = dir.path().join("a.json");
-    std::fs::write(&path, value.to_string()).expect("written");
-    let changes = compare(&path, &path, 0.0).expect("a report");
-    assert!(changes.len() >= 8 * 3 && changes.iter().all(|change| !change.is_certain));
-    forms_agree(&report);
-    let svg = plot(&report).expect("a picture");
-    // A band for each of four series in both panels.
-    assert_eq!(svg.matches("<polygon").count(), 8);
-}
-
-/// Every form has all rows and, in the first of its columns, the same things.
-fn forms_agree(report: &Report) {
-    let n = report.rows.len();
-    let csv = report.csv();
-    let mut lines = csv.lines();
-    let names: Vec<_> = lines.next().expect("headings").split(',').collect();
-    assert_eq!(lines.clone().count(), n);
-    for name in [
-        "cpu_info",
-        "model_type",
-        "n_prompt",
-        "n_gen",
-        "n_depth",
-        "n_threads",
-    ] {
-        assert!(names.contains(&name), "{name}");
-    }
-    let sql = report.sql();
-    assert_eq!(sql.matches("INSERT INTO ponder_bench").count(), n);
-    assert!(sql.starts_with("CREATE TABLE IF NOT EXISTS ponder_bench (\n"));
-    let jsonl = report.jsonl();
-    assert_eq!(jsonl.lines().count(), n);
-    for line in jsonl.lines() {
-        let record: serde_json::Value = serde_json::from_str(line).expect("JSON");
-        assert!(record["machine"]["cpu_flags"].is_array() && record["runs"].is_array());
-    }
-    let markdown = report.markdown();
-    assert!(
-        markdown.contains("| prompt | depth | at a time |"),
-        "{markdown}"
-    );
-    assert!(markdown.contains("TPOT: time per token after the first"));
-}
-
-#[test]
-fn a_prompt_shorter_than_its_template_is_refused() {
-    let (engine, options) = default_engine();
-    let mut session = session(
-        Grid {
-            prompt_tokens: vec![2],
-            depths: vec![0],
-            concurrencies: vec![1],
-            efforts: vec![None],
-        },
-        4,
-    );
-    let error = session
-        .local(&engine, &options, &mut |_| {})
-        .expect_err("too short");
-    assert!(
-        error
-            .to_string()
-            .contains("a prompt of 2 tokens cannot be made"),
-        "{error}"
     );
 }

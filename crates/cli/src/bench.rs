@@ -4,32 +4,34 @@ use std::ffi::OsString;
 use std::io;
 use std::path::Path;
 
-use ponder_bench::{Report, Restart, Session, changes_table, child, compare, plot};
+use ponder_bench::{Report, Restart, Session, child, compare, plot};
 
 use crate::answer::{self, Display};
 use crate::args::{BenchJob, Form, Measurement, ShowThinking};
-use crate::error::CliError;
+use crate::error::{CliError, Outcome};
 use crate::eval::has_folder;
 use crate::inspect::write_out;
+use crate::interrupt::{self, Cancellable};
 use crate::render::progress::Progress;
 use crate::render::table::shown;
 use crate::render::{clean, print_json};
 use crate::terminal::Terminal;
 
 /// Measures, or compares what was measured.
-pub(crate) fn bench(job: &BenchJob, json: bool, terminal: Terminal) -> Result<(), CliError> {
+pub(crate) fn bench(job: BenchJob, json: bool, terminal: Terminal) -> Result<Outcome, CliError> {
     match job {
-        BenchJob::Measure(job) => measure(job, json, terminal),
-        BenchJob::Child { model, settings } => {
-            let made = child(&model.name, &model.options, &settings.sampling)?;
-            write_out(&format!("{made}\n"))
+        BenchJob::Measure(job) => return measure(*job, json, terminal),
+        BenchJob::Child { model, sampling } => {
+            let made = child(&model.name, &model.options, &sampling)?;
+            write_out(&format!("{made}\n"))?;
         }
         BenchJob::Compare {
             before,
             after,
             threshold,
-        } => compare_reports(before, after, *threshold, json, terminal),
+        } => compare_reports(&before, &after, threshold, json, terminal)?,
     }
+    Ok(Outcome::Done)
 }
 
 /// Prints what changed, and fails where anything became worse by more than the threshold.
@@ -40,74 +42,121 @@ fn compare_reports(
     json: bool,
     terminal: Terminal,
 ) -> Result<(), CliError> {
-    let changes = compare(before, after, threshold)?;
+    let comparison = compare(before, after, threshold)?;
     match json {
-        true => print_json(&mut io::stdout(), &changes)?,
-        false => write_out(&shown(&changes_table(&changes), terminal.out))?,
+        true => print_json(&mut io::stdout(), &comparison.changes)?,
+        false => write_out(&shown(&comparison.table(), terminal.out))?,
     }
-    match changes.iter().filter(|change| change.is_regression).count() {
+    if let Some(note) = comparison.note() {
+        eprintln!("note: {note}");
+    }
+    match comparison.n_regressions() {
         0 => Ok(()),
         n => Err(CliError::failed(format!(
             "{n} of {} figures became worse by more than {} %",
-            changes.len(),
+            comparison.changes.len(),
             100.0 * threshold
         ))),
     }
 }
 
-fn measure(job: &Measurement, json: bool, terminal: Terminal) -> Result<(), CliError> {
+/// Measures, and says what was measured even where the rest failed or Ctrl-C ended it.
+fn measure(job: Measurement, json: bool, terminal: Terminal) -> Result<Outcome, CliError> {
     // A mistake should not wait for minutes of measuring.
     if let Some(path) = &job.plot {
         has_folder(path)?;
     }
-    let mut session = Session::new(job.settings.clone());
-    if let Some(model) = &job.model {
-        let display = Display {
-            json,
-            show_thinking: ShowThinking::Hide,
-            terminal,
-        };
+    interrupt::install()?;
+    let mut session = Session::new(job.settings.clone())?;
+    let stop = session.stopper();
+    let cancellable = Cancellable::measurement(stop.clone());
+    let measured = measure_all(&job, &mut session, json, terminal);
+    drop(cancellable);
+    let has_rows = session.has_rows();
+    if let (Err(error), true) = (&measured, has_rows) {
+        session.note(&format!("not everything was measured: {error}"));
+    }
+    if has_rows {
+        print(&session.report(), &job, json, terminal)?;
+    }
+    match measured {
+        Ok(()) if stop.is_set() => Ok(Outcome::Interrupted),
+        measured => measured.map(|()| Outcome::Done),
+    }
+}
+
+fn measure_all(
+    job: &Measurement,
+    session: &mut Session,
+    json: bool,
+    terminal: Terminal,
+) -> Result<(), CliError> {
+    let display = Display {
+        json,
+        show_thinking: ShowThinking::Hide,
+        terminal,
+    };
+    let stop = session.stopper();
+    for (index, model) in job.models.iter().enumerate() {
+        if stop.is_set() {
+            return Ok(());
+        }
         let engine = answer::load(model, display)?;
+        let name = match job.models.len() {
+            1 => String::new(),
+            _ => format!("{}, {} threads, ", model.name, model.options.n_threads()),
+        };
         let mut bar = Progress::spinner(terminal.stderr, "measuring");
         let mut watch = |step: &ponder_bench::Progress| {
-            bar.runs(&step.row, step.done, step.total);
+            let message = format!("{name}{}", step.row);
+            bar.runs(&clean(&message), step.done, step.total);
         };
         session.local(&engine, &model.options, &mut watch)?;
-        if let Some(command) = &job.vs {
-            session.versus(&engine, &model.options, command, &mut watch)?;
-        }
         drop(engine);
-        session.cold(&restart(), &mut watch)?;
+        session.cold(&restart(index), &mut watch)?;
     }
-    for url in &job.endpoints {
-        let (model, key) = (job.endpoint_model.as_deref(), job.api_key.as_deref());
+    for server in &job.servers {
+        if stop.is_set() {
+            return Ok(());
+        }
         let mut bar = Progress::spinner(terminal.stderr, "measuring");
-        session.endpoint(url, model, key, &mut |step| {
-            bar.runs(&format!("{url}, {}", step.row), step.done, step.total);
+        session.endpoint(server, &mut |step| {
+            let message = format!("{}, {}", server.url, step.row);
+            bar.runs(&clean(&message), step.done, step.total);
         })?;
     }
-    let report = session.report();
+    Ok(())
+}
+
+fn print(
+    report: &Report,
+    job: &Measurement,
+    json: bool,
+    terminal: Terminal,
+) -> Result<(), CliError> {
     if let Some(path) = &job.plot {
-        std::fs::write(path, plot(&report)?).map_err(|error| {
+        std::fs::write(path, plot(report)?).map_err(|error| {
             CliError::failed(format!("cannot write `{}`: {error}", path.display()))
         })?;
     }
     match (json, job.form) {
-        (true, _) => print_json(&mut io::stdout(), &report)?,
-        (_, Form::Tables) => write_out(&tables(&report, terminal))?,
+        (true, _) => print_json(&mut io::stdout(), report)?,
+        (_, Form::Tables) => write_out(&tables(report, terminal))?,
         (_, Form::Jsonl) => write_out(&report.jsonl())?,
         (_, Form::Csv) => write_out(&report.csv())?,
         (_, Form::Markdown) => write_out(&report.markdown())?,
         (_, Form::Sql) => write_out(&report.sql())?,
     }
-    has_answers(&report)
+    has_answers(report)
 }
 
-/// The arguments of this process, and the one that makes it the other side of a cold start.
-fn restart() -> Restart {
+/// The arguments of this process, and the one that makes it the other side of a cold start, with the
+/// model of this index.
+fn restart(index: usize) -> Restart {
     let typed = std::env::args_os().skip(1);
+    let child = OsString::from(format!("--child={index}"));
     Restart {
-        args: typed.chain([OsString::from("--child")]).collect(),
+        args: typed.chain([child]).collect(),
     }
 }
 

@@ -99,7 +99,12 @@ impl CliError {
             Self::Usage { .. } => 2,
             // Only values from the command line can be out of range.
             Self::Engine(EngineError::Sampling(_))
-            | Self::Bench(BenchError::Engine(EngineError::Sampling(_)))
+            | Self::Bench(
+                BenchError::Engine(EngineError::Sampling(_))
+                | BenchError::TooMuch { .. }
+                | BenchError::Nothing
+                | BenchError::Rate,
+            )
             | Self::Serve(
                 ServeError::Open { .. }
                 | ServeError::Key

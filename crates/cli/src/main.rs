@@ -60,6 +60,7 @@ fn execute(typed: LowArgs, terminal: Terminal) -> Result<Outcome, CliError> {
     match args.job {
         Job::Run(job) => return run::run(&job, json, terminal),
         Job::Chat(job) => return chat::chat(*job, json, terminal),
+        Job::Bench(job) => return bench::bench(*job, json, terminal),
         Job::Serve(options) => serve::serve(*options, json)?,
         Job::Pull(model) => store::pull(&model, json, terminal)?,
         Job::List => store::list(json, terminal)?,
@@ -71,7 +72,6 @@ fn execute(typed: LowArgs, terminal: Terminal) -> Result<Outcome, CliError> {
         Job::Remove { model, yes } => store::remove(&model, yes, json, terminal)?,
         Job::Quantize(job) => quantize::quantize(&job, json, terminal)?,
         Job::Eval(job) => eval::eval(&job, json, terminal)?,
-        Job::Bench(job) => bench::bench(&job, json, terminal)?,
         Job::Inspect(job) => inspect::inspect(&job, json, terminal)?,
         Job::Completions(shell) => docs::completions(shell)?,
         Job::Man(dir) => docs::man(&dir)?,

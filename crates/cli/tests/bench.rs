@@ -76,6 +76,112 @@ fn cold_starts_are_processes_of_their_own() {
 }
 
 #[test]
+fn several_models_and_threads_are_rows_of_one_table() {
+    let models = [tiny_model(Style::Plain), tiny_model(Style::Thinking)];
+    let second = models[1].path().to_str().expect("UTF-8");
+    let words =
+        format!("-m {second} --threads 1,2 --prompt-tokens 80 --runs 1 --start warm,cold-process");
+    let report = json_of(&bench(models[0].path(), &format!("{words} --json")));
+    let rows = report["rows"].as_array().expect("rows");
+    let setups: Vec<_> = rows
+        .iter()
+        .map(|row| (row["model"].as_str(), row["threads"].as_u64()))
+        .collect();
+    let first = models[0].path().to_str();
+    let expected = [
+        (first, Some(1)),
+        (first, Some(2)),
+        (Some(second), Some(1)),
+        (Some(second), Some(2)),
+    ];
+    // Each is measured warm, and then from a process of its own that loads the same.
+    let expected: Vec<_> = expected.iter().flat_map(|&one| [one, one]).collect();
+    assert_eq!(setups, expected);
+    assert!(rows.iter().all(|row| row["failed"] == 0));
+    assert_eq!(report["models"].as_array().map(Vec::len), Some(2));
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_what_was_started_and_keeps_what_was_measured() {
+    use std::process::{Command, Stdio};
+    use std::time::{Duration, Instant};
+
+    let model = tiny_model(Style::Plain);
+    let folder = model.path();
+    // The peer answers once, and then starts something that takes its time.
+    let script = "if test -e \"$1/once\"; then sleep 300 & echo $$ $! > \"$1/ids\"; wait; fi
+        touch \"$1/once\"
+        echo '[{\"n_prompt\": 80, \"n_gen\": 0, \"avg_ts\": 1}]'";
+    fs::write(folder.join("peer.sh"), script).expect("written");
+    let path = folder.to_str().expect("UTF-8");
+    let peer = format!("sh '{path}/peer.sh' '{path}'");
+    let words = ["bench", "-m", path, "--no-roofline", "--gen-tokens", "4"];
+    let more = [
+        "--prompt-tokens",
+        "80",
+        "--runs",
+        "9",
+        "--json",
+        "--vs",
+        &peer,
+    ];
+    let child = ponder(&[&words[..], &more].concat())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("ponder starts");
+    let began = Instant::now();
+    let patience = Duration::from_secs(120);
+    let ids = loop {
+        let ids = fs::read_to_string(folder.join("ids")).unwrap_or_default();
+        if ids.ends_with('\n') {
+            break ids;
+        }
+        assert!(began.elapsed() < patience, "the peer never ran twice");
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    let signal = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status();
+    assert!(signal.expect("kill runs").success());
+    let output = child.wait_with_output().expect("ponder ends");
+    assert!(began.elapsed() < patience, "it did not wait for the peer");
+    assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
+    for id in ids.split_whitespace() {
+        let state = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+        let is_gone = state.is_empty() || state.contains(") Z ");
+        assert!(is_gone, "{id} lives on: {state}");
+    }
+    let report = json_of(&output);
+    let row = &report["rows"][0];
+    assert_eq!((&row["requests"], &row["failed"]), (&json!(2), &json!(0)));
+    assert_eq!(report["pairs"].as_array().map(Vec::len), Some(1));
+    let notes = report["notes"].to_string();
+    assert!(notes.contains("it was stopped"), "{notes}");
+    assert!(
+        row["notes"].to_string().contains("2 of 9 requests"),
+        "{row}"
+    );
+}
+
+#[test]
+fn what_was_measured_stays_where_the_rest_fails() {
+    let model = tiny_model(Style::Plain);
+    let words = "--prompt-tokens 80 --runs 1 --json --endpoint http://127.0.0.1:1";
+    let output = bench(model.path(), words);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stderr(&output).contains("127.0.0.1:1"),
+        "{}",
+        stderr(&output)
+    );
+    let report = json_of(&output);
+    assert_eq!(report["rows"].as_array().map(Vec::len), Some(1));
+    assert!(report["notes"].to_string().contains("not everything"));
+}
+
+#[test]
 fn reports_are_compared_and_a_regression_fails() {
     let model = tiny_model(Style::Plain);
     let report = json_of(&bench(model.path(), "--prompt-tokens 80 --runs 6 --json"));

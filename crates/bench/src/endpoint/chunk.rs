@@ -21,7 +21,8 @@ pub(super) struct Chunk {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Usage {
     pub(super) prompt_tokens: usize,
-    pub(super) cached_tokens: usize,
+    /// Where it says so.
+    pub(super) cached_tokens: Option<usize>,
     pub(super) completion_tokens: usize,
     pub(super) reasoning_tokens: usize,
 }
@@ -51,14 +52,20 @@ impl Chunk {
 
 impl Usage {
     pub(super) fn of(value: &Value) -> Option<Self> {
-        let count = |value: &Value| value.as_u64().unwrap_or(0) as usize;
+        let details = &value["prompt_tokens_details"];
+        let reasoning = &value["completion_tokens_details"]["reasoning_tokens"];
         Some(Self {
-            prompt_tokens: value["prompt_tokens"].as_u64()? as usize,
-            cached_tokens: count(&value["prompt_tokens_details"]["cached_tokens"]),
-            completion_tokens: count(&value["completion_tokens"]),
-            reasoning_tokens: count(&value["completion_tokens_details"]["reasoning_tokens"]),
+            prompt_tokens: count(&value["prompt_tokens"])?,
+            cached_tokens: count(&details["cached_tokens"]),
+            completion_tokens: count(&value["completion_tokens"]).unwrap_or(0),
+            reasoning_tokens: count(reasoning).unwrap_or(0),
         })
     }
+}
+
+/// A number of tokens; none is as large as what is cut off.
+fn count(value: &Value) -> Option<usize> {
+    value.as_u64().map(|n| n.min(u32::MAX.into()) as usize)
 }
 
 /// The account that llama.cpp's server gives of its time.
@@ -66,6 +73,7 @@ fn times(value: &Value) -> Option<ServerTimes> {
     Some(ServerTimes {
         prefill_ms: value["prompt_ms"].as_f64()?,
         tpot_ms: value["predicted_per_token_ms"].as_f64()?,
+        cached_tokens: count(&value["cache_n"]),
     })
 }
 
@@ -121,11 +129,15 @@ mod tests {
         );
         let expected = Usage {
             prompt_tokens: 7,
-            cached_tokens: 2,
+            cached_tokens: Some(2),
             completion_tokens: 3,
             reasoning_tokens: 0,
         };
         assert_eq!(usage.expect("JSON").usage, Some(expected));
+        let large = Chunk::parse("{\"usage\":{\"prompt_tokens\":18446744073709551615}}");
+        let large = large.expect("JSON").usage.expect("usage");
+        assert_eq!(large.prompt_tokens, u32::MAX as usize);
+        assert_eq!(large.cached_tokens, None, "nobody said so");
         let error = Chunk::parse("{\"error\":{\"message\":\"no memory\"}}").expect("JSON");
         assert_eq!(error.error.as_deref(), Some("no memory"));
     }

@@ -8,7 +8,8 @@ use std::thread;
 use serde_json::Value;
 
 use super::*;
-use crate::measure::{Measured, Plan, measure};
+use crate::Plan;
+use crate::measure::{Measured, measure};
 use crate::sample::{Figures, Outcome};
 
 /// What a server does after the headers of a streamed answer.
@@ -31,6 +32,20 @@ struct Server {
     bodies: Arc<Mutex<Vec<Value>>>,
     /// When each request was read, and each piece of text written.
     times: Arc<Mutex<Vec<Vec<Instant>>>>,
+}
+
+fn connect(url: &str) -> Result<Endpoint, BenchError> {
+    Endpoint::connect(&at(url), 7, &Stop::default())
+}
+
+/// A server that says nothing for a second has failed.
+fn at(url: &str) -> http::Server {
+    http::Server {
+        url: url.to_owned(),
+        model: None,
+        key: None,
+        silence: Duration::from_secs(1),
+    }
 }
 
 /// Starts a server; with `is_strict` it refuses fields that OpenAI does not know.
@@ -163,7 +178,7 @@ fn end(completion_tokens: usize) -> Vec<Step> {
 }
 
 fn run(server: &Server, runs: usize) -> Measured {
-    let endpoint = Endpoint::connect(&server.url, None, None, 7).expect("a server");
+    let endpoint = connect(&server.url).expect("a server");
     assert_eq!(endpoint.model(), "tiny");
     let case = Case {
         prompt_tokens: 64,
@@ -236,9 +251,9 @@ fn roles_and_empty_chunks_are_no_tokens_and_both_names_are_reasoning() {
         ];
         script.extend(end(4));
         let server = serve(script, false);
-        let measured = run(&server, 3);
+        let measured = run(&server, 10);
         let all = figures(&measured);
-        assert_eq!(all.len(), 3);
+        assert_eq!(all.len(), 10);
         agree(&server, &measured, (|f| Some(f.ttft_ms), [0, 1], 1.0));
         agree(&server, &measured, (|f| f.ttfo_ms, [0, 3], 1.0));
         agree(&server, &measured, (|f| f.tpot_ms, [1, 4], 1.0 / 3.0));
@@ -275,7 +290,7 @@ fn several_tokens_in_a_chunk_are_counted_by_the_usage() {
     }
     script.extend(end(24));
     let server = serve(script, false);
-    let measured = run(&server, 3);
+    let measured = run(&server, 10);
     // Five gaps between the six pieces, of four tokens each.
     agree(&server, &measured, (|f| f.tpot_ms, [1, 6], 1.0 / 20.0));
 }
@@ -320,15 +335,127 @@ fn an_answer_without_an_end_has_failed_though_the_connection_ended_well() {
             let _ = stream.write_all(body.as_bytes());
         }
     });
-    let endpoint = Endpoint::connect(&url, None, None, 1).expect("a server");
-    let ask = Ask {
+    let endpoint = connect(&url).expect("a server");
+    let error = endpoint.ask(&hello()).expect_err("no end");
+    assert_eq!(error, "the answer ended in the middle");
+}
+
+fn hello() -> Ask {
+    Ask {
         text: "hello".to_owned(),
         max_tokens: 4,
         effort: None,
         uses_prefix_cache: false,
+    }
+}
+
+/// Starts a server that answers everything in the same way, and then says nothing more for so long.
+fn say(address: &str, answer: &'static str, silence: Duration) -> String {
+    let listener = TcpListener::bind(address).expect("a port");
+    let url = listener.local_addr().expect("an address").to_string();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            thread::spawn(move || {
+                let _ = stream.read(&mut [0; 4096]);
+                let _ = stream.write_all(answer.as_bytes());
+                thread::sleep(silence);
+            });
+        }
+    });
+    url
+}
+
+#[test]
+fn what_speaks_no_such_language_is_told_from_what_does() {
+    let page =
+        "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\nconnection: close\r\n\r\n<html>a page";
+    let url = say("127.0.0.1:0", page, Duration::ZERO);
+    let error = connect(&url).expect_err("no list").to_string();
+    assert!(
+        error.contains("its list of models is no JSON: <html>a page"),
+        "{error}"
+    );
+    let named = http::Server {
+        model: Some("tiny".to_owned()),
+        ..at(&url)
     };
-    let error = endpoint.ask(&ask).expect_err("no end");
-    assert_eq!(error, "the answer ended in the middle");
+    let endpoint = Endpoint::connect(&named, 7, &Stop::default()).expect("a server");
+    let error = endpoint.ask(&hello()).expect_err("a page");
+    assert!(
+        error.contains("no stream of events: <html>a page"),
+        "{error}"
+    );
+    let error = endpoint
+        .count("hello".to_owned(), None)
+        .expect_err("a page");
+    assert!(error.contains("no JSON: <html>"), "{error}");
+    let missing = "HTTP/1.1 404 Not Found\r\nconnection: close\r\n\r\n<html>not here";
+    let error = connect(&say("127.0.0.1:0", missing, Duration::ZERO));
+    let error = error.expect_err("nothing there").to_string();
+    assert!(error.contains("404 Not Found: <html>not here"), "{error}");
+}
+
+#[test]
+fn a_server_that_never_answers_has_failed() {
+    let url = say("127.0.0.1:0", "", Duration::from_secs(60));
+    let began = Instant::now();
+    let error = connect(&url).expect_err("silence").to_string();
+    assert!(error.contains("said nothing for too long"), "{error}");
+    assert!(began.elapsed() < Duration::from_secs(30));
+    // And one that does not end what it has begun.
+    let begun = "HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n{";
+    let url = say("127.0.0.1:0", begun, Duration::from_secs(60));
+    let error = connect(&url).expect_err("silence").to_string();
+    assert!(error.contains("said nothing for too long"), "{error}");
+}
+
+#[test]
+fn what_is_asked_ends_when_the_measurement_does() {
+    let patient = http::Server {
+        silence: Duration::from_secs(600),
+        ..at(&say("127.0.0.1:0", "", Duration::from_secs(60)))
+    };
+    let stop = Stop::default();
+    let stopper = stop.clone();
+    let stops = thread::spawn(move || {
+        thread::sleep(Duration::from_millis(100));
+        stopper.stop();
+    });
+    let began = Instant::now();
+    let error = Endpoint::connect(&patient, 7, &stop).expect_err("stopped");
+    assert!(error.to_string().contains("it was stopped"), "{error}");
+    assert!(began.elapsed() < Duration::from_secs(30));
+    stops.join().expect("a thread");
+}
+
+#[test]
+fn an_answer_is_whole_though_its_connection_stays_open() {
+    let answer = "HTTP/1.1 200 OK\r\ncontent-length: 9999\r\n\r\n\
+        data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\ndata: [DONE]\n\n";
+    let url = say("127.0.0.1:0", answer, Duration::from_secs(60));
+    let named = http::Server {
+        model: Some("tiny".to_owned()),
+        silence: Duration::from_secs(60),
+        ..at(&url)
+    };
+    let endpoint = Endpoint::connect(&named, 7, &Stop::default()).expect("a server");
+    let began = Instant::now();
+    let answered = endpoint.ask(&hello()).expect("an answer");
+    assert_eq!(answered.arrivals.len(), 1);
+    assert!(began.elapsed() < Duration::from_secs(20));
+}
+
+#[test]
+fn servers_may_have_addresses_of_the_sixth_version() {
+    if TcpListener::bind("[::1]:0").is_err() {
+        // The system has none.
+        return;
+    }
+    let list = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{\"data\":[{\"id\":\"six\"}]}";
+    let url = say("[::1]:0", list, Duration::ZERO);
+    let endpoint = connect(&url).expect("a server");
+    assert_eq!(endpoint.model(), "six");
+    assert!(endpoint.url().starts_with("http://[::1]:"));
 }
 
 #[test]
@@ -345,6 +472,19 @@ fn fields_that_a_server_refuses_are_left_out() {
 }
 
 #[test]
+fn a_refusal_for_another_reason_changes_nothing() {
+    let refusal = "HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n{\"error\":\"too long\"}";
+    let named = http::Server {
+        model: Some("tiny".to_owned()),
+        ..at(&say("127.0.0.1:0", refusal, Duration::ZERO))
+    };
+    let endpoint = Endpoint::connect(&named, 7, &Stop::default()).expect("a server");
+    let error = endpoint.ask(&hello()).expect_err("too long");
+    assert_eq!(error, "400 Bad Request: too long");
+    assert!(!endpoint.is_strict.load(Ordering::Relaxed));
+}
+
+#[test]
 fn addresses_may_be_written_in_several_ways() {
     for typed in [
         "http://h:8080",
@@ -353,9 +493,27 @@ fn addresses_may_be_written_in_several_ways() {
         "http://h:8080/v1",
         "http://h:8080/v1/chat/completions",
     ] {
-        assert_eq!(base_of(typed).expect(typed).as_str(), "http://h:8080/v1");
+        assert_eq!(
+            http::base_of(typed).expect(typed).as_str(),
+            "http://h:8080/v1"
+        );
     }
-    let error = Endpoint::connect("http://127.0.0.1:1", None, None, 0);
+    let other = http::base_of("https://u:p@h/a/b/?x=1#y").expect("an address");
+    assert_eq!(other.as_str(), "https://u:p@h/a/b");
+    for wrong in [
+        "",
+        "http://",
+        "ftp://h",
+        "file:///x",
+        "::1",
+        "http://h:99999",
+    ] {
+        let error = http::base_of(wrong).expect_err(wrong).to_string();
+        assert!(error.contains("hint: write it as"), "{error}");
+    }
+    let secret = connect("http://someone:secret@127.0.0.1:1").expect_err("nobody");
+    assert!(!secret.to_string().contains("secret"), "{secret}");
+    let error = connect("http://127.0.0.1:1");
     let error = error.expect_err("nobody listens").to_string();
     assert!(
         error.contains("127.0.0.1:1") && error.contains("hint: start"),

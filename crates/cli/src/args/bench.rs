@@ -1,25 +1,32 @@
 //! The arguments of `ponder bench`: lists of what is compared, and where it runs.
 
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Subcommand, ValueHint};
-use ponder_bench::{Grid, Job as BenchSettings, Plan, Start};
+use ponder_bench::{Grid, Job as BenchSettings, Peer, Plan, Server, Start};
+use ponder_engine::{LoadOptions, SamplingOverrides, parse_duration};
 
 use super::high::ModelChoice;
 use super::low::{GlobalArgs, LoadArgs, SamplingArgs};
-use super::values::{EffortLevel, at_least_one, percent, rate};
+use super::values::{EffortLevel, at_least_one, percent, rate, svg_file};
 use crate::error::CliError;
 
 #[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    mut_arg("threads", |arg| {
+        arg.value_name("N,…")
+            .help("Numbers of threads, each of which is compared (default: the machine's cores)")
+    })
+)]
 pub(crate) struct BenchArgs {
     #[command(subcommand)]
     pub(crate) command: Option<BenchCommand>,
-    /// The model: a path, a hub id, a short name or `default`; beside endpoints none is measured here
-    /// unless this names one
+    /// A model: a path, a hub id, a short name or `default`; may be given more than once. Beside
+    /// endpoints none is measured here unless this names one
     #[arg(short, long, env = "PONDER_MODEL")]
-    pub(crate) model: Option<String>,
+    pub(crate) model: Vec<String>,
     #[command(flatten)]
     pub(crate) load: LoadArgs,
     #[command(flatten)]
@@ -32,9 +39,9 @@ pub(crate) struct BenchArgs {
     pub(crate) endpoints: EndpointArgs,
     #[command(flatten)]
     pub(crate) sampling: SamplingArgs,
-    /// Answer what standard input asks, as a process of its own
-    #[arg(long, hide = true)]
-    pub(crate) child: bool,
+    /// Answer what standard input asks, as a process of its own, with the model of this number
+    #[arg(long, hide = true, value_name = "INDEX")]
+    pub(crate) child: Option<usize>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -101,9 +108,10 @@ pub(crate) struct PlanArgs {
     #[arg(long, value_name = "R", value_parser = rate)]
     pub(crate) rate: Option<f64>,
     /// Let runs alternate with those of llama-bench, or what prints the same, for example
-    /// "llama-bench -m F.gguf -p {prompt} -n {gen} -d {depth} -t {threads} -r 1 -o json"
-    #[arg(long, value_name = "CMD")]
-    pub(crate) vs: Option<String>,
+    /// "llama-bench -m {model} -p {prompt} -n {gen} -d {depth} -t {threads} -r 1 -o json"; the words
+    /// in braces stand for what is measured, and quotes mean what they mean to a shell
+    #[arg(long, value_name = "CMD", conflicts_with = "rate")]
+    pub(crate) vs: Option<Peer>,
     /// Do not probe what the machine can do at most
     #[arg(long)]
     pub(crate) no_roofline: bool,
@@ -126,7 +134,7 @@ pub(crate) struct OutputArgs {
     #[arg(long, group = "form", conflicts_with = "json")]
     pub(crate) sql: bool,
     /// Also draw TTFT and TPOT against the length of prompt and context
-    #[arg(long, value_name = "FILE.svg", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE.svg", value_hint = ValueHint::FilePath, value_parser = svg_file)]
     pub(crate) plot: Option<PathBuf>,
 }
 
@@ -148,6 +156,9 @@ pub(crate) struct EndpointArgs {
         hide_env_values = true
     )]
     pub(crate) api_key: Option<String>,
+    /// How long a server may say nothing before a request has failed
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = parse_duration)]
+    pub(crate) silence: Duration,
 }
 
 /// How results are printed.
@@ -167,7 +178,7 @@ pub(crate) enum BenchJob {
     /// The other side of a cold start.
     Child {
         model: ModelChoice,
-        settings: Box<BenchSettings>,
+        sampling: Box<SamplingOverrides>,
     },
     Compare {
         before: PathBuf,
@@ -178,16 +189,12 @@ pub(crate) enum BenchJob {
 
 #[derive(Debug)]
 pub(crate) struct Measurement {
-    /// The model that runs here, if any does.
-    pub(crate) model: Option<ModelChoice>,
+    /// The models that run here, each with every number of threads.
+    pub(crate) models: Vec<ModelChoice>,
     pub(crate) settings: BenchSettings,
-    pub(crate) endpoints: Vec<String>,
-    pub(crate) endpoint_model: Option<String>,
-    pub(crate) api_key: Option<String>,
+    pub(crate) servers: Vec<Server>,
     pub(crate) form: Form,
     pub(crate) plot: Option<PathBuf>,
-    /// The peer whose runs alternate with those here.
-    pub(crate) vs: Option<String>,
 }
 
 /// A seed that no earlier run had: a server may still know the prompts of that one.
@@ -210,12 +217,34 @@ impl BenchArgs {
                 threshold,
             });
         }
-        // Drafts depend on the text, and what is measured is the model.
-        let with_prompt_lookup = self.load.prompt_lookup;
-        let most = self.grid.concurrency.iter().copied().max().unwrap_or(1);
-        let mut options = self.load.resolve_side_by_side(most, global)?;
-        options.prompt_lookup = with_prompt_lookup;
+        let is_only_remote = self.model.is_empty() && !self.endpoints.endpoint.is_empty();
+        if is_only_remote && self.plan.vs.is_some() {
+            return Err(CliError::usage(
+                "--vs compares with a model that runs here, and none is named",
+                "name it with -m, or leave --endpoint out",
+            ));
+        }
+        if self.plan.vs.is_some() && !self.grid.start.contains(&Start::Warm) {
+            return Err(CliError::usage(
+                "--vs compares with warm runs, and none are asked for",
+                "add `warm` to --start",
+            ));
+        }
+        let side_by_side = self.grid.concurrency.iter().copied().max().unwrap_or(1);
+        let mut models = models(self.model, self.load, side_by_side, global)?;
         let sampling = self.sampling.resolve();
+        if let Some(index) = self.child {
+            if index >= models.len() {
+                return Err(CliError::failed(format!("there is no model {index}")));
+            }
+            return Ok(BenchJob::Child {
+                model: models.swap_remove(index),
+                sampling: Box::new(sampling),
+            });
+        }
+        if is_only_remote {
+            models.clear();
+        }
         let settings = BenchSettings {
             plan: Plan {
                 gen_tokens: self.plan.gen_tokens,
@@ -229,34 +258,63 @@ impl BenchArgs {
             grid: self.grid.resolve(),
             sampling,
             roofline: !self.plan.no_roofline,
+            peer: self.plan.vs,
         };
-        let is_only_remote = self.model.is_none() && !self.endpoints.endpoint.is_empty();
-        if is_only_remote && self.plan.vs.is_some() {
-            return Err(CliError::usage(
-                "--vs compares with a model that runs here, and none is named",
-                "name it with -m, or leave --endpoint out",
-            ));
-        }
-        let model = ModelChoice {
-            name: self.model.unwrap_or_else(|| "default".to_owned()),
-            options,
-        };
-        if self.child {
-            return Ok(BenchJob::Child {
-                model,
-                settings: Box::new(settings),
-            });
-        }
         Ok(BenchJob::Measure(Box::new(Measurement {
-            model: (!is_only_remote).then_some(model),
+            models,
             settings,
-            endpoints: self.endpoints.endpoint,
-            endpoint_model: self.endpoints.endpoint_model,
-            api_key: self.endpoints.api_key,
+            servers: self.endpoints.resolve(),
             form: self.output.form(),
             plot: self.output.plot,
-            vs: self.plan.vs,
         })))
+    }
+}
+
+/// Every model with every number of threads.
+fn models(
+    names: Vec<String>,
+    load: LoadArgs,
+    side_by_side: usize,
+    global: &GlobalArgs,
+) -> Result<Vec<ModelChoice>, CliError> {
+    // Drafts depend on the text, and what is measured is the model.
+    let prompt_lookup = load.prompt_lookup;
+    let threads: Vec<Option<usize>> = match load.threads.is_empty() {
+        true => vec![None],
+        false => load.threads.iter().copied().map(Some).collect(),
+    };
+    let load = LoadArgs {
+        threads: Vec::new(),
+        ..load
+    };
+    let options = load.resolve_side_by_side(side_by_side, global)?;
+    let names = match names.is_empty() {
+        true => vec!["default".to_owned()],
+        false => names,
+    };
+    let with_threads = |name: &String| {
+        let (name, options) = (name.clone(), options.clone());
+        threads.iter().map(move |&threads| ModelChoice {
+            name: name.clone(),
+            options: LoadOptions {
+                prompt_lookup,
+                threads,
+                ..options.clone()
+            },
+        })
+    };
+    Ok(names.iter().flat_map(with_threads).collect())
+}
+
+impl EndpointArgs {
+    fn resolve(self) -> Vec<Server> {
+        let server = |url| Server {
+            url,
+            model: self.endpoint_model.clone(),
+            key: self.api_key.clone(),
+            silence: self.silence,
+        };
+        self.endpoint.into_iter().map(server).collect()
     }
 }
 
@@ -327,24 +385,66 @@ mod tests {
             job.settings.grid.efforts,
             [Some(Effort::Low), Some(Effort::High)]
         );
-        let options = job.model.expect("a model").options;
+        let options = &job.models[0].options;
         assert_eq!(options.max_sequences, 32, "nobody waits for a turn");
         assert!(!options.prompt_lookup, "drafts would depend on the text");
         assert!(
-            measurement("--prompt-lookup")
-                .model
-                .is_some_and(|model| model.options.prompt_lookup)
+            measurement("--prompt-lookup").models[0]
+                .options
+                .prompt_lookup
         );
     }
 
     #[test]
     fn beside_servers_a_model_must_be_named() {
         let one = "--endpoint http://127.0.0.1:1";
-        assert!(measurement(one).model.is_none());
+        assert!(measurement(one).models.is_empty());
         let both = measurement(&format!("{one} -m default --csv"));
-        assert_eq!(both.model.expect("a model").name, "default");
+        assert_eq!(both.models[0].name, "default");
         assert_eq!(both.form, Form::Csv);
-        assert!(measurement("").model.is_some());
+        assert_eq!(measurement("").models.len(), 1);
+    }
+
+    #[test]
+    fn every_model_comes_with_every_number_of_threads() {
+        let job = measurement("-m a -m b --threads 1,2");
+        let found = job.models.iter();
+        let found = found.map(|model| (model.name.as_str(), model.options.threads));
+        let expected = [
+            ("a", Some(1)),
+            ("a", Some(2)),
+            ("b", Some(1)),
+            ("b", Some(2)),
+        ];
+        assert_eq!(found.collect::<Vec<_>>(), expected);
+        // A process of its own knows which of them it is.
+        let BenchJob::Child { model, .. } = resolve("-m a -m b --threads 1,2 --child 2") else {
+            panic!("no child");
+        };
+        assert_eq!((model.name.as_str(), model.options.threads), ("b", Some(1)));
+        let typed = LowArgs::try_parse_from(["ponder", "run", "--threads", "1,2", "x"]);
+        let error = typed.expect("clap accepts").resolve(true);
+        assert_eq!(error.expect_err("one number").exit_code(), 2);
+    }
+
+    #[test]
+    fn what_cannot_be_done_is_refused_by_name() {
+        for (words, why) in [
+            (["--plot", "plot.png"], "SVG"),
+            (["--plot", "plot.pdf"], "SVG"),
+            (["--vs", "a 'b"], "a quote is not closed"),
+            (["--vs", " "], "the command is empty"),
+            (["--vs=x", "--rate=2"], "cannot be used with"),
+        ] {
+            let words = ["ponder", "bench"].into_iter().chain(words);
+            let error = LowArgs::try_parse_from(words).expect_err(why).to_string();
+            assert!(error.contains(why), "{error}");
+        }
+        for words in ["--vs x --start cold-process", "--vs x --endpoint http://h"] {
+            let words = ["ponder", "bench"].into_iter().chain(words.split(' '));
+            let typed = LowArgs::try_parse_from(words).expect("clap accepts");
+            assert_eq!(typed.resolve(true).expect_err("refused").exit_code(), 2);
+        }
     }
 
     #[test]

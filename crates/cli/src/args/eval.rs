@@ -9,7 +9,7 @@ use ponder_eval::{Budget, Grid, Job as EvalSettings};
 use super::config::ConfigFile;
 use super::high::ModelChoice;
 use super::low::{GlobalArgs, ModelArgs, SamplingArgs};
-use super::values::{EffortLevel, VoteBy, at_least_one, landing};
+use super::values::{EffortLevel, VoteBy, at_least_one, landing, svg_file};
 use crate::error::CliError;
 
 /// Questions that `--task default` asks where no limit is given.
@@ -28,7 +28,7 @@ pub(crate) struct EvalArgs {
     #[arg(long, conflicts_with = "json")]
     pub(crate) markdown: bool,
     /// Also draw accuracy per level, and against thinking tokens
-    #[arg(long, value_name = "FILE.svg", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE.svg", value_hint = ValueHint::FilePath, value_parser = svg_file)]
     pub(crate) plot: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) model: ModelArgs,

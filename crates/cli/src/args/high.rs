@@ -302,9 +302,19 @@ impl ModelArgs {
 impl LoadArgs {
     pub(super) fn resolve(self, global: &GlobalArgs) -> Result<LoadOptions, CliError> {
         let defaults = LoadOptions::default();
+        let threads = match self.threads[..] {
+            [] => None,
+            [threads] => Some(threads),
+            _ => {
+                return Err(CliError::usage(
+                    "--threads has several numbers",
+                    "only `ponder bench` compares them",
+                ));
+            }
+        };
         Ok(LoadOptions {
             device: self.device.map_or(Ok(Device::default()), device)?,
-            threads: self.threads,
+            threads,
             context: self.context,
             offline: global.offline,
             revision: self.revision,

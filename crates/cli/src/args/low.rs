@@ -108,8 +108,8 @@ pub(crate) struct LoadArgs {
     #[arg(long)]
     pub(crate) device: Option<DeviceName>,
     /// Number of threads (default: the machine's cores)
-    #[arg(long, value_name = "N", value_parser = at_least_one)]
-    pub(crate) threads: Option<usize>,
+    #[arg(long, value_name = "N", value_delimiter = ',', value_parser = at_least_one)]
+    pub(crate) threads: Vec<usize>,
     /// Length of the context in tokens (default: the model's own)
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub(crate) context: Option<usize>,

@@ -1,5 +1,6 @@
 //! Parsers of single argument values: what clap hands over as text becomes a checked value here.
 
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::ValueEnum;
@@ -149,6 +150,18 @@ pub(crate) fn rate(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(rate) if (1e-3..=1e6).contains(&rate) => Ok(rate),
         _ => Err("expected requests per second, from 0.001 to a million".to_owned()),
+    }
+}
+
+/// The name of a picture, which has no other form than SVG.
+pub(crate) fn svg_file(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    match path.extension() {
+        Some(ending) if !ending.eq_ignore_ascii_case("svg") => Err(format!(
+            "pictures are written as SVG: name it {}",
+            path.with_extension("svg").display()
+        )),
+        _ => Ok(path),
     }
 }
 
