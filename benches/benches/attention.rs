@@ -3,12 +3,17 @@
 //!
 //! `cargo bench -p ponder-benches --bench attention`
 
+mod support;
+
+use candle_core::{D, DType};
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
 use ponder_kernels_cpu::attention::{
     Attention, AttentionBatch, AttentionScratch, BLOCK_LEN, KvFormat, KvLayout, Span, append,
 };
 use ponder_kernels_cpu::{HugeBytes, Isa, Threads};
+
+use support::numbers;
 
 const N_HEADS: usize = 16;
 const N_KV_HEADS: usize = 8;
@@ -19,16 +24,6 @@ const N_LAYERS: usize = 4;
 
 fn main() {
     divan::main();
-}
-
-/// Numbers between -1 and 1 without a pattern.
-fn numbers(n: usize) -> Vec<f32> {
-    let mut state = 1u32;
-    let mut next = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 8) as f32 / (1u32 << 23) as f32 - 1.0
-    };
-    (0..n).map(|_| next()).collect()
 }
 
 /// Sequences in the storages of some layers, which are used in turn: with enough of them, each
@@ -196,6 +191,28 @@ fn forks_q8<const THREADS: usize>(bencher: Bencher<'_, '_>, (n, n_shared): (usiz
 fn decode_512_scalar(bencher: Bencher<'_, '_>, format: KvFormat) {
     let threads = Threads::new(1).expect("threads");
     Sequences::one(&threads, format, 512, 1).time(&threads, Isa::Scalar, 1, bencher);
+}
+
+/// One new token after 8192 as candle's operations on one thread: a product, softmax, a product, with
+/// the query heads of a KV head as its rows.
+#[divan::bench(args = [DType::F32, DType::F16])]
+fn decode_candle(bencher: Bencher<'_, '_>, dtype: DType) {
+    const N_TOKENS: usize = 8192;
+    let layers: Vec<_> = (0..N_LAYERS)
+        .map(|_| [0, 1].map(|_| support::tensor((N_KV_HEADS, N_TOKENS, HEAD_DIM), dtype)))
+        .collect();
+    let mut layers = layers.iter().cycle();
+    let queries = support::tensor((N_KV_HEADS, N_HEADS / N_KV_HEADS, HEAD_DIM), dtype);
+    let flop = ItemsCount::new(4 * N_TOKENS * N_HEADS * HEAD_DIM);
+    let n_bytes = 2 * N_TOKENS * N_KV_HEADS * HEAD_DIM * dtype.size_in_bytes();
+    let bencher = bencher.counter(flop).counter(BytesCount::new(n_bytes));
+    support::candle(bencher, || {
+        let [keys, values] = layers.next().expect("a cycle");
+        let scores = queries.matmul(&keys.transpose(1, 2)?)?;
+        let scores = (scores / (HEAD_DIM as f64).sqrt())?;
+        let weights = candle_nn::ops::softmax(&scores, D::Minus1)?;
+        weights.matmul(values)
+    });
 }
 
 /// The last 512 tokens of a prompt.

@@ -1,11 +1,17 @@
-//! Blocks to `f32`, per format: the kernels beside candle's own conversion of the same blocks.
+//! Blocks, and plain numbers, to `f32`, as embeddings are widened: the kernels beside candle's own
+//! conversion of the same.
 //!
 //! `cargo bench -p ponder-benches --bench dequantize`
 
+mod support;
+
+use candle_core::DType;
 use candle_core::quantized::{GgmlType, k_quants};
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
-use ponder_kernels_cpu::{BlockFormat, dequantize};
+use ponder_kernels_cpu::{
+    BlockFormat, FloatFormat, bf16_to_f32, dequantize, f16_to_f32, f32_from_le_bytes,
+};
 
 /// Values converted at once, about a row block that stays in the second-level cache.
 const N_VALUES: usize = 64 * 1024;
@@ -53,4 +59,24 @@ fn candle<B: GgmlType>(bencher: Bencher<'_, '_>) {
     let mut out = vec![0.0; N_VALUES];
     counted(bencher, size_of_val(blocks.as_slice()))
         .bench_local(|| B::to_float(black_box(&blocks), &mut out));
+}
+
+/// Plain numbers as they lie in a file.
+#[divan::bench(args = [FloatFormat::F32, FloatFormat::F16, FloatFormat::BF16])]
+fn floats(bencher: Bencher<'_, '_>, format: FloatFormat) {
+    let bytes = bytes(N_VALUES * format.n_bytes());
+    let mut out = vec![0.0; N_VALUES];
+    let widen = match format {
+        FloatFormat::F32 => f32_from_le_bytes,
+        FloatFormat::F16 => f16_to_f32,
+        FloatFormat::BF16 => bf16_to_f32,
+    };
+    counted(bencher, bytes.len()).bench_local(|| widen(black_box(&bytes), &mut out));
+}
+
+#[divan::bench(args = [DType::F16, DType::BF16])]
+fn floats_candle(bencher: Bencher<'_, '_>, dtype: DType) {
+    let values = support::tensor(N_VALUES, dtype);
+    let bencher = counted(bencher, N_VALUES * dtype.size_in_bytes());
+    support::candle(bencher, || values.to_dtype(DType::F32));
 }

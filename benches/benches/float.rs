@@ -3,6 +3,9 @@
 //!
 //! `cargo bench -p ponder-benches --bench float`
 
+mod support;
+
+use candle_core::DType;
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
 use ponder_kernels_cpu::{Arena, Bf16Rows, FloatFormat, FloatMatrix, Isa, Threads};
@@ -64,4 +67,20 @@ fn f32(bencher: Bencher<'_, '_>, n: usize) {
 #[divan::bench(args = [1, 8])]
 fn bf16_scalar(bencher: Bencher<'_, '_>, n: usize) {
     time(bencher, Isa::Scalar, FloatFormat::BF16, n);
+}
+
+/// candle's product of the same shape.
+#[divan::bench(args = [(DType::F32, 1), (DType::F32, 128), (DType::F16, 1), (DType::F16, 128), (DType::BF16, 1), (DType::BF16, 128)])]
+fn candle(bencher: Bencher<'_, '_>, (dtype, n): (DType, usize)) {
+    let matrices: Vec<_> = (0..N_MATRICES)
+        .map(|_| support::tensor((SHAPE[0], SHAPE[1]), dtype))
+        .collect();
+    let mut matrices = matrices.iter().cycle();
+    let x = support::tensor((n, SHAPE[1]), dtype);
+    let flop = ItemsCount::new(2 * n * SHAPE[0] * SHAPE[1]);
+    let n_bytes = SHAPE[0] * SHAPE[1] * dtype.size_in_bytes();
+    let bencher = bencher.counter(flop).counter(BytesCount::new(n_bytes));
+    support::candle(bencher, || {
+        x.matmul(&matrices.next().expect("a cycle").t()?)
+    });
 }

@@ -93,17 +93,6 @@ fn many_rows(bencher: Bencher<'_, '_>, format: BlockFormat) {
     time(bencher, Isa::best(), format, 128);
 }
 
-/// Rounding of activations: values in a second.
-#[divan::bench(args = [1, 8, 128])]
-fn round(bencher: Bencher<'_, '_>, n: usize) {
-    let threads = Threads::new(1).expect("a thread");
-    let x: Vec<f32> = (0..n * SHAPE[0]).map(activation).collect();
-    let mut rows = Int8Rows::default();
-    bencher
-        .counter(ItemsCount::new(x.len()))
-        .bench_local(|| rows.quantize(Isa::best(), &threads, black_box(&x), SHAPE[0]));
-}
-
 #[divan::bench(args = [1, 8])]
 fn q4_k_scalar(bencher: Bencher<'_, '_>, n: usize) {
     time(bencher, Isa::Scalar, BlockFormat::Q4K, n);
