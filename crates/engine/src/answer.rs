@@ -321,7 +321,8 @@ impl Answer {
         self.stream.push(token, &mut self.events)?;
         let place = self.stream.place();
         if let Some(constraint) = &mut self.constraint {
-            constraint.stand(token, place.in_thought, place.marker_bytes);
+            let in_call = self.stream.in_call();
+            constraint.stand(token, place.in_thought, place.marker_bytes, in_call)?;
         }
         if let Some(mut report) = report {
             report.is_reasoning = belongs_to_thought(before, place, &report.token.bytes);

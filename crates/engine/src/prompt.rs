@@ -97,7 +97,10 @@ impl TextParts {
             is_raw,
             prompt,
             text,
-            tools: request.tools,
+            tools: match request.tool_choice {
+                ToolChoice::None => Vec::new(),
+                ToolChoice::Auto | ToolChoice::Required => request.tools,
+            },
         })
     }
 

@@ -115,6 +115,11 @@ impl TextStream {
         }
     }
 
+    /// Whether the next token belongs to a tool call.
+    pub(crate) fn in_call(&self) -> bool {
+        self.splitter.position().in_call
+    }
+
     /// Tokens of the thinking so far.
     pub(crate) fn reasoning_tokens(&self) -> usize {
         self.splitter.reasoning_tokens()

@@ -1,6 +1,6 @@
 //! Formats → compiled grammars, within bounds.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use llguidance::{
     Matcher, ParserFactory,
@@ -19,6 +19,10 @@ const N_KEPT: usize = 32;
 const MAX_REGEX: usize = 8 << 10;
 /// The library walks grammars by recursion.
 const STACK_BYTES: usize = 32 << 20;
+
+/// Letters that may follow a backslash in a JSON text. Escapes by number would let a name come in
+/// two spellings.
+pub(super) const ESCAPES: &str = "nrbtf\\\"";
 
 /// White space between the parts of a JSON document: enough to indent, too little to get lost in.
 const WHITE_SPACE: &str = r"[\x20\x0A\x0D\x09]{1,40}";
@@ -53,11 +57,39 @@ impl Compiler {
             ParserFactory::new(&environment, InferenceCapabilities::default(), &slices)
                 .map_err(|error| EngineError::Format(format!("the vocabulary: {error}")))?;
         factory.quiet();
-        factory.limits_mut().verbose_errors = false;
+        let limits = factory.limits_mut();
+        limits.verbose_errors = false;
+        // Many tools at once need more than one schema does.
+        limits.initial_lexer_fuel *= 4;
         Ok(Self {
             factory,
             recent: Mutex::new(Recent::new(N_KEPT)),
         })
+    }
+
+    /// A grammar of calls, as text for the library that `write` makes where nothing was compiled for
+    /// the same `key` lately.
+    pub(super) fn calls(
+        &self,
+        key: &str,
+        words: &Words,
+        write: impl FnOnce() -> Result<String, EngineError>,
+    ) -> Result<Compiled, EngineError> {
+        let key = format!("calls {key}");
+        if let Some(compiled) = self.recent().get(&key) {
+            return Ok(compiled);
+        }
+        let compiled = self.compile(&Grammar::Calls(write()?), false, words)?;
+        self.recent().insert(key, compiled.clone());
+        Ok(compiled)
+    }
+
+    /// Whether a schema that was checked can be compiled.
+    pub(super) fn check_schema(&self, schema: &Value) -> Result<(), EngineError> {
+        let grammar = Grammar::Schema(schema.clone());
+        let checked = grammar.checked()?;
+        let compiled = self.matcher(checked);
+        compiled.map(drop).map_err(|error| grammar.error(&error))
     }
 
     /// The grammar of a format; `None` where there is none.
@@ -73,24 +105,26 @@ impl Compiler {
             Format::Regex(regex) => (Grammar::Regex(regex.clone()), false),
             Format::Grammar(text) => (Grammar::Lark(text.clone()), false),
         };
-        self.compiled(&grammar, is_json, words).map(Some)
+        let key = grammar.key();
+        if let Some(compiled) = self.recent().get(&key) {
+            return Ok(Some(compiled));
+        }
+        let compiled = self.compile(&grammar, is_json, words)?;
+        self.recent().insert(key, compiled.clone());
+        Ok(Some(compiled))
     }
 
-    fn compiled(
+    fn recent(&self) -> std::sync::MutexGuard<'_, Recent<Compiled>> {
+        // A list is whole between any two of its operations, whoever panicked.
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn compile(
         &self,
         grammar: &Grammar,
         is_json: bool,
         words: &Words,
     ) -> Result<Compiled, EngineError> {
-        let key = grammar.key();
-        let recent = || {
-            self.recent
-                .lock()
-                .unwrap_or_else(|error| error.into_inner())
-        };
-        if let Some(compiled) = recent().get(&key) {
-            return Ok(compiled);
-        }
         let source = grammar.checked()?;
         let matcher = self
             .matcher(source)
@@ -101,13 +135,11 @@ impl Compiler {
             return Err(grammar.error("nothing fits it"));
         }
         let begins_blank = words.blank.iter().any(|&id| first.contains(id));
-        let compiled = Compiled {
+        Ok(Compiled {
             machine,
             is_json,
             begins_blank,
-        };
-        recent().insert(key, compiled.clone());
-        Ok(compiled)
+        })
     }
 
     fn matcher(&self, source: GrammarWithLexer) -> Result<Matcher, String> {
@@ -136,6 +168,7 @@ enum Grammar {
     Schema(Value),
     Regex(String),
     Lark(String),
+    Calls(String),
 }
 
 impl Grammar {
@@ -145,6 +178,7 @@ impl Grammar {
             Self::Schema(schema) => format!("schema {schema}"),
             Self::Regex(regex) => format!("regex {regex}"),
             Self::Lark(text) => format!("lark {text}"),
+            Self::Calls(text) => format!("calls {text}"),
         }
     }
 
@@ -152,6 +186,7 @@ impl Grammar {
         match self {
             Self::Schema(schema) => Ok(GrammarWithLexer::from_json_schema(with_settings(
                 schema::checked(schema)?,
+                ESCAPES,
             ))),
             Self::Regex(regex) if regex.len() > MAX_REGEX => {
                 let limit = MAX_REGEX >> 10;
@@ -159,6 +194,7 @@ impl Grammar {
             }
             Self::Regex(regex) => Ok(GrammarWithLexer::from_regex(regex)),
             Self::Lark(text) => Ok(GrammarWithLexer::from_lark(lark::checked(text)?)),
+            Self::Calls(text) => Ok(GrammarWithLexer::from_lark(text.clone())),
         }
     }
 
@@ -168,6 +204,7 @@ impl Grammar {
             Self::Schema(_) => "JSON schema",
             Self::Regex(_) => "regular expression",
             Self::Lark(_) => "grammar",
+            Self::Calls(_) => "calls of these tools",
         };
         let message = match self {
             Self::Schema(schema) if message.contains("oneOf constraints") => {
@@ -182,12 +219,11 @@ impl Grammar {
     }
 }
 
-/// A checked schema with how it is to be compiled.
-fn with_settings(mut schema: Value) -> Value {
+/// A checked schema with how it is to be compiled. `escapes`: letters that may follow a backslash in
+/// a text.
+pub(super) fn with_settings(mut schema: Value, escapes: &str) -> Value {
     if let Value::Object(map) = &mut schema {
-        // Escapes by number would let a name come in two spellings.
-        let settings =
-            json!({"whitespace_pattern": WHITE_SPACE, "json_allowed_escapes": "nrbtf\\\""});
+        let settings = json!({"whitespace_pattern": WHITE_SPACE, "json_allowed_escapes": escapes});
         map.insert("x-guidance".to_owned(), settings);
     }
     schema

@@ -39,7 +39,18 @@ impl DigitTokens {
     }
 }
 
-/// The number at the end of a JSON text, if one stands there.
+/// Where the numbers of a text stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Where {
+    /// It has none that a reader must hold.
+    Nowhere,
+    /// In JSON, outside of its texts.
+    Json,
+    /// Anywhere; only what no float can be is too long.
+    Anywhere,
+}
+
+/// The number at the end of a text, if one stands there.
 #[derive(Clone, Debug, Default)]
 struct Number {
     part: Part,
@@ -66,44 +77,41 @@ impl Number {
 
     /// Takes a byte outside of a text; `None` where the number is too long with it.
     fn push(&mut self, byte: u8) -> Option<()> {
-        match byte {
-            b'0'..=b'9' => {
-                let left = self.left();
-                self.n_digits += 1;
-                (left > 0).then_some(())
-            }
-            b'.' => {
-                *self = Self {
-                    part: Part::Fraction,
-                    n_digits: 0,
-                };
-                Some(())
-            }
-            b'e' | b'E' => {
-                *self = Self {
-                    part: Part::Exponent,
-                    n_digits: 0,
-                };
-                Some(())
-            }
-            b'+' | b'-' if self.part == Part::Exponent => Some(()),
-            _ => {
-                *self = Self::default();
-                Some(())
-            }
-        }
+        let (is_begun, left) = (self.n_digits > 0, self.left());
+        let part = |part| Self { part, n_digits: 0 };
+        *self = match byte {
+            b'0'..=b'9' => Self {
+                part: self.part,
+                n_digits: self.n_digits + 1,
+            },
+            b'.' if is_begun && self.part == Part::Whole => part(Part::Fraction),
+            b'e' | b'E' if is_begun && self.part != Part::Exponent => part(Part::Exponent),
+            b'+' | b'-' if self.part == Part::Exponent && !is_begun => part(Part::Exponent),
+            _ => Self::default(),
+        };
+        (left > 0 || !byte.is_ascii_digit()).then_some(())
     }
 }
 
-/// Reads a JSON document as it comes and keeps its numbers short.
-#[derive(Clone, Debug, Default)]
+/// Reads a text as it comes and keeps its numbers short.
+#[derive(Clone, Debug)]
 pub(super) struct Digits {
+    place: Where,
     in_text: bool,
     is_escaped: bool,
     number: Number,
 }
 
 impl Digits {
+    pub(super) fn new(place: Where) -> Self {
+        Self {
+            place,
+            in_text: false,
+            is_escaped: false,
+            number: Number::default(),
+        }
+    }
+
     pub(super) fn push(&mut self, bytes: &[u8]) {
         for &byte in bytes {
             if self.in_text {
@@ -111,7 +119,7 @@ impl Digits {
                 self.is_escaped = byte == b'\\' && !self.is_escaped;
                 continue;
             }
-            self.in_text = byte == b'"';
+            self.in_text = byte == b'"' && self.place == Where::Json;
             // What is too long already is as it is.
             let _ = self.number.push(byte);
         }
@@ -119,15 +127,19 @@ impl Digits {
 
     /// Takes out what would make the number at the end too long, where anything else is left.
     pub(super) fn limit(&self, tokens: &DigitTokens, mask: &mut Mask) {
-        if self.in_text {
+        let is_free = match self.place {
+            Where::Nowhere => true,
+            Where::Json => self.in_text,
+            Where::Anywhere => self.number.part != Part::Exponent,
+        };
+        if is_free {
             return;
         }
-        let is_long = |id: &&u32| mask.contains(**id);
         let left = self.number.left();
         let leading = tokens.leading[left.min(FRACTION)..].iter().flatten();
         let out: Vec<u32> = leading
             .chain(&tokens.long)
-            .filter(is_long)
+            .filter(|&&id| mask.contains(id))
             .copied()
             .collect();
         if out.is_empty() {
@@ -145,7 +157,7 @@ mod tests {
     use super::*;
 
     fn left(text: &str) -> Option<usize> {
-        let mut digits = Digits::default();
+        let mut digits = Digits::new(Where::Json);
         digits.push(text.as_bytes());
         (!digits.in_text).then(|| digits.number.left())
     }
@@ -158,10 +170,36 @@ mod tests {
         assert_eq!(left("[1.5e-1"), Some(1));
         assert_eq!(left("[1e10"), Some(0));
         assert_eq!(left("[1e10, 7"), Some(18));
-        assert_eq!(left("[true"), Some(2), "as if behind an exponent");
-        assert_eq!(left("[true, "), Some(19));
+        assert_eq!(left("[true"), Some(19));
         assert_eq!(left("[\"1e100"), None, "a text is free");
         assert_eq!(left(r#"["\"1", "#), Some(19));
         assert_eq!(left(r#"["\\", 1"#), Some(18));
+    }
+
+    #[test]
+    fn numbers_are_short_where_they_must_be() {
+        let mut mask = Mask::none(8);
+        let tokens = DigitTokens {
+            leading: (0..=FRACTION)
+                .map(|n| if n == 0 { vec![1] } else { Vec::new() })
+                .collect(),
+            long: vec![2],
+        };
+        let mut allowed = |place, text: &str, all: &[u32]| {
+            mask.fill(false);
+            all.iter().for_each(|&id| mask.insert(id));
+            let mut digits = Digits::new(place);
+            digits.push(text.as_bytes());
+            digits.limit(&tokens, &mut mask);
+            let kept = all.iter().copied().filter(|&id| mask.contains(id));
+            kept.collect::<Vec<u32>>()
+        };
+        assert_eq!(allowed(Where::Json, "[1e1", &[0, 1, 2]), [0, 1]);
+        assert_eq!(allowed(Where::Json, "[1e10", &[0, 1, 2]), [0]);
+        assert_eq!(allowed(Where::Json, "[1e10", &[1, 2]), [1, 2]);
+        assert_eq!(allowed(Where::Json, "[\"1e10", &[0, 1, 2]), [0, 1, 2]);
+        assert_eq!(allowed(Where::Anywhere, "\"1e10", &[0, 1, 2]), [0]);
+        assert_eq!(allowed(Where::Anywhere, "page123", &[0, 1, 2]), [0, 1, 2]);
+        assert_eq!(allowed(Where::Nowhere, "1e10", &[0, 1, 2]), [0, 1, 2]);
     }
 }

@@ -12,6 +12,10 @@ pub(super) enum To {
     Thought,
     /// To the answer.
     Answer,
+    /// Into a header, behind the role.
+    Header,
+    /// To words beside the answer.
+    Aside,
     /// It was layout.
     Start,
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ponder_effort::SamplingOverrides;
-use ponder_tokenizer::{chat::Message, split::ChatFormat};
+use ponder_tokenizer::{GgufVocab, Tokenizer, chat::Message, split::ChatFormat};
 use serde_json::{Value, json};
 
 use super::*;
@@ -39,34 +39,76 @@ impl Chance {
     }
 }
 
-/// The vocabulary of the model in the program, with another family's markers.
-pub(super) fn text(format: Option<&str>) -> Arc<TextParts> {
+/// The vocabulary of the model in the program.
+fn vocabulary() -> GgufVocab {
     let checkpoint = load::Place::Embedded.open().expect("the embedded model");
-    let tokenizer = load::tokenizer(&checkpoint).expect("its tokenizer");
+    crate::gguf_vocab(checkpoint.gguf().expect("metadata")).expect("a vocabulary")
+}
+
+fn parts(vocabulary: GgufVocab) -> TextParts {
+    let tokenizer = Tokenizer::from_gguf(vocabulary).expect("a tokenizer");
     // Logits may be wider than the vocabulary.
     let vocab_size = tokenizer.vocab_size() + 7;
-    let text = load::TextParts::new(tokenizer, SamplingDefaults::default(), vocab_size);
-    let mut text = text.expect("its template");
-    if let Some(name) = format {
-        text.format = ChatFormat::by_name(name).expect("a format");
+    let text = TextParts::new(tokenizer, SamplingDefaults::default(), vocab_size);
+    text.expect("its template")
+}
+
+/// The model in the program without its weights.
+fn text() -> Arc<TextParts> {
+    Arc::new(parts(vocabulary()))
+}
+
+/// The same vocabulary with tokens of another family, whose prompts end like this.
+pub(super) fn family(name: &str, end: &str, tokens: &[&str]) -> Arc<TextParts> {
+    let mut vocabulary = vocabulary();
+    for token in tokens {
+        if vocabulary.tokens.iter().any(|known| known == token) {
+            continue;
+        }
+        vocabulary.tokens.push((*token).to_owned());
+        vocabulary
+            .types
+            .push(if token.contains('|') { 3 } else { 4 });
+        if !vocabulary.scores.is_empty() {
+            vocabulary.scores.push(0.0);
+        }
     }
+    vocabulary.chat_template = Some(format!("{{{{ messages[0].content }}}}\n{end}"));
+    let mut text = parts(vocabulary);
+    text.format = ChatFormat::by_name(name).expect("a format");
+    let ends = text.format.stop.iter();
+    let ends: Vec<u32> = ends
+        .filter_map(|piece| text.tokenizer.token_id(piece))
+        .collect();
+    text.stop_tokens.extend(ends);
     Arc::new(text)
 }
 
 /// How logits come about by chance. Texts end sooner or later: what closes something is likelier
 /// the longer the answer is.
-pub(super) fn logits(text: &TextParts, n_tokens: usize, chance: &mut Chance) -> Vec<f32> {
+pub(super) fn logits(
+    text: &TextParts,
+    n_tokens: usize,
+    with_markers: bool,
+    chance: &mut Chance,
+) -> Vec<f32> {
     let grammars = text.grammars().expect("grammars");
     let rate = n_tokens as f32 / 24.0;
+    let marks_bonus = if with_markers { 4.5 } else { 0.0 };
     let logit = |(id, bytes): (u32, &[u8])| {
         let closes = bytes.iter().any(|byte| b"\"]})>".contains(byte)) && bytes.len() < 4;
+        let marks = grammars
+            .words
+            .special(std::str::from_utf8(bytes).unwrap_or_default());
         let ends = text.stop_tokens.contains(&id);
         // Of Gumbel's distribution, so that the largest is drawn by chance.
         let noise = -(-(chance.share().max(1e-6)).ln()).ln();
         match bytes.is_empty() {
             // A thought may hold any token that is one.
             true => -100.0,
-            false => noise + if closes || ends { 3.0 + rate } else { 0.0 },
+            false if closes || ends => noise + 3.0 + rate,
+            // Markers come now and then.
+            false => noise + if marks.is_some() { marks_bonus } else { 0.0 },
         }
     };
     grammars.words.iter().map(logit).collect()
@@ -98,7 +140,7 @@ pub(super) fn say(text: &Arc<TextParts>, request: &Request, seed: u64) -> Said {
     let mut events = Vec::new();
     let mut end = None;
     for n_tokens in 0.. {
-        let mut row = logits(text, n_tokens, &mut chance);
+        let mut row = logits(text, n_tokens, !seed.is_multiple_of(3), &mut chance);
         let drawn = answer.draw(&mut row).expect("a token");
         if let Some(reason) = drawn.end {
             answer.finish(Ok(reason));
@@ -157,7 +199,7 @@ pub(super) fn schema() -> Value {
 
 #[test]
 fn documents_by_chance_are_valid() {
-    let text = text(None);
+    let text = text();
     let schema = schema();
     let validator = jsonschema::validator_for(&schema).expect("a schema");
     let mut n_whole = 0;
@@ -189,7 +231,11 @@ fn documents_by_chance_are_valid() {
 
 #[test]
 fn behind_a_raw_prompt_the_document_begins_at_once() {
-    let text = text(Some("harmony"));
+    let text = family(
+        "harmony",
+        "<|start|>assistant",
+        &["<|start|>", "<|message|>"],
+    );
     for seed in 0..10 {
         let request = Request {
             raw_prompt: Some(crate::RawPrompt::Text("The numbers: ".to_owned())),
@@ -204,7 +250,7 @@ fn behind_a_raw_prompt_the_document_begins_at_once() {
 
 #[test]
 fn objects_expressions_and_grammars_are_kept_to() {
-    let text = text(None);
+    let text = text();
     for seed in 0..30 {
         let said = say(&text, &in_format(Format::JsonObject), seed);
         if said.end == FinishReason::Stop {
@@ -291,7 +337,7 @@ fn the_model_in_the_program_answers_in_a_format() {
 
 #[test]
 fn what_cannot_be_promised_is_refused() {
-    let text = text(None);
+    let text = text();
     for (format, words) in [
         (Format::Regex("a(".to_owned()), "regular expression"),
         (Format::Regex("(?=a)b".to_owned()), "regular expression"),

@@ -1,7 +1,8 @@
 //! The vocabulary as grammars see it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
+use super::calls::literal;
 use ponder_tokenizer::{Tokenizer, split::ChatFormat, tools::ToolSyntax};
 use toktrie::{ApproximateTokEnv, INVALID_TOKEN, TokEnv, TokRxInfo, TokTrie};
 
@@ -12,8 +13,12 @@ pub(super) struct Words {
     bytes: Vec<Vec<u8>>,
     /// Tokens that no text holds, only their ids: control tokens and markers.
     special: HashSet<u32>,
+    /// Special tokens by their bytes.
+    by_bytes: HashMap<Vec<u8>, u32>,
     /// Tokens of nothing but white space.
     pub(super) blank: Vec<u32>,
+    /// Tokens that begin with a brace, or with white space and a brace.
+    pub(super) braces: Vec<u32>,
     /// Tokens that end a turn.
     pub(super) stop: Vec<u32>,
 }
@@ -46,14 +51,24 @@ impl Words {
             tokenizer.is_special(id) || stop.contains(&id) || (is_added && is_marker(id))
         };
         let special: HashSet<u32> = ids.clone().filter(special).collect();
+        let named = |&id: &u32| (bytes[id as usize].clone(), id);
+        let by_bytes = special
+            .iter()
+            .map(named)
+            .filter(|(bytes, _)| !bytes.is_empty());
+        let by_bytes = by_bytes.collect();
         let is_blank = |&id: &u32| {
             let bytes = &bytes[id as usize];
             !bytes.is_empty() && bytes.iter().all(u8::is_ascii_whitespace)
         };
+        let is_brace = |&id: &u32| bytes[id as usize].trim_ascii_start().starts_with(b"{");
+        let braces = ids.clone().filter(is_brace).collect();
         let blank = ids.filter(is_blank).collect();
         Self {
+            braces,
             blank,
             bytes,
+            by_bytes,
             special,
             stop,
         }
@@ -67,6 +82,35 @@ impl Words {
     /// The bytes of a token; none for one that is unknown.
     pub(super) fn bytes(&self, token: u32) -> &[u8] {
         self.bytes.get(token as usize).map_or(&[], Vec::as_slice)
+    }
+
+    /// The special token that is this text as a whole.
+    pub(super) fn special(&self, text: &str) -> Option<u32> {
+        self.by_bytes.get(text.as_bytes()).copied()
+    }
+
+    /// A text with its special tokens, as part of a grammar.
+    pub(super) fn markup(&self, text: &str) -> String {
+        let mut parts = Vec::new();
+        let mut plain = 0;
+        let mut at = 0;
+        while at < text.len() {
+            let ends = (at + 1..=text.len()).rev();
+            let mut tokens = ends.filter_map(|end| Some((end, self.special(text.get(at..end)?)?)));
+            let Some((end, id)) = tokens.next() else {
+                at += 1;
+                continue;
+            };
+            if plain < at {
+                parts.push(literal(&text[plain..at]));
+            }
+            parts.push(format!("<[{id}]>"));
+            (plain, at) = (end, end);
+        }
+        if plain < text.len() {
+            parts.push(literal(&text[plain..]));
+        }
+        parts.join(" ")
     }
 
     pub(super) fn len(&self) -> usize {

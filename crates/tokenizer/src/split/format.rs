@@ -94,6 +94,12 @@ pub struct HeaderFormat {
     /// What stands before a tool's name in its recipient.
     #[serde(default)]
     pub namespace: String,
+    /// Headers, behind the role, of messages that call a tool; `NAME` stands for the tool's name.
+    #[serde(default)]
+    pub calls: Vec<String>,
+    /// Headers, behind the role, of messages beside the answer that the user sees too.
+    #[serde(default)]
+    pub asides: Vec<String>,
 }
 
 /// The markers of a thought, from [`ChatFormat::thought_markers`].

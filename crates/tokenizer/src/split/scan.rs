@@ -291,13 +291,15 @@ impl Scanner {
             return Poll::NoCall(self.buf.len());
         };
         let body = &self.buf[*open..];
-        let parse = |body: &str| tools.syntax.parse(body, &self.schemas);
+        let syntax = &tools.syntax;
+        let parse = |body: &str| syntax.parse(body, &self.schemas);
         let verdict = |len: usize, body: &str| match parse(body) {
             Some(calls) => Poll::Calls(len, calls),
             None => Poll::NoCall(len),
         };
         if *open == 0 && !may_be_bare_call(body) {
-            return Poll::NoCall(self.buf.len());
+            // Only the brace is judged: what follows it may hold a marker.
+            return Poll::NoCall(1);
         }
         let close = tools.close.as_deref().filter(|_| *open > 0);
         let Some(close) = close else {
@@ -326,10 +328,19 @@ impl Scanner {
                     continue;
                 }
             }
-            return verdict(at + close.len(), &self.buf[*open..at]);
+            let body = &self.buf[*open..at];
+            if syntax.ends_in_text(body) {
+                *from = at + close.len();
+                continue;
+            }
+            return verdict(at + close.len(), body);
         }
         if end {
-            return verdict(self.buf.len(), &self.buf[*open..]);
+            // A text of the arguments that never ends was none.
+            return match self.buf[*open..].find(close).map(|at| *open + at) {
+                Some(at) => verdict(at + close.len(), &self.buf[*open..at]),
+                None => verdict(self.buf.len(), &self.buf[*open..]),
+            };
         }
         let keep = (self.buf.len() + 1).saturating_sub(close.len());
         *from = (*from).max(

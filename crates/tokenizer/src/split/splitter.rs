@@ -39,8 +39,8 @@ pub struct Position {
 
 #[derive(Debug, Clone)]
 enum Pieces {
-    Markers(Scanner),
-    Headers(HeaderScanner),
+    Markers(Box<Scanner>),
+    Headers(Box<HeaderScanner>),
     /// All that comes is content.
     Document,
 }
@@ -53,6 +53,8 @@ pub struct Splitter {
     blank_thought: bool,
     /// A thought or a call came before, so white space at the content's start is layout.
     skip_blank: bool,
+    /// Words of the content have come.
+    has_content: bool,
     /// White space that is layout if an edge follows.
     blank: String,
     n_calls: usize,
@@ -70,13 +72,21 @@ impl Splitter {
         let in_thought = format.starts_in_reasoning(prompt);
         let schemas = Schemas::new(tools);
         let pieces = match &format.headers {
-            Some(headers) => Pieces::Headers(HeaderScanner::new(format, headers, schemas, prompt)),
-            None => Pieces::Markers(Scanner::new(format, schemas, !tools.is_empty(), in_thought)),
+            Some(headers) => Pieces::Headers(Box::new(HeaderScanner::new(
+                format, headers, schemas, prompt,
+            ))),
+            None => Pieces::Markers(Box::new(Scanner::new(
+                format,
+                schemas,
+                !tools.is_empty(),
+                in_thought,
+            ))),
         };
         Self {
             pieces,
             blank_thought: true,
             skip_blank: false,
+            has_content: false,
             blank: String::new(),
             n_calls: 0,
             tokens: VecDeque::new(),
@@ -226,10 +236,11 @@ impl Splitter {
                 self.blank_thought = true;
                 self.skip_blank = true;
             }
-            Edge::Other if !self.blank.is_empty() => {
+            Edge::Other if !self.blank.is_empty() && self.has_content => {
                 push_part(parts, Part::Content(std::mem::take(&mut self.blank)));
             }
-            Edge::Other => {}
+            // So it is before the first words.
+            Edge::Other => self.blank.clear(),
         }
     }
 
@@ -258,6 +269,7 @@ impl Splitter {
             return;
         }
         self.skip_blank &= text.trim().is_empty();
+        self.has_content |= !text.trim().is_empty();
         let shown = self.hold_blank(text);
         push_part(parts, Part::Content(shown));
     }

@@ -364,6 +364,61 @@ fn channels() {
 }
 
 #[test]
+fn a_brace_that_begins_no_call_hides_none() {
+    let call = r#"{"name": "get_weather", "parameters": {"city": "Paris"}}"#;
+    check(
+        "llama3",
+        "",
+        &format!("{{x <|python_tag|>{call}"),
+        &["C:{x", PARIS],
+    );
+}
+
+#[test]
+fn closing_markers_in_the_texts_of_arguments_are_text() {
+    let tools = [
+        json!({"type": "function", "function": {"name": "f", "parameters":
+        {"properties": {"s": {"type": "string"}, "o": {"type": "object"}}}}}),
+    ];
+    for (name, text) in [
+        (
+            "function_xml",
+            "<tool_call>\n<function=f>\n<parameter=o>\n{\"a\": \"</parameter> </tool_call> <parameter=\"}\n</parameter>\n</function>\n</tool_call>",
+        ),
+        (
+            "glm",
+            "<tool_call>f\n<arg_key>o</arg_key>\n<arg_value>{\"a\": \"</arg_value></tool_call>\"}</arg_value>\n</tool_call>",
+        ),
+        (
+            "kimi",
+            "<|tool_calls_section_begin|><|tool_call_begin|>functions.f:0<|tool_call_argument_begin|>{\"o\": {\"a\": \"<|tool_call_end|><|tool_calls_section_end|>\"}}<|tool_call_end|><|tool_calls_section_end|>",
+        ),
+        (
+            "lfm2",
+            "<|tool_call_start|>[f(o={\"a\": \"<|tool_call_end|>\"})]<|tool_call_end|>",
+        ),
+    ] {
+        for cuts in [Vec::new(), cuts_of_chars(text)] {
+            let mut splitter = Splitter::new(&format(name), "", &tools);
+            let mut parts = Vec::new();
+            let mut start = 0;
+            for end in cuts.into_iter().chain([text.len()]) {
+                parts.extend(splitter.push(0, &text[start..end]));
+                start = end;
+            }
+            parts.extend(splitter.push(0, "!"));
+            parts.extend(splitter.finish());
+            let shown = show(parts);
+            assert!(
+                shown[0].starts_with("T:call_0 f {\"o\":{\"a\":\"<"),
+                "{name}: {shown:?}"
+            );
+            assert_eq!(shown[1..], ["C:!"], "{name}");
+        }
+    }
+}
+
+#[test]
 fn in_a_document_markers_are_text() {
     let document = "{\"a\": \"<think> <tool_call>x</tool_call> <response>\"}\n";
     for (name, before) in [

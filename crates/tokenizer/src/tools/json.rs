@@ -74,6 +74,20 @@ pub(super) fn object(value: &Json) -> Option<Map<String, Json>> {
     }
 }
 
+/// Whether a text that holds JSON values ends inside a JSON text of one.
+pub(super) fn ends_in_text(text: &str) -> bool {
+    let mut end = JsonEnd::default();
+    while end.advance(text).is_some() {}
+    end.is_in_text()
+}
+
+/// The length of the JSON value at the beginning of a text, if one stands there.
+pub(super) fn value_len(text: &str) -> Option<usize> {
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<Json>();
+    values.next()?.ok()?;
+    Some(values.byte_offset())
+}
+
 /// Finds where a JSON object or list ends, fed piece by piece; each byte is looked at once.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct JsonEnd {
@@ -109,6 +123,11 @@ impl JsonEnd {
             }
         }
         None
+    }
+
+    /// Whether the text so far ends inside a JSON text.
+    pub(crate) fn is_in_text(&self) -> bool {
+        self.in_string
     }
 
     /// Whether the text so far ends inside a value.

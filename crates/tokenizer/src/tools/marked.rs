@@ -1,6 +1,6 @@
 //! Calls in markers of their own inside one block.
 
-use super::json::object;
+use super::json::{self, object, value_len};
 use super::{ParsedCall, is_name};
 
 /// `open` name `separator` `{…}` `close`, repeated.
@@ -14,12 +14,41 @@ pub(super) fn sections(
     let mut rest = body;
     while !rest.is_empty() {
         let inner = rest.strip_prefix(open)?;
-        let (inner, after) = inner.split_once(close)?;
         let (head, arguments) = inner.split_once(separator)?;
+        // The marker may stand in a text of the arguments.
+        let start = arguments.find('{').unwrap_or(arguments.len());
+        let len = start + value_len(&arguments[start..]).unwrap_or(0);
+        let (_, after) = arguments[len..].split_once(close)?;
+        let arguments = &arguments[..arguments.len() - after.len() - close.len()];
+        if head.contains(close) {
+            return None;
+        }
         calls.push(section(head.trim(), arguments.trim())?);
         rest = after.trim_start();
     }
     Some(calls)
+}
+
+/// Whether the last section ends inside a JSON text of its arguments.
+pub(super) fn ends_in_text(body: &str, open: &str, separator: &str, close: &str) -> bool {
+    let mut rest = body;
+    loop {
+        let Some((head, arguments)) = rest
+            .strip_prefix(open)
+            .and_then(|r| r.split_once(separator))
+        else {
+            return false;
+        };
+        let start = arguments.find('{').unwrap_or(arguments.len());
+        match value_len(&arguments[start..]) {
+            _ if head.contains(close) => return false,
+            None => return json::ends_in_text(&arguments[start..]),
+            Some(len) => match arguments[start + len..].split_once(close) {
+                Some((_, after)) => rest = after.trim_start(),
+                None => return false,
+            },
+        }
+    }
 }
 
 /// Two dialects: the name before the separator, or `function` there and then the name on a

@@ -82,6 +82,28 @@ impl ToolSyntax {
         (!calls.is_empty()).then_some(calls)
     }
 
+    /// Whether `body`, which is no calls, ends inside a JSON text of one: a closing marker behind it is
+    /// part of that text.
+    pub(crate) fn ends_in_text(&self, body: &str) -> bool {
+        let body = body.trim_start();
+        match self {
+            Self::Json | Self::NamedJson { .. } => false,
+            Self::FunctionXml => xml::ends_in_text(body, ["<parameter=", ">"], "</parameter>"),
+            Self::InvokeXml { prefix } => {
+                let open = format!("<{prefix}parameter name=\"");
+                xml::ends_in_text(body, [&open, "\">"], &format!("</{prefix}parameter>"))
+            }
+            Self::ArgPairs => xml::ends_in_text(body, ["<arg_value>", ""], "</arg_value>"),
+            Self::Sections {
+                open,
+                separator,
+                close,
+            } => marked::ends_in_text(body, open, separator, close),
+            Self::Pythonic => json::ends_in_text(body),
+            Self::Braces { .. } => false,
+        }
+    }
+
     /// Where the JSON of a call begins; `None` while its name is not complete.
     pub(crate) fn json_start(&self, body: &str) -> Option<usize> {
         match self {

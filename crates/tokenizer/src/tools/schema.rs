@@ -38,13 +38,15 @@ impl Schemas {
         Self { strings }
     }
 
+    /// Whether parameter `key` of `function` is text whatever it looks like.
+    pub(super) fn is_text(&self, function: &str, key: &str) -> bool {
+        let keys = self.strings.get(function);
+        keys.is_some_and(|keys| keys.contains(key))
+    }
+
     /// The value that `text` stands for as parameter `key` of `function`.
     pub(super) fn value(&self, function: &str, key: &str, text: &str) -> Json {
-        if self
-            .strings
-            .get(function)
-            .is_some_and(|keys| keys.contains(key))
-        {
+        if self.is_text(function, key) {
             return Json::String(text.to_owned());
         }
         match text.trim() {

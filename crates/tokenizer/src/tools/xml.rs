@@ -5,6 +5,7 @@
 
 use serde_json::Map;
 
+use super::json::{self, value_len};
 use super::{ParsedCall, Schemas, is_name};
 
 /// `<function=name><parameter=key>value</parameter>…</function>`, one or several.
@@ -76,7 +77,10 @@ fn parameters<'a>(
             break;
         }
         let (key, after) = rest.strip_prefix(open)?.split_once(open_end)?;
-        let len = after.find(close);
+        let len = match schemas.is_text(name, key.trim()) {
+            true => after.find(close),
+            false => json_len(after, close).or_else(|| after.find(close)),
+        };
         let len = len
             .or_else(|| after.find(open))
             .or_else(|| after.find(end))
@@ -101,6 +105,31 @@ fn parameters<'a>(
     ))
 }
 
+/// The length of a value that is JSON with a closing tag behind it: such a tag may stand in a text of
+/// it too.
+fn json_len(text: &str, close: &str) -> Option<usize> {
+    let value = text.trim_start();
+    let len = text.len() - value.len() + value_len(value)?;
+    let space = text[len..].len() - text[len..].trim_start().len();
+    text[len + space..]
+        .starts_with(close)
+        .then_some(len + space)
+}
+
+/// Whether the last value of a call ends inside a JSON text. `open` stands before and behind a key.
+pub(super) fn ends_in_text(body: &str, open: [&str; 2], close: &str) -> bool {
+    let last = body.rsplit_once(open[0]);
+    let Some((_, value)) = last.and_then(|(_, after)| after.split_once(open[1])) else {
+        return false;
+    };
+    let value = value.trim_start();
+    match value.chars().next() {
+        Some('"') => value_len(value).is_none(),
+        Some('{' | '[') => json_len(value, close).is_none() && json::ends_in_text(value),
+        _ => false,
+    }
+}
+
 /// `name<arg_key>key</arg_key><arg_value>value</arg_value>…`.
 pub(super) fn arg_pairs(body: &str, schemas: &Schemas) -> Option<ParsedCall> {
     let (name, mut rest) = body.split_at(body.find("<arg_key>").unwrap_or(body.len()));
@@ -118,10 +147,13 @@ pub(super) fn arg_pairs(body: &str, schemas: &Schemas) -> Option<ParsedCall> {
             });
         }
         let (key, after) = rest.strip_prefix("<arg_key>")?.split_once("</arg_key>")?;
-        let (value, after) = after
-            .trim_start()
-            .strip_prefix("<arg_value>")?
-            .split_once("</arg_value>")?;
+        let after = after.trim_start().strip_prefix("<arg_value>")?;
+        let close = "</arg_value>";
+        let len = match schemas.is_text(name, key.trim()) {
+            true => after.find(close)?,
+            false => json_len(after, close).or_else(|| after.find(close))?,
+        };
+        let (value, after) = (&after[..len], &after[len + close.len()..]);
         arguments.insert(
             key.trim().to_owned(),
             schemas.value(name, key.trim(), value),
