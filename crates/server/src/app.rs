@@ -15,8 +15,8 @@ use tower_http::csrf::CsrfLayer;
 
 use crate::disk::Disk;
 use crate::error::ServeError;
-use crate::http::ApiError;
 use crate::http::auth::{self, HostNames, Keys};
+use crate::http::{ApiError, Room, visits};
 use crate::metrics::Metrics;
 use crate::models::Models;
 use crate::options::ServerOptions;
@@ -33,6 +33,7 @@ pub(crate) struct App {
     pub(crate) models: Arc<Models>,
     pub(crate) running: Arc<Running>,
     pub(crate) metrics: Metrics,
+    pub(crate) body_room: Room,
     pub(crate) responses: ResponseStore,
     pub(crate) disk: Disk,
     /// The server is being shut down: what runs is finished, nothing is begun.
@@ -61,12 +62,12 @@ pub(crate) fn router(app: &SharedApp) -> Result<Router, ServeError> {
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(app.options.max_body))
-        .layer(csrf(&app.options.cors_origins)?)
+        .layer(csrf(&app.options.cors_origins)?.with_rejection_response(|_| foreign()))
         .layer(cors(origins))
         .layer(from_fn_with_state(Arc::clone(app), auth::check_host))
         .layer(from_fn_with_state(Arc::clone(app), refuse_when_closing))
         .layer(CatchPanicLayer::custom(|_| ApiError::bug().into_response()))
-        .layer(from_fn_with_state(Arc::clone(app), metrics::count))
+        .layer(from_fn_with_state(Arc::clone(app), visits::note))
         .with_state(Arc::clone(app));
     Ok(router)
 }
@@ -138,6 +139,15 @@ fn closing() -> ApiError {
     ApiError::unavailable("The server is being shut down.")
         .with_code("shutting_down")
         .retry_after(10)
+}
+
+fn foreign() -> Response {
+    ApiError::bad_request(
+        "Pages of this origin may not ask. The server's owner can allow it with --cors-origin.",
+    )
+    .with_status(StatusCode::FORBIDDEN)
+    .with_code("origin_not_allowed")
+    .into_response()
 }
 
 async fn unknown_path(request: Request) -> ApiError {

@@ -1,11 +1,11 @@
 //! `GET /models`: what is served.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::{Json, Router, routing::get};
 use serde_json::{Value, json};
 
 use crate::app::SharedApp;
-use crate::http::ApiError;
+use crate::http::{ApiError, PathText};
 
 pub(crate) fn routes() -> Router<SharedApp> {
     Router::new()
@@ -19,7 +19,7 @@ async fn list(State(app): State<SharedApp>) -> Json<Value> {
 
 async fn one(
     State(app): State<SharedApp>,
-    Path(id): Path<String>,
+    PathText(id): PathText,
 ) -> Result<Json<Value>, ApiError> {
     let id = app.models.id_of(&id)?;
     let found = all(&app).into_iter().find(|model| model["id"] == id);

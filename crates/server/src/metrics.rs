@@ -4,9 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::{Router, routing::get};
 use ponder_engine::{Event, Occupancy, Summary};
@@ -89,6 +88,12 @@ impl Metrics {
         );
         registry.register_collector(Box::new(Load(Arc::clone(models))));
         metrics
+    }
+
+    /// Counts a request.
+    pub(crate) fn count_request(&self, endpoint: String, status: u16) {
+        let labels = vec![("endpoint", endpoint), ("status", status.to_string())];
+        self.requests.get_or_create(&labels).inc();
     }
 
     /// Counts an answer that has ended.
@@ -211,18 +216,4 @@ async fn show(State(app): State<SharedApp>) -> Result<Response, ApiError> {
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     let kind = HeaderValue::from_static(kind);
     Ok((StatusCode::OK, [(header::CONTENT_TYPE, kind)], text).into_response())
-}
-
-/// Counts a request by its endpoint and status.
-pub(crate) async fn count(State(app): State<SharedApp>, request: Request, next: Next) -> Response {
-    let endpoint = request.extensions().get::<MatchedPath>();
-    let endpoint = endpoint.map_or("other", MatchedPath::as_str);
-    let endpoint = endpoint.strip_prefix("/v1").unwrap_or(endpoint).to_owned();
-    let response = next.run(request).await;
-    let labels = vec![
-        ("endpoint", endpoint),
-        ("status", response.status().as_u16().to_string()),
-    ];
-    app.metrics.requests.get_or_create(&labels).inc();
-    response
 }

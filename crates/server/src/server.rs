@@ -12,6 +12,7 @@ use tokio::net::lookup_host;
 use crate::app::{self, App, SharedApp};
 use crate::disk::Disk;
 use crate::error::ServeError;
+use crate::http::Room;
 use crate::http::auth::{HostNames, Keys};
 use crate::metrics::Metrics;
 use crate::models::Models;
@@ -63,6 +64,7 @@ impl Server {
             hosts: HostNames::new(address, &options.host, &options.allowed_hosts),
             keys,
             metrics: Metrics::new(&models),
+            body_room: Room::new(options.max_body),
             responses: ResponseStore::default(),
             disk: Disk::new(options.data_dir.clone()),
             models,

@@ -19,14 +19,14 @@ mod whole;
 
 pub(crate) use choice::finish_reason;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router, routing::post};
 use serde_json::{Value, json};
 
 use crate::app::SharedApp;
 use crate::generate::{Answers, Asker};
-use crate::http::{ApiError, Caller, Client, JsonBody, sse};
+use crate::http::{ApiError, Caller, Client, JsonBody, PathText, sse};
 use crate::ids;
 use request::ChatRequest;
 use response::Header;
@@ -64,7 +64,7 @@ async fn complete(
 async fn answer_now(
     State(app): State<SharedApp>,
     caller: Caller,
-    Path(id): Path<String>,
+    PathText(id): PathText,
 ) -> Result<Json<Value>, ApiError> {
     match app.running.answer_now(&id, caller) {
         true => Ok(Json(

@@ -9,6 +9,9 @@ use serde_json::{Map, Value};
 
 use super::ApiError;
 
+/// The largest number up to which every whole number is a `f64`: 2 to the power of 53.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
 /// An object that is being read.
 #[derive(Debug)]
 pub(crate) struct Fields {
@@ -104,12 +107,13 @@ impl Fields {
         };
         let path = self.path_of(name);
         // 3.0 is a whole number too, as JSON Schema sees it.
-        let whole = |number: f64| (number.fract() == 0.0).then_some(number as i64);
-        let number = value.as_i64().or_else(|| value.as_f64().and_then(whole));
-        match number {
-            Some(number) if range.contains(&number) => Ok(Some(number)),
-            Some(_) => Err(out_of_range(&path, &range, &value)),
-            None => Err(wrong_type(&path, "an integer", &value)),
+        let is_whole = value.as_f64().is_some_and(|number| number.fract() == 0.0);
+        let exact = |number: f64| (number.abs() <= EXACT).then_some(number as i64);
+        let number = value.as_i64().or_else(|| value.as_f64().and_then(exact));
+        match number.filter(|number| range.contains(number)) {
+            _ if !is_whole => Err(wrong_type(&path, "an integer", &value)),
+            Some(number) => Ok(Some(number)),
+            None => Err(out_of_range(&path, &range, &value)),
         }
     }
 
@@ -276,7 +280,9 @@ mod tests {
 
     #[test]
     fn types_and_ranges_are_checked() {
-        let mut body = fields(json!({"a": "1", "b": 3, "c": 1.5, "d": true, "e": 3.0}));
+        let mut body = fields(json!({
+            "a": "1", "b": 3, "c": 1.5, "d": true, "e": 3.0, "f": 1e300, "g": u64::MAX,
+        }));
         let error = body.number("a", 0.0..=1.0).expect_err("a string");
         assert_eq!(error.code, Some("invalid_type"));
         let error = body.number("b", 0.0..=2.0).expect_err("too large");
@@ -284,6 +290,10 @@ mod tests {
         assert!(body.integer("c", 0..=2).is_err());
         assert!(body.number("d", 0.0..=2.0).is_err());
         assert_eq!(body.integer("e", 0..=5), Ok(Some(3)));
+        for large in ["f", "g"] {
+            let error = body.integer(large, i64::MIN..=i64::MAX).expect_err("large");
+            assert_eq!(error.code, Some("invalid_value"));
+        }
     }
 
     #[test]
