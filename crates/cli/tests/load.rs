@@ -175,7 +175,7 @@ fn streams_are_served_whatever_others_do() {
     let mut memory = Vec::new();
     std::thread::scope(|scope| {
         let log = &log;
-        let mut spawn =
+        let spawn =
             |run: &'static (dyn Fn(&Log, SocketAddr, usize, usize) + Sync), i, pause| {
                 scope.spawn(move || {
                     for round in 0.. {
