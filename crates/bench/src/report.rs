@@ -311,7 +311,10 @@ impl Varies {
             parts.push(short_name(&row.model).to_owned());
         }
         if self.threads {
-            parts.extend(row.threads.map(|n| format!("{n} threads")));
+            parts.extend(row.threads.map(|n| match n {
+                1 => "1 thread".to_owned(),
+                n => format!("{n} threads"),
+            }));
         }
         if self.target {
             parts.push(row.target.clone());
@@ -350,7 +353,7 @@ impl Report {
 }
 
 /// What each figure is, a line each.
-pub const DEFINITIONS: [(&str, &str); 13] = [
+pub const DEFINITIONS: [(&str, &str); 14] = [
     (
         "TTFT",
         "from the request to its first text at the reader, thinking included; of a cold start too, from when the model is loaded",
@@ -388,6 +391,10 @@ pub const DEFINITIONS: [(&str, &str); 13] = [
     (
         "figures",
         "are medians; ± is half of the median's 95 % interval (bootstrap); percentiles are values that occurred",
+    ),
+    (
+        "ratio",
+        "of runs in turn with a peer's: speed here by the peer's, the median of all pairs",
     ),
     (
         "of memory, of compute",
