@@ -22,7 +22,9 @@ use crate::models::Models;
 use crate::options::ServerOptions;
 use crate::responses::ResponseStore;
 use crate::running::Running;
-use crate::{batches, chat, completions, embeddings, files, listing, metrics, responses, tokens};
+use crate::{
+    batches, chat, completions, embeddings, files, listing, metrics, page, responses, tokens,
+};
 
 /// What all requests share.
 #[derive(Debug)]
@@ -59,6 +61,7 @@ pub(crate) fn router(app: &SharedApp) -> Result<Router, ServeError> {
     let router = Router::new()
         .nest("/v1", both.clone())
         .merge(both)
+        .merge(page::routes())
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(app.options.max_body))

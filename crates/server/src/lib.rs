@@ -7,7 +7,8 @@
 //!
 //! Inside, [`app`] is the table of paths; [`http`] is what all of them share (errors, reading bodies,
 //! who may ask); [`models`] holds the engines; [`generate`] turns an engine's answer into events that
-//! a response is made of. The other modules each speak one endpoint's JSON.
+//! a response is made of. The other modules each speak one endpoint's JSON; [`page`] is what a
+//! browser shows at `/`.
 
 #![forbid(unsafe_code)]
 
@@ -27,6 +28,7 @@ mod listing;
 mod metrics;
 mod models;
 mod options;
+mod page;
 mod paging;
 mod responses;
 mod running;

@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use axum::{Json, Router, routing::get};
+use ponder_engine::{Effort, EffortOverrides, ModelInfo};
 use serde_json::{Value, json};
 
 use crate::app::SharedApp;
@@ -46,8 +47,20 @@ fn all(app: &SharedApp) -> Vec<Value> {
             model["parameters"] = json!(info.parameters);
             model["quantization"] = json!(info.quantization);
             model["reasoning"] = json!(info.thinks);
+            model["effort_levels"] = effort_levels(info);
         }
         model
     });
     models.collect()
+}
+
+/// What each level means on a model, as far as it can be said in a number: tokens of thought, or null
+/// where there is no limit but the answer's share.
+fn effort_levels(info: &ModelInfo) -> Value {
+    let levels = Effort::ALL.map(|level| {
+        let limits = info.effort(Some(level), EffortOverrides::default());
+        let limit = json!({"think_tokens": limits.think_tokens});
+        (level.name().to_owned(), limit)
+    });
+    Value::Object(levels.into_iter().collect())
 }
