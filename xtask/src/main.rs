@@ -5,6 +5,7 @@
 //! 3. [`demo`]: an answer from a real model, from nothing.
 //! 4. [`fuzz`]: one fuzz target for some seconds.
 //! 5. [`neon`]: the CPU kernels' tests on an emulated AArch64.
+//! 6. [`page`]: the tests of the page that the server shows, in a browser.
 
 #![forbid(unsafe_code)]
 
@@ -13,6 +14,7 @@ mod ci;
 mod demo;
 mod fuzz;
 mod neon;
+mod page;
 
 use std::process::ExitCode;
 
@@ -28,6 +30,8 @@ usage: cargo xtask COMMAND
   fuzz [TARGET [SECONDS]]  fuzz one target (60 seconds); no TARGET: list them
   neon [fetch]             test the kernels for AArch64 under emulation
                            fetch: only make sure that there is a toolchain
+  page [fetch]             test the page of `ponder serve` in a browser
+                           fetch: only make sure that there are packages and a browser
 ";
 
 fn main() -> ExitCode {
@@ -71,6 +75,8 @@ fn run(args: &[&str]) -> anyhow::Result<Outcome> {
         },
         ["neon"] => neon::run(&sh)?,
         ["neon", "fetch"] => neon::fetch(&sh)?,
+        ["page"] => page::run(&sh)?,
+        ["page", "fetch"] => page::fetch(&sh)?,
         _ => return Ok(Outcome::WrongUsage),
     }
     Ok(Outcome::Done)
