@@ -154,6 +154,9 @@ async fn models_are_listed_and_called_by_name() {
     assert_eq!(list["data"][0]["id"], "default");
     assert_eq!(list["data"][0]["object"], "model");
     assert_eq!(list["data"][0]["loaded"], true);
+    let levels = &list["data"][0]["effort_levels"];
+    assert_eq!(levels["none"]["think_tokens"], 0);
+    assert_eq!(levels["max"]["think_tokens"], Value::Null);
     let one = server
         .get("/models/default")
         .send()

@@ -81,13 +81,22 @@ impl FromRequest<SharedApp> for JsonBody {
                 return Err(late.with_status(StatusCode::REQUEST_TIMEOUT));
             }
         };
-        // The parser refuses more than 128 levels, so that no document exhausts the stack.
-        let value = serde_json::from_slice(&bytes).map_err(|error| {
-            ApiError::bad_request(format!("The request body is not valid JSON: {error}"))
-                .with_code("invalid_json")
-        })?;
-        Ok(Self(value))
+        if bytes.len() <= SMALL {
+            return parse(&bytes);
+        }
+        // Others do not wait for what takes a second to be read.
+        let parsed = tokio::task::spawn_blocking(move || parse(&bytes)).await;
+        parsed.map_err(|_| ApiError::bug())?
     }
+}
+
+/// Reads JSON; the parser refuses more than 128 levels, so that no document exhausts the stack.
+fn parse(bytes: &[u8]) -> Result<JsonBody, ApiError> {
+    let value = serde_json::from_slice(bytes);
+    value.map(JsonBody).map_err(|error| {
+        ApiError::bad_request(format!("The request body is not valid JSON: {error}"))
+            .with_code("invalid_json")
+    })
 }
 
 /// A page of another site can send a form without asking, but no JSON.
