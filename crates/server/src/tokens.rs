@@ -20,7 +20,7 @@ pub(crate) fn routes() -> Router<SharedApp> {
 }
 
 /// Work that takes a processor and not a network.
-async fn compute<T: Send + 'static>(
+pub(crate) async fn compute<T: Send + 'static>(
     lease: &Lease,
     work: impl FnOnce(&Engine) -> Result<T, EngineError> + Send + 'static,
 ) -> Result<T, ApiError> {

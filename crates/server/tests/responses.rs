@@ -231,6 +231,20 @@ async fn limits_make_it_incomplete() {
 }
 
 #[tokio::test]
+async fn the_tokens_of_a_prompt_are_counted_without_asking() {
+    let server = start().await;
+    let first = server
+        .ask("/v1/responses", &question("What is 17 + 25?"))
+        .await;
+    let mut body = question("What is 3 × 14?");
+    body["previous_response_id"] = first["id"].clone();
+    let counted = server.ask("/v1/responses/input_tokens", &body).await;
+    let made = server.ask("/v1/responses", &body).await;
+    assert_eq!(counted["object"], "response.input_tokens");
+    assert_eq!(counted["input_tokens"], made["usage"]["input_tokens"]);
+}
+
+#[tokio::test]
 async fn an_answer_holds_to_a_schema() {
     let server = start().await;
     let schema = json!({"type": "object", "properties": {"sum": {"type": "integer"}},

@@ -34,6 +34,7 @@ use crate::generate::{Answers, Asker};
 use crate::http::{ApiError, Caller, Client, JsonBody, sse};
 use crate::ids;
 use crate::paging::Page;
+use crate::tokens::compute;
 use assemble::Assembler;
 use input::Item;
 use item::Status;
@@ -48,6 +49,7 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 pub(crate) fn routes() -> Router<SharedApp> {
     Router::new()
         .route("/responses", post(create))
+        .route("/responses/input_tokens", post(input_tokens))
         .route("/responses/{id}", get(one).delete(delete))
         .route("/responses/{id}/input_items", get(input_items))
         .route("/responses/{id}/cancel", post(cancel))
@@ -77,26 +79,36 @@ async fn create(
     }
 }
 
+/// Puts the messages together that a model reads. What comes back are all turns so far, the new one
+/// last.
+fn converse(
+    app: &SharedApp,
+    caller: Caller,
+    create: &mut Create,
+) -> Result<Vec<Arc<Turn>>, ApiError> {
+    let mut turns = history(app, caller, create.asked.previous_response_id.as_deref())?;
+    let n_earlier = turns.iter().map(|turn| turn.items.len()).sum();
+    turns.push(app.responses.turn(std::mem::take(&mut create.input)));
+    let items: Vec<&Item> = turns.iter().flat_map(|turn| &turn.items).collect();
+    let instructions = create.asked.instructions.as_deref();
+    create.ask.request.messages = conversation::messages(instructions, &items, n_earlier)?;
+    Ok(turns)
+}
+
 async fn begin(
     app: &SharedApp,
     client: Client,
-    create: Create,
+    mut create: Create,
 ) -> Result<(Making, Answers), ApiError> {
+    let caller = client.caller;
+    let turns = converse(app, caller, &mut create)?;
     let Create {
         model,
-        mut ask,
-        input,
+        ask,
         wanted,
         mut asked,
         ..
     } = create;
-    let caller = client.caller;
-    let mut turns = history(app, caller, asked.previous_response_id.as_deref())?;
-    let n_earlier = turns.iter().map(|turn| turn.items.len()).sum();
-    turns.push(app.responses.turn(input));
-    let items: Vec<&Item> = turns.iter().flat_map(|turn| &turn.items).collect();
-    let instructions = asked.instructions.as_deref();
-    ask.request.messages = conversation::messages(instructions, &items, n_earlier)?;
     let lease = app.models.get(model.as_deref()).await?;
     asked.model = lease.id().to_owned();
     let id = ids::new_id("resp_");
@@ -113,6 +125,23 @@ async fn begin(
     let stored = is_stored.then(|| app.responses.begin(caller, response.clone(), turns));
     let assembler = Assembler::new(response, wanted);
     Ok((Making::new(Arc::clone(app), assembler, stored), answers))
+}
+
+/// How many tokens the prompt of a response would have.
+async fn input_tokens(
+    State(app): State<SharedApp>,
+    caller: Caller,
+    JsonBody(body): JsonBody,
+) -> Result<Json<Value>, ApiError> {
+    let mut create = Create::read(body, &|id| app.responses.item(id, caller))?;
+    converse(&app, caller, &mut create)?;
+    let lease = app.models.get(create.model.as_deref()).await?;
+    let request = create.ask.request;
+    let rendered = compute(&lease, move |engine| engine.render(&request)).await;
+    let n = rendered.map_err(renamed)?.ids.len();
+    Ok(Json(
+        json!({"object": "response.input_tokens", "input_tokens": n}),
+    ))
 }
 
 /// The turns before this one.
