@@ -52,6 +52,7 @@ pub(crate) struct Asked {
     pub(crate) background: bool,
     pub(crate) service_tier: &'static str,
     pub(crate) metadata: Map<String, Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) user: Option<String>,
     pub(crate) safety_identifier: Option<String>,
     pub(crate) prompt_cache_key: Option<String>,

@@ -380,7 +380,6 @@ fn every_field_of_a_response_is_there() {
         "top_logprobs",
         "temperature",
         "reasoning",
-        "user",
         "usage",
         "max_output_tokens",
         "max_tool_calls",
