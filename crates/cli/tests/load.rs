@@ -175,18 +175,17 @@ fn streams_are_served_whatever_others_do() {
     let mut memory = Vec::new();
     std::thread::scope(|scope| {
         let log = &log;
-        let spawn =
-            |run: &'static (dyn Fn(&Log, SocketAddr, usize, usize) + Sync), i, pause| {
-                scope.spawn(move || {
-                    for round in 0.. {
-                        if !log.goes_on() {
-                            return;
-                        }
-                        run(log, address, i, round);
-                        std::thread::sleep(Duration::from_millis(pause));
+        let spawn = |run: &'static (dyn Fn(&Log, SocketAddr, usize, usize) + Sync), i, pause| {
+            scope.spawn(move || {
+                for round in 0.. {
+                    if !log.goes_on() {
+                        return;
                     }
-                });
-            };
+                    run(log, address, i, round);
+                    std::thread::sleep(Duration::from_millis(pause));
+                }
+            });
+        };
         (0..n_streams).for_each(|i| spawn(&read, i, 0));
         (0..2).for_each(|i| spawn(&|_, address, _, round| vanish(address, round), i, 20));
         (0..2).for_each(|i| spawn(&|log, address, _, round| stall(log, address, round), i, 20));
