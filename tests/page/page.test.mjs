@@ -102,6 +102,7 @@ describe("a conversation", () => {
       assert.ok((await table.getByRole("rowheader").count()) >= 1);
       const votes = (await table.locator(".count").allInnerTexts()).map(Number);
       assert.ok(votes[0] >= 2, String(votes));
+      assert.match(await answer.locator(".thought-detail").innerText(), /\d+ tokens in 3 answers/);
     }));
 
   test("ends a thought when the answer is wanted", () =>

@@ -58,8 +58,10 @@ export class Thought {
 
   #describe(answer, isThinking) {
     const used = thinkingTokens(answer);
-    const of = answer.budget > 0 ? `${whole(used)} of ${tokens(answer.budget)}` : tokens(used);
-    this.ring.show(used, answer.budget, of, isThinking);
+    // Where answers voted, what is known is what all of them thought, each within the budget.
+    const budget = answer.votes ? null : answer.budget;
+    const of = budget > 0 ? `${whole(used)} of ${tokens(budget)}` : tokens(used);
+    this.ring.show(used, budget, of, isThinking);
     set(this.label, isThinking ? "Thinking" : "Thought");
     set(this.detail, isThinking ? of : ended(answer, used));
   }
@@ -69,7 +71,8 @@ function ended(answer, used) {
   const until = endedInWords(answer);
   const { ttft, ttfo } = speeds(answer);
   const took = ttfo === null || ttft === null ? null : seconds(ttfo - ttft);
-  return [tokens(used), took, until].filter((part) => part !== null).join(" · ");
+  const spent = answer.votes ? `${tokens(used)} in ${answer.votes.asked} answers` : tokens(used);
+  return [spent, took, until].filter((part) => part !== null).join(" · ");
 }
 
 function set(node, text) {

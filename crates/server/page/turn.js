@@ -97,7 +97,7 @@ function votesTable(votes) {
     return el("tr", {}, el("th", { scope: "row" }, one.answer || "no answer"), el("td", {}, bar), el("td", { class: "count" }, whole(one.votes)));
   });
   const head = el("tr", {}, ...["Answer", "Share", "Votes"].map((name) => el("th", { scope: "col" }, name)));
-  const early = votes.settledEarly ? `, settled after ${votes.complete}` : "";
+  const early = votes.settledEarly && total < votes.asked ? `, settled after ${total}` : "";
   return el("table", {}, el("caption", {}, `${votes.asked} answers voted${early}`), el("thead", { class: "hidden" }, head), el("tbody", {}, ...rows));
 }
 
