@@ -112,3 +112,96 @@ pub(crate) fn finish_reason(reason: FinishReason) -> &'static str {
         | FinishReason::Cancelled => "length",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ponder_engine::{FunctionCall, Timings, TokenChance, Usage};
+
+    fn call(arguments: Value) -> Event {
+        Event::ToolCall(ToolCall {
+            id: None,
+            kind: "function".to_owned(),
+            function: FunctionCall {
+                name: "add".to_owned(),
+                arguments,
+            },
+        })
+    }
+
+    fn token(text: &str, is_reasoning: bool) -> Event {
+        let token = TokenChance {
+            id: 1,
+            bytes: text.as_bytes().to_vec(),
+            logprob: -0.1,
+        };
+        Event::Token(TokenReport {
+            token,
+            top: Vec::new(),
+            is_reasoning,
+        })
+    }
+
+    fn done(finish_reason: FinishReason) -> Event {
+        Event::Done(Summary {
+            finish_reason,
+            reasoning_ended_by: None,
+            usage: Usage::default(),
+            timings: Timings::default(),
+            confidence: 0.0,
+        })
+    }
+
+    #[test]
+    fn calls_are_numbered_and_have_their_arguments_as_text() {
+        let mut choice = Choice::default();
+        for (i, (arguments, text)) in [
+            (json!({"b": 1, "a": 2}), r#"{"b":1,"a":2}"#),
+            (json!("{\"a\": 1}"), r#"{"a": 1}"#),
+            (Value::Null, "{}"),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let Some(Delta::ToolCall(index, call)) = choice.take(call(arguments)) else {
+                panic!("no call");
+            };
+            assert_eq!(index, i);
+            assert_eq!(call["type"], "function");
+            assert_eq!(call["function"]["name"], "add");
+            assert_eq!(call["function"]["arguments"], text);
+        }
+        let id = |i: usize| choice.tool_calls[i]["id"].as_str().expect("an id");
+        assert!(id(0).starts_with("call_") && id(0) != id(1));
+    }
+
+    #[test]
+    fn tokens_go_with_the_text_that_they_become() {
+        let mut choice = Choice::default();
+        choice.take(token("hm", true));
+        choice.take(token("a", false));
+        choice.take(token("b", false));
+        let Some(Delta::Content(_, tokens)) = choice.take(Event::Content("ab".to_owned())) else {
+            panic!("no content");
+        };
+        assert_eq!((tokens.len(), choice.logprobs.len()), (2, 2));
+        // What follows is a text that ends the answer.
+        choice.take(token("END", false));
+        choice.take(done(FinishReason::Stop));
+        assert_eq!(choice.logprobs.len(), 2);
+    }
+
+    #[test]
+    fn openai_knows_three_reasons() {
+        for (reason, name) in [
+            (FinishReason::Stop, "stop"),
+            (FinishReason::Length, "length"),
+            (FinishReason::ToolCalls, "tool_calls"),
+            (FinishReason::Cancelled, "length"),
+            (FinishReason::Loop, "length"),
+            (FinishReason::Deadline, "length"),
+        ] {
+            assert_eq!(finish_reason(reason), name);
+        }
+    }
+}

@@ -124,3 +124,47 @@ impl Speaker for Chunks {
         out.push_back(sse::done());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_is_a_delta_with_its_index() {
+        let header = Header::new("chatcmpl-1".to_owned(), "m");
+        let mut chunks = Chunks::new(header, 1, StreamOptions::default());
+        let call = json!({"id": "call_1", "type": "function",
+                          "function": {"name": "f", "arguments": "{}"}});
+        let chunk = chunks.say(0, Delta::ToolCall(1, call)).expect("a chunk");
+        let expected = json!([{
+            "id": "call_1", "type": "function", "index": 1,
+            "function": {"name": "f", "arguments": "{}"},
+        }]);
+        let choice = &chunk["choices"][0];
+        assert_eq!(choice["delta"]["tool_calls"], expected);
+        assert_eq!(choice["finish_reason"], Value::Null);
+        assert!(chunk.get("usage").is_none());
+    }
+
+    #[test]
+    fn progress_is_told_once_and_on_request() {
+        let progress = || Delta::Progress {
+            done: 5,
+            total: 9,
+            cached: 2,
+        };
+        let chunks = |prompt_progress| {
+            let options = StreamOptions {
+                include_usage: true,
+                prompt_progress,
+            };
+            Chunks::new(Header::new("x".to_owned(), "m"), 2, options)
+        };
+        assert_eq!(chunks(false).say(0, progress()), None);
+        assert_eq!(chunks(true).say(1, progress()), None);
+        let chunk = chunks(true).say(0, progress()).expect("a chunk");
+        let expected = json!({"processed": 5, "total": 9, "cached": 2});
+        assert_eq!(chunk["prompt_progress"], expected);
+        assert_eq!(chunk["usage"], Value::Null);
+    }
+}

@@ -54,3 +54,22 @@ fn json_of((index, choice): (usize, Choice)) -> Value {
     end_fields(&choice, &mut object);
     object
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn beside_calls_there_is_no_empty_text() {
+        let call = json!({"id": "call_1", "type": "function",
+                          "function": {"name": "f", "arguments": "{}"}});
+        let mut with_call = Choice::default();
+        with_call.tool_calls.push(call.clone());
+        let message = json_of((0, with_call))["message"].clone();
+        assert_eq!(message["content"], Value::Null);
+        assert_eq!(message["tool_calls"], json!([call]));
+        let silent = json_of((0, Choice::default()))["message"].clone();
+        assert_eq!(silent["content"], "");
+        assert!(silent.get("tool_calls").is_none());
+    }
+}
