@@ -6,11 +6,13 @@
 //! 4. [`fuzz`]: one fuzz target for some seconds.
 //! 5. [`neon`]: the CPU kernels' tests on an emulated AArch64.
 //! 6. [`page`]: the tests of the page that the server shows, in a browser.
+//! 7. [`clients`]: the clients that others have written, against the server.
 
 #![forbid(unsafe_code)]
 
 mod assets;
 mod ci;
+mod clients;
 mod demo;
 mod fuzz;
 mod neon;
@@ -32,6 +34,8 @@ usage: cargo xtask COMMAND
                            fetch: only make sure that there is a toolchain
   page [fetch]             test the page of `ponder serve` in a browser
                            fetch: only make sure that there are packages and a browser
+  clients [fetch|NAME...]  test the server with clients from their registries
+                           python | node | rust; fetch: only bring them
 ";
 
 fn main() -> ExitCode {
@@ -77,6 +81,10 @@ fn run(args: &[&str]) -> anyhow::Result<Outcome> {
         ["neon", "fetch"] => neon::fetch(&sh)?,
         ["page"] => page::run(&sh)?,
         ["page", "fetch"] => page::fetch(&sh)?,
+        ["clients", "fetch"] => clients::fetch(&sh)?,
+        ["clients", names @ ..] if names.iter().all(|name| clients::is_known(name)) => {
+            clients::run(&sh, names)?;
+        }
         _ => return Ok(Outcome::WrongUsage),
     }
     Ok(Outcome::Done)

@@ -41,7 +41,8 @@ pub(crate) fn fetch(sh: &Shell) -> Result<()> {
 /// Builds the program and runs the tests.
 pub(crate) fn run(sh: &Shell) -> Result<()> {
     fetch(sh)?;
-    cmd!(sh, "cargo build --locked --package ponder-cli").run()?;
+    // With tests, so that the dependencies are those that other tests have, too.
+    cmd!(sh, "cargo build --locked --package ponder-cli --tests").run()?;
     let root = sh.current_dir();
     let program = format!("ponder{}", env::consts::EXE_SUFFIX);
     let target = env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);

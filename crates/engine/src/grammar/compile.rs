@@ -24,8 +24,9 @@ const STACK_BYTES: usize = 32 << 20;
 /// two spellings.
 pub(super) const ESCAPES: &str = "nrbtf\\\"";
 
-/// White space between the parts of a JSON document: enough to indent, too little to get lost in.
-const WHITE_SPACE: &str = r"[\x20\x0A\x0D\x09]{1,40}";
+/// White space between the parts of a JSON document: a space, or a new line that is indented. Where
+/// more is allowed small models write little else until their answer is cut.
+const WHITE_SPACE: &str = r"\x20|\x0A(\x20{0,20}|\x09{0,10})";
 
 /// What compiles grammars for one vocabulary.
 pub(super) struct Compiler {

@@ -216,6 +216,9 @@ fn documents_by_chance_are_valid() {
             assert_eq!(said.end, FinishReason::Stop, "{said:?}");
             let document: Value = serde_json::from_str(&said.content).expect(&said.content);
             assert!(validator.is_valid(&document), "{said:?}");
+            // Texts in a document have no line ends, and between its parts there are no empty lines.
+            let is_empty = |line: &str| line.trim().is_empty();
+            assert!(!said.content.lines().any(is_empty), "{said:?}");
             assert!(
                 said.content.starts_with('{') && said.calls.is_empty(),
                 "{said:?}"

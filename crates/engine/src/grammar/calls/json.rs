@@ -8,8 +8,8 @@ use super::{
 use crate::EngineError;
 use crate::grammar::compile::ESCAPES;
 
-/// White space inside an object.
-const SPACE: &str = "[ \\t\\r\\n]{0,20}";
+/// White space inside an object: as much as in any document.
+const SPACE: &str = "( |\\n( {0,20}|\\t{0,10}))?";
 
 /// One call, or a list of them.
 pub(super) fn calls(family: &Family<'_>, rules: &mut Rules) -> Result<String, EngineError> {

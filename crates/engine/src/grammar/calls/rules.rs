@@ -15,7 +15,8 @@ impl Rules {
     /// White space between parts is there already, as `WS`.
     pub(super) fn new() -> Self {
         Self {
-            text: "WS: /[ \\t\\r\\n]{1,20}/\n".to_owned(),
+            // An empty line at most: models that are given more take it.
+            text: "WS: / |\\n{1,2}( {0,20}|\\t{0,10})/\n".to_owned(),
             n: 0,
         }
     }
