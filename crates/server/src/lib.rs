@@ -5,9 +5,9 @@
 //! 3. [`Server::serve`] answers until [`ServerHandle::shut_down`] or a signal says that it is over.
 //!    [`run`] does all of this on a runtime of its own.
 //!
-//! Inside, [`app`] is the table of paths; [`http`] is what all of them share (errors, reading bodies,
-//! who may ask); [`models`] holds the engines; [`generate`] turns an engine's answer into events that
-//! a response is made of. The other modules each speak one endpoint's JSON; [`page`] is what a
+//! Inside, `app` is the table of paths; `http` is what all of them share (errors, reading bodies,
+//! who may ask); `models` holds the engines; `generate` turns an engine's answer into events that
+//! a response is made of. The other modules each speak one endpoint's JSON; `page` is what a
 //! browser shows at `/`.
 
 #![forbid(unsafe_code)]

@@ -57,7 +57,7 @@ pub(crate) struct NetworkArgs {
     /// A file with one key per line; lines that begin with # are comments
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) api_key_file: Option<PathBuf>,
-    /// A web page's origin that may ask and read answers, like https://example.com
+    /// A web page's origin that may ask and read answers, like `https://example.com`
     #[arg(long, value_name = "ORIGIN")]
     pub(crate) cors_origin: Vec<String>,
     /// A host name that requests may use beside those of this machine
