@@ -390,13 +390,15 @@ fn no_more_wait_than_may() {
     let occupancy = engine.occupancy();
     assert_eq!(occupancy.running + occupancy.waiting, 2);
     drop((first, second));
-    let is_idle = || engine.occupancy().running + engine.occupancy().waiting == 0;
+    let is_idle = || {
+        let now = engine.occupancy();
+        now.running + now.waiting + now.cache_tokens_used == 0
+    };
     let since = std::time::Instant::now();
     while !is_idle() {
         assert!(since.elapsed().as_secs() < 20, "{:?}", engine.occupancy());
         std::thread::yield_now();
     }
-    assert_eq!(engine.occupancy().cache_tokens_used, 0);
     assert!(engine.occupancy().cache_tokens >= 256);
 }
 
