@@ -20,16 +20,17 @@ export const says = (content, role = 'user') => [{ role, content }];
 
 export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-async function metric(name) {
+// Answers under way: those that nobody reads at the moment count as waiting.
+async function answers() {
   const text = await (await fetch(`${url}/metrics`)).text();
-  const lines = text.split('\n').filter((line) => line.startsWith(name));
+  const lines = text.split('\n').filter((line) => /^ponder_answers_(running|waiting)\{/.test(line));
   return lines.reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0);
 }
 
 // Waits until no answer is being made.
 export async function quiet() {
   for (let i = 0; i < 500; i++) {
-    if ((await metric('ponder_answers_running')) === 0) return;
+    if ((await answers()) === 0) return;
     await sleep(20);
   }
   throw new Error('answers are still being made');

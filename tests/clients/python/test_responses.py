@@ -185,7 +185,7 @@ def test_a_response_in_the_background_is_cancelled(client, metrics):
     over = client.responses.cancel(response.id)
     assert over.status == "cancelled"
     assert client.responses.retrieve(response.id).status == "cancelled"
-    metrics.wait_for("ponder_answers_running", 0)
+    metrics.wait_for_quiet()
 
 
 def test_a_response_in_the_background_comes_to_its_end(client):
