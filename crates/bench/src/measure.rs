@@ -14,8 +14,9 @@ use crate::target::{Ask, Target};
 use crate::{BenchError, Case, Plan};
 
 /// Tokens by which what is found in the cache may differ from the depth that was asked for: words and
-/// tokens do not end at the same places everywhere.
-const DEPTH_SLACK: usize = 8;
+/// tokens do not end at the same places everywhere, and two prompts may begin with the same word, which
+/// has many tokens where these are bytes.
+const DEPTH_SLACK: usize = 16;
 
 /// What was measured of a case.
 #[derive(Debug, Default)]

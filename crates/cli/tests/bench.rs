@@ -37,7 +37,11 @@ fn json_is_one_line_with_a_row_for_each_case() {
     let rows = report["rows"].as_array().expect("rows");
     assert_eq!(rows.len(), 8);
     for row in rows {
-        assert_eq!((&row["failed"], &row["requests"]), (&json!(0), &json!(2)));
+        assert_eq!(
+            (&row["failed"], &row["requests"]),
+            (&json!(0), &json!(2)),
+            "{row}"
+        );
         assert!(row["ttft_ms_p50"].as_f64() > Some(0.0));
         let computed = row["prompt_tokens"].as_u64().expect("a number");
         for run in row["runs"].as_array().expect("runs") {

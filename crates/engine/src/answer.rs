@@ -370,7 +370,10 @@ impl Answer {
     pub(crate) fn finish(mut self, end: Result<FinishReason, EngineError>) {
         let end = match end {
             Ok(end) => end,
-            Err(error) => return self.outlet.send(Err(error)),
+            Err(error) => {
+                drop(self.ticket);
+                return self.outlet.send(Err(error));
+            }
         };
         let was_thinking = self.stream.in_reasoning();
         self.stream.finish(&mut self.events);
@@ -381,6 +384,8 @@ impl Answer {
         }
         self.send_events();
         let summary = self.summary(end, was_thinking);
+        // Who reads the end may look at once how busy the engine is.
+        drop(self.ticket);
         self.outlet.send(Ok(Event::Done(summary)));
     }
 }
