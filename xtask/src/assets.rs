@@ -125,7 +125,8 @@ fn copy_matching(from: &Path, prefix: &str, to: &Path) -> Result<()> {
     let mut copied = 0;
     for entry in fs::read_dir(from.join(folder))? {
         let entry = entry?;
-        if entry.file_name().to_string_lossy().starts_with(start) {
+        let is_file = entry.file_type()?.is_file();
+        if is_file && entry.file_name().to_string_lossy().starts_with(start) {
             fs::copy(entry.path(), to.join(entry.file_name()))?;
             copied += 1;
         }

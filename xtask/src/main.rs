@@ -27,7 +27,7 @@ usage: cargo xtask COMMAND
 
   ci                       check all that continuous integration checks
   assets [NAME...]         fetch model files into target/assets (no NAME: smollm2)
-                           smollm2 | gemma3 | tokenizers | vocabs
+                           smollm2 | gemma3 | tokenizers | vocabs | schemas
   demo [PROMPT]            fetch a small model and ask it
   fuzz [TARGET [SECONDS]]  fuzz one target (60 seconds); no TARGET: list them
   neon [fetch]             test the kernels for AArch64 under emulation

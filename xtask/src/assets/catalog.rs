@@ -151,4 +151,22 @@ pub(super) const ASSETS: &[Asset] = &[
             to: "vocabs",
         }],
     },
+    Asset {
+        name: "schemas",
+        label: "schemas of the JSON Schema Test Suite, 2 MB, MIT",
+        packages: &[Package::Source(
+            "jsonschema==4.23.0",
+            "d71497fef26351a33265337fa77ffeb82423f3ea21283cd9467bb03999266bc4",
+        )],
+        contents: &[
+            Content::Folder {
+                prefix: "json/tests/draft2020-12/",
+                to: "schemas/draft2020-12",
+            },
+            Content::Folder {
+                prefix: "json/tests/draft7/",
+                to: "schemas/draft7",
+            },
+        ],
+    },
 ];

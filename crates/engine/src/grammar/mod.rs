@@ -167,4 +167,6 @@ impl TextParts {
 }
 
 #[cfg(test)]
+mod suite;
+#[cfg(test)]
 mod tests;

@@ -40,12 +40,12 @@ impl Chance {
 }
 
 /// The vocabulary of the model in the program.
-fn vocabulary() -> GgufVocab {
+pub(super) fn vocabulary() -> GgufVocab {
     let checkpoint = load::Place::Embedded.open().expect("the embedded model");
     crate::gguf_vocab(checkpoint.gguf().expect("metadata")).expect("a vocabulary")
 }
 
-fn parts(vocabulary: GgufVocab) -> TextParts {
+pub(super) fn parts(vocabulary: GgufVocab) -> TextParts {
     let tokenizer = Tokenizer::from_gguf(vocabulary).expect("a tokenizer");
     // Logits may be wider than the vocabulary.
     let vocab_size = tokenizer.vocab_size() + 7;
@@ -376,5 +376,59 @@ fn what_cannot_be_promised_is_refused() {
         let error = error.to_string();
         assert!(error.contains(words), "{format:?}: {error}");
         assert!(!error.contains('\n'), "{error}");
+    }
+}
+
+#[test]
+fn hostile_formats_cost_a_bounded_time() {
+    let text = text();
+    let strings = |n: usize| -> Vec<String> { (0..n).map(|i| format!("value {i:x}")).collect() };
+    let object = |n: usize| -> Value {
+        let names = strings(n);
+        let pairs = names
+            .iter()
+            .map(|name| (name.clone(), json!({"type": "string"})));
+        json!({"type": "object", "properties": pairs.collect::<serde_json::Map<_, _>>()})
+    };
+    let choice = |i: usize| json!({"anyOf": [{"properties": {format!("a{i}"): {"type": "string"}}}, {"properties": {format!("b{i}"): {"type": "integer"}}}]});
+    let choices: Vec<Value> = (0..24).map(choice).collect();
+    let mut doubled = json!({"type": "string"});
+    for i in 0..40 {
+        doubled = json!({"type": "object", "properties": {format!("p{i}"): {"$ref": "#/$defs/x"}, "q": doubled}});
+    }
+    let formats = [
+        Format::JsonSchema(json!({"enum": strings(15_000)})),
+        Format::JsonSchema(object(1_000)),
+        Format::JsonSchema(json!({"allOf": choices})),
+        Format::JsonSchema(
+            json!({"$defs": {"x": {"anyOf": [{"type": "null"}, {"$ref": "#"}]}}, "properties": {"r": doubled}}),
+        ),
+        Format::JsonSchema(json!({"type": "string", "pattern": "^(a{1,1000}){1,1000}b$"})),
+        Format::JsonSchema(
+            json!({"type": "string", "pattern": format!("^{}$", "(a|b|ab)*c".repeat(150))}),
+        ),
+        Format::JsonSchema(json!({"type": "array", "minItems": 9_000, "items": object(40)})),
+        Format::JsonSchema(json!({"type": "string", "minLength": 9_999, "maxLength": 10_000})),
+        Format::Regex("(.{1,999}x){1,999}".to_owned()),
+        Format::Regex(format!("{}a{}", "(".repeat(2_000), ")".repeat(2_000))),
+        Format::Grammar("start: start start | \"a\"".to_owned()),
+        Format::Grammar(format!(
+            "start: {} \"a\" {}",
+            "(".repeat(10_000),
+            ")".repeat(10_000)
+        )),
+        Format::Grammar("start: a~1000\na: b~1000\nb: c~1000\nc: \"x\"".to_owned()),
+    ];
+    for format in formats {
+        let what: String = format!("{format:?}").chars().take(80).collect();
+        let began = Instant::now();
+        let prepared = text.prepare(ask(&in_format(format), 1), 4096);
+        let taken = began.elapsed();
+        let outcome = prepared.map_or_else(|error| error.to_string(), |_| "compiled".to_owned());
+        println!(
+            "{taken:9.3?} {what}: {}",
+            outcome.chars().take(160).collect::<String>()
+        );
+        assert!(taken.as_secs() < 20, "{taken:?}: {what}");
     }
 }

@@ -56,17 +56,3 @@ pub(super) fn kind(keyword: &str) -> Kind {
         _ => Kind::Other,
     }
 }
-
-/// Formats of texts that are kept to.
-pub(super) const FORMATS: [&str; 10] = [
-    "date-time",
-    "date",
-    "time",
-    "duration",
-    "email",
-    "hostname",
-    "ipv4",
-    "ipv6",
-    "uuid",
-    "uri",
-];

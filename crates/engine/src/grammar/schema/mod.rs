@@ -3,6 +3,7 @@
 //!
 //! The result describes the same documents, or fewer where a bound is so large that nobody meets it.
 
+mod formats;
 mod keywords;
 mod numbers;
 mod references;
@@ -10,7 +11,8 @@ mod references;
 use serde_json::{Map, Value, json};
 
 use crate::EngineError;
-use keywords::{FORMATS, Kind, kind};
+use formats::FORMATS;
+use keywords::{Kind, kind};
 use numbers::Multiples;
 use references::References;
 
@@ -20,6 +22,8 @@ pub(super) const MAX_BYTES: usize = 256 << 10;
 const MAX_DEPTH: usize = 48;
 /// Schemas in all.
 const MAX_SCHEMAS: usize = 20_000;
+/// Properties of an object, whose names keep out of each other's way.
+const MAX_PROPERTIES: usize = 1_000;
 /// Values of all enumerations.
 const MAX_VALUES: usize = 20_000;
 /// Bytes of a regular expression.
@@ -124,6 +128,7 @@ impl Check {
             map.remove("x-guidance");
         }
         self.counts(map)?;
+        formats::spell_out(map);
         numbers::clamp(map).or_else(|keyword| {
             self.refuse(
                 keyword,
@@ -157,6 +162,10 @@ impl Check {
                 _ => self.refuse(keyword, "a list of schemas is expected"),
             },
             Kind::Named => match value {
+                Value::Object(named) if keyword == "properties" && named.len() > MAX_PROPERTIES => {
+                    let why = format!("an object has {MAX_PROPERTIES} properties at most");
+                    self.refuse(keyword, &why)
+                }
                 Value::Object(named) => self.inside(keyword, |check| {
                     named.iter_mut().try_for_each(|(name, schema)| {
                         check.pattern(keyword, name)?;
