@@ -178,7 +178,10 @@ async fn forms_that_are_wrong_are_refused_and_leave_nothing() {
         "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"purpose\"\r\n\r\nbatch\r\n--{BOUNDARY}--\r\n"
     );
     let more = form("batch", "x", "y").replace("name=\"purpose\"", "name=\"mood\"");
+    let expires =
+        form("batch", "x", "y").replace("name=\"purpose\"", "name=\"expires_after[seconds]\"");
     for (form, param) in [
+        (expires, json!("expires_after[seconds]")),
         (form("fine-tune", "x", "y"), json!("purpose")),
         (without_file, json!("file")),
         (more, json!("mood")),

@@ -59,6 +59,10 @@ pub(super) async fn create(
                 upload = Some(part);
             }
             "purpose" if purpose.is_none() => purpose = Some(text(&mut field, &pace).await?),
+            name @ ("expires_after" | "expires_after[anchor]" | "expires_after[seconds]") => {
+                let why = "files stay until they are deleted";
+                return Err(ApiError::unsupported(name, why));
+            }
             name => {
                 let name: String = name.chars().take(100).collect();
                 let message = format!("Unrecognized form field, or one sent twice: {name}");
