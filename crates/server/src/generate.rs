@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 
 use futures_util::Stream;
 use ponder_engine::{
-    Canceller, Engine, EngineError, Event, Generation, RawPrompt, Request, Voting, Weighing,
+    Canceller, Engine, EngineError, Event, Format, Generation, RawPrompt, Request, Voting, Weighing,
 };
 use tokio::sync::mpsc;
 
@@ -88,11 +88,18 @@ impl Answers {
         sampling::check_ids(&ask.request.sampling, lease.engine.model().vocab_size)?;
         ask.request.client = asker.client.caller.0;
         ask.request.is_background = asker.client.is_background;
+        let is_free = ask.request.format == Format::Text;
         let engine = Arc::clone(&lease.engine);
         // Rendering and encoding a long prompt takes milliseconds, which other requests need.
         let started = tokio::task::spawn_blocking(move || start(&engine, ask));
         let started = started.await.map_err(|_| ApiError::bug())?;
-        let started = started.inspect_err(|error| note_failure(error, &lease))?;
+        let started = started
+            .inspect_err(|error| note_failure(error, &lease))
+            .map_err(|error| match error {
+                // Where no format is asked for, it is that of calls.
+                EngineError::Format(what) if is_free => ApiError::invalid("tools", what),
+                other => other.into(),
+            })?;
         Ok(Self::new(app, lease, asker, started))
     }
 

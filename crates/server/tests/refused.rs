@@ -192,6 +192,17 @@ async fn unknown_models_paths_and_methods() {
 }
 
 #[tokio::test]
+async fn calls_are_refused_where_the_model_knows_none() {
+    let server = start().await;
+    let more = json!({
+        "tools": [{"type": "function", "function": {"name": "f", "parameters": {}}}],
+        "tool_choice": "required",
+    });
+    let error = refused(&server, CHAT, &says_with("hi", more)).await;
+    assert_eq!(error["param"], "tools", "{error}");
+}
+
+#[tokio::test]
 async fn strict_schemas_follow_the_rules() {
     let server = start().await;
     let format = |schema: Value| {
