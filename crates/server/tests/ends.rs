@@ -180,3 +180,11 @@ async fn a_port_that_is_taken_is_said() {
     let error = Server::bind(missing).await.expect_err("no model");
     assert!(error.to_string().contains("model.gguf"), "{error}");
 }
+
+#[tokio::test]
+async fn a_model_that_does_not_fit_is_not_loaded() {
+    let mut huge = options();
+    huge.load.cache_tokens = Some(1 << 40);
+    let error = Server::bind(huge).await.expect_err("no such memory");
+    assert!(error.to_string().contains("MB of memory"), "{error}");
+}
