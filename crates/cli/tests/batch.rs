@@ -4,94 +4,50 @@
 mod support;
 
 use std::collections::HashSet;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use support::ponder;
+use support::serve::{Serve, read};
 
 /// Lines of the batch.
 const LINES: usize = 300;
 
-/// How long anything may take.
+/// How long the batch may take to get on.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// `ponder serve` in a process of its own.
-struct Serve {
-    process: Child,
-    address: String,
+fn start(data: &Path) -> Serve {
+    let mut command = Serve::command();
+    Serve::run(
+        command
+            .args(["--max-sequences", "4", "--data-dir"])
+            .arg(data),
+    )
 }
 
-impl Serve {
-    fn start(data: &Path) -> Self {
-        let mut process = ponder(&[
-            "serve",
-            "--json",
-            "--port",
-            "0",
-            "--max-sequences",
-            "4",
-            "--data-dir",
-        ])
-        .arg(data)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("a process");
-        let mut ready = String::new();
-        let stdout = process.stdout.take().expect("its output");
-        BufReader::new(stdout)
-            .read_line(&mut ready)
-            .expect("a line");
-        let ready: Value = serde_json::from_str(&ready).expect("JSON");
-        let url = ready["url"].as_str().expect("a URL");
-        let address = url.strip_prefix("http://").expect("HTTP").to_owned();
-        Self { process, address }
-    }
+/// The body of an answer with the status 200.
+fn ask(server: &Serve, line: &str, kind: &str, body: &str) -> String {
+    let answer = read(server.send(line, &[("Content-Type", kind)], body));
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+    assert!(head.starts_with("HTTP/1.1 200"), "{answer}");
+    body.to_owned()
+}
 
-    /// The body of an answer with the status 200.
-    fn ask(&self, method: &str, path: &str, kind: &str, body: &str) -> String {
-        let mut stream = TcpStream::connect(&self.address).expect("a connection");
-        let request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
-            self.address,
-            body.len()
-        );
-        stream.write_all(request.as_bytes()).expect("sent");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("an answer");
-        let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
-        assert!(head.starts_with("HTTP/1.1 200"), "{answer}");
-        body.to_owned()
-    }
+fn ask_json(server: &Serve, line: &str, body: &Value) -> Value {
+    let answer = ask(server, line, "application/json", &body.to_string());
+    serde_json::from_str(&answer).expect("JSON")
+}
 
-    fn json(&self, method: &str, path: &str, body: &Value) -> Value {
-        let answer = self.ask(method, path, "application/json", &body.to_string());
-        serde_json::from_str(&answer).expect("JSON")
-    }
-
-    /// Asks for a batch until it is so.
-    fn until(&self, path: &str, is_so: impl Fn(&Value) -> bool) -> Value {
-        let since = Instant::now();
-        loop {
-            let batch = self.json("GET", path, &Value::Null);
-            if is_so(&batch) {
-                return batch;
-            }
-            assert!(since.elapsed() < PATIENCE, "still {batch}");
-            std::thread::sleep(Duration::from_millis(2));
+/// Asks for a batch until it is so.
+fn until(server: &Serve, path: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+    let since = Instant::now();
+    loop {
+        let batch = ask_json(server, &format!("GET {path}"), &Value::Null);
+        if is_so(&batch) {
+            return batch;
         }
-    }
-}
-
-impl Drop for Serve {
-    fn drop(&mut self) {
-        // SIGKILL: nothing is finished, nothing is tidied up.
-        self.process.kill().expect("killed");
-        self.process.wait().expect("gone");
+        assert!(since.elapsed() < PATIENCE, "still {batch}");
+        std::thread::sleep(Duration::from_millis(2));
     }
 }
 
@@ -108,15 +64,11 @@ fn begin(server: &Serve) -> String {
          --here\r\nContent-Disposition: form-data; name=\"file\"; filename=\"in.jsonl\"\r\n\r\n{}\r\n--here--\r\n",
         lines.join("\n")
     );
-    let file = server.ask(
-        "POST",
-        "/v1/files",
-        "multipart/form-data; boundary=here",
-        &form,
-    );
+    let kind = "multipart/form-data; boundary=here";
+    let file = ask(server, "POST /v1/files", kind, &form);
     let file: Value = serde_json::from_str(&file).expect("JSON");
     let body = json!({"input_file_id": file["id"], "endpoint": "/v1/chat/completions", "completion_window": "24h"});
-    let batch = server.json("POST", "/v1/batches", &body);
+    let batch = ask_json(server, "POST /v1/batches", &body);
     format!("/v1/batches/{}", batch["id"].as_str().expect("an id"))
 }
 
@@ -129,36 +81,32 @@ fn done(batch: &Value) -> u64 {
 #[test]
 fn a_killed_server_loses_no_result() {
     let folder = tempfile::tempdir().expect("a folder");
-    let server = Serve::start(folder.path());
+    let server = start(folder.path());
     let path = begin(&server);
     let mut before = 0;
     // Killed three times, each time after some progress.
     let mut server = Some(server);
     for _ in 0..3 {
         let running = server.take().expect("a server");
-        let batch = running.until(&path, |batch| done(batch) > before + 10);
+        let batch = until(&running, &path, |batch| done(batch) > before + 10);
         before = done(&batch);
         assert!(before < LINES as u64, "too fast to be killed in the middle");
         drop(running);
-        let next = Serve::start(folder.path());
-        let batch = next.until(&path, |batch| done(batch) > 0);
+        let next = start(folder.path());
+        let batch = until(&next, &path, |batch| done(batch) > 0);
         assert!(done(&batch) >= before, "results are lost: {batch}");
         before = done(&batch);
         server = Some(next);
     }
     let server = server.expect("a server");
-    let batch = server.until(&path, |batch| batch["status"] == "completed");
+    let batch = until(&server, &path, |batch| batch["status"] == "completed");
     assert_eq!(
         batch["request_counts"],
         json!({"total": LINES, "completed": LINES, "failed": 0})
     );
     let file = batch["output_file_id"].as_str().expect("a file");
-    let output = server.ask(
-        "GET",
-        &format!("/v1/files/{file}/content"),
-        "text/plain",
-        "",
-    );
+    let line = format!("GET /v1/files/{file}/content");
+    let output = ask(&server, &line, "text/plain", "");
     let mut names = HashSet::new();
     for line in output.lines() {
         let line: Value = serde_json::from_str(line).expect("whole lines");

@@ -18,7 +18,8 @@ use std::sync::{
 };
 use std::time::{Duration, Instant};
 
-use wire::{Server, Stream, ask};
+use support::serve::Serve;
+use wire::{Stream, ask, is_idle_soon, resident_mb};
 
 /// A gap between two tokens that is no stutter but a stall.
 const STALL: Duration = Duration::from_secs(5);
@@ -170,7 +171,7 @@ fn streams_are_served_whatever_others_do() {
     let seconds = setting("PONDER_LOAD_SECONDS", 12);
     let n_streams = setting("PONDER_LOAD_STREAMS", 32) as usize;
     let model = std::env::var("PONDER_LOAD_MODEL").unwrap_or_else(|_| "default".to_owned());
-    let server = Server::start(&["-m", &model, "--max-sequences", &n_streams.to_string()]);
+    let server = Serve::start(&["-m", &model, "--max-sequences", &n_streams.to_string()]);
     let (address, log) = (server.address, Log::default());
     let mut memory = Vec::new();
     std::thread::scope(|scope| {
@@ -202,7 +203,7 @@ fn streams_are_served_whatever_others_do() {
         );
         for _ in 0..20 {
             std::thread::sleep(Duration::from_millis(1000 * seconds / 20));
-            memory.push(server.resident_mb());
+            memory.push(resident_mb(&server));
         }
         log.is_over.store(true, Ordering::Relaxed);
     });
@@ -228,5 +229,5 @@ fn streams_are_served_whatever_others_do() {
     // What grows with time grows without end; the first quarter fills caches.
     let (settled, last) = (memory[5], memory[19]);
     assert!(last < settled * 1.15 + 32.0, "memory grew: {memory:?} MB");
-    assert!(server.is_idle_soon(), "all who were gone were noticed");
+    assert!(is_idle_soon(&server), "all who were gone were noticed");
 }

@@ -4,90 +4,30 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
+use std::io::Read;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use support::{output_of, ponder, stderr};
+use support::serve::{Serve, read};
+use support::{output_of, stderr};
 
-struct Serve {
-    process: Child,
-    /// What it printed when it was ready.
-    ready: String,
-    address: String,
+fn signal(server: &Serve, name: &str) {
+    let id = server.process.id().to_string();
+    let sent = Command::new("kill").args([name, &id]).status();
+    assert!(sent.expect("kill").success());
 }
 
-impl Serve {
-    fn start(args: &[&str], keys: Option<&str>) -> Self {
-        let mut command = ponder(&["serve", "--port", "0"]);
-        command.args(args).stdout(Stdio::piped());
-        match keys {
-            Some(key) => command.env("PONDER_API_KEY", key),
-            None => command.env_remove("PONDER_API_KEY"),
-        };
-        let mut process = command.spawn().expect("ponder starts");
-        let out = process.stdout.take().expect("standard output is a pipe");
-        let mut ready = String::new();
-        BufReader::new(out).read_line(&mut ready).expect("a line");
-        let (_, rest) = ready.split_once("http://").expect("a URL");
-        let end = rest.find([' ', '"']).expect("an end");
-        let address = rest[..end].to_owned();
-        Self {
-            process,
-            ready,
-            address,
+/// The exit code, which must come soon.
+fn code(server: &mut Serve) -> Option<i32> {
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_secs(30) {
+        if let Some(status) = server.process.try_wait().expect("a process") {
+            return status.code();
         }
+        std::thread::sleep(Duration::from_millis(20));
     }
-
-    /// Sends a request and leaves the answer to be read.
-    fn send(&self, head: &str, body: &str) -> TcpStream {
-        let mut stream = TcpStream::connect(&self.address).expect("a connection");
-        let patience = stream.set_read_timeout(Some(Duration::from_secs(60)));
-        patience.expect("a timeout");
-        let request = format!(
-            "{head} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        stream.write_all(request.as_bytes()).expect("bytes go out");
-        stream
-    }
-
-    fn get(&self, path: &str) -> String {
-        read(self.send(&format!("GET {path}"), ""))
-    }
-
-    fn signal(&self, name: &str) {
-        let id = self.process.id().to_string();
-        let sent = Command::new("kill").args([name, &id]).status();
-        assert!(sent.expect("kill").success());
-    }
-
-    /// The exit code, which must come soon.
-    fn code(&mut self) -> Option<i32> {
-        let started = Instant::now();
-        while started.elapsed() < Duration::from_secs(30) {
-            if let Some(status) = self.process.try_wait().expect("a process") {
-                return status.code();
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        panic!("it does not end");
-    }
-}
-
-impl Drop for Serve {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-fn read(mut stream: TcpStream) -> String {
-    let mut text = String::new();
-    stream.read_to_string(&mut text).expect("an answer");
-    text
+    panic!("it does not end");
 }
 
 const CHAT: &str = "POST /v1/chat/completions";
@@ -100,7 +40,7 @@ const LONG: &str = r#"{"messages": [{"role": "user", "content": "1 + 1?"}], "str
 fn it_says_where_it_is_and_a_signal_ends_it() {
     for (name, json) in [("-TERM", false), ("-INT", true)] {
         let args: &[&str] = if json { &["--json"] } else { &[] };
-        let mut server = Serve::start(args, None);
+        let mut server = Serve::start(args);
         if json {
             let ready: Value = serde_json::from_str(&server.ready).expect("JSON");
             assert_eq!(ready["models"][0], "default");
@@ -109,43 +49,41 @@ fn it_says_where_it_is_and_a_signal_ends_it() {
             assert!(server.ready.ends_with(" with default\n"));
         }
         assert!(server.get("/health").starts_with("HTTP/1.1 200"));
-        server.signal(name);
-        assert_eq!(server.code(), Some(0));
+        signal(&server, name);
+        assert_eq!(code(&mut server), Some(0));
     }
 }
 
 #[test]
 fn the_second_signal_does_not_wait() {
-    let mut server = Serve::start(&["--grace", "1h"], None);
-    let mut answer = server.send(CHAT, LONG);
+    let mut server = Serve::start(&["--grace", "1h"]);
+    let mut answer = server.send(CHAT, &[], LONG);
     let mut first = [0; 100];
     answer.read_exact(&mut first).expect("it answers");
-    server.signal("-INT");
+    signal(&server, "-INT");
     std::thread::sleep(Duration::from_millis(100));
     assert!(server.process.try_wait().expect("a process").is_none());
-    server.signal("-INT");
-    assert_eq!(server.code(), Some(0));
+    signal(&server, "-INT");
+    assert_eq!(code(&mut server), Some(0));
 }
 
 #[test]
 fn a_short_grace_ends_answers_properly() {
-    let mut server = Serve::start(&["--grace", "100ms"], None);
-    let answer = server.send(CHAT, LONG);
+    let mut server = Serve::start(&["--grace", "100ms"]);
+    let answer = server.send(CHAT, &[], LONG);
     std::thread::sleep(Duration::from_millis(50));
-    server.signal("-TERM");
+    signal(&server, "-TERM");
     let answer = read(answer);
     assert!(answer.contains("data: [DONE]"), "{answer:.500}");
-    assert_eq!(server.code(), Some(0));
+    assert_eq!(code(&mut server), Some(0));
 }
 
 #[test]
 fn keys_come_from_the_environment() {
-    let server = Serve::start(&[], Some("sesame"));
+    let server = Serve::run(Serve::command().env("PONDER_API_KEY", "sesame"));
     assert!(server.get("/v1/models").starts_with("HTTP/1.1 401"));
-    let with_key = server.send(
-        "GET /v1/models HTTP/1.1\r\nAuthorization: Bearer sesame\r\nX:",
-        "",
-    );
+    let key = ("Authorization", "Bearer sesame");
+    let with_key = server.send("GET /v1/models", &[key], "");
     assert!(read(with_key).starts_with("HTTP/1.1 200"));
 }
 
@@ -158,8 +96,8 @@ fn what_cannot_be_served_is_said() {
         (&["-m", "no/such.gguf"], 1, "no/such.gguf"),
         (&["-m", "default", "-m", "default"], 2, "named twice"),
     ] {
-        let mut command = ponder(&["serve", "--port", "0"]);
-        command.args(args).env_remove("PONDER_API_KEY");
+        let mut command = Serve::command();
+        command.args(args);
         let output = output_of(command, "");
         let error = stderr(&output);
         assert_eq!(output.status.code(), Some(code), "{args:?}: {error}");

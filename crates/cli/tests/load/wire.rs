@@ -1,86 +1,39 @@
-//! A server as a process, and clients that are as patient or rude as a test wants them.
+//! What a server is seen to do, and clients that are as patient or rude as a test wants them.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::ponder;
+use crate::support::serve::Serve;
 
-/// A running `ponder serve`, which ends with the test.
-pub(crate) struct Server {
-    child: Child,
-    pub(crate) address: SocketAddr,
+/// Memory that the server has, in MB; 0 where the system does not tell.
+pub(crate) fn resident_mb(server: &Serve) -> f64 {
+    let path = format!("/proc/{}/status", server.process.id());
+    let status = std::fs::read_to_string(path).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kb = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<f64>().ok());
+    kb.unwrap_or(0.0) / 1024.0
 }
 
-impl Server {
-    pub(crate) fn start(args: &[&str]) -> Self {
-        let mut command = ponder(&["serve", "--port", "0", "--json"]);
-        command
-            .args(args)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null());
-        let mut child = command.spawn().expect("ponder starts");
-        let out = child.stdout.take().expect("standard output is a pipe");
-        let mut line = String::new();
-        BufReader::new(out).read_line(&mut line).expect("a line");
-        let ready: Value = serde_json::from_str(&line).expect("an object that says where it is");
-        let url = ready["url"].as_str().expect("a URL");
-        let address = url
-            .trim_start_matches("http://")
-            .parse()
-            .expect("an address");
-        Self { child, address }
-    }
-
-    /// Memory that the process has, in MB; 0 where the system does not tell.
-    pub(crate) fn resident_mb(&self) -> f64 {
-        let path = format!("/proc/{}/status", self.child.id());
-        let status = std::fs::read_to_string(path).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kb = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<f64>().ok());
-        kb.unwrap_or(0.0) / 1024.0
-    }
-
-    /// Whether nothing runs or waits any more, within some seconds.
-    pub(crate) fn is_idle_soon(&self) -> bool {
-        let until = Instant::now() + Duration::from_secs(20);
-        while Instant::now() < until {
-            let metrics = self.metrics();
-            let gauges = metrics.lines().filter(|line| {
-                line.starts_with("ponder_answers_running")
-                    || line.starts_with("ponder_answers_waiting")
-            });
-            let values: Vec<_> = gauges
-                .filter_map(|line| line.split(' ').next_back())
-                .collect();
-            if values == ["0", "0"] {
-                return true;
-            }
-            std::thread::sleep(Duration::from_millis(100));
+/// Whether nothing runs or waits any more, within some seconds.
+pub(crate) fn is_idle_soon(server: &Serve) -> bool {
+    let until = Instant::now() + Duration::from_secs(20);
+    while Instant::now() < until {
+        let metrics = server.get("/metrics");
+        let gauges = metrics.lines().filter(|line| {
+            line.starts_with("ponder_answers_running") || line.starts_with("ponder_answers_waiting")
+        });
+        let values: Vec<_> = gauges
+            .filter_map(|line| line.split(' ').next_back())
+            .collect();
+        if values == ["0", "0"] {
+            return true;
         }
-        false
+        std::thread::sleep(Duration::from_millis(100));
     }
-
-    fn metrics(&self) -> String {
-        let mut text = String::new();
-        let get = "GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n";
-        if let Ok(mut socket) = TcpStream::connect(self.address)
-            && socket.write_all(get.as_bytes()).is_ok()
-        {
-            let _ = socket.read_to_string(&mut text);
-        }
-        text
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+    false
 }
 
 /// The body of a request that streams.

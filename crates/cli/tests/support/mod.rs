@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test program uses a part of this")]
 
+pub(crate) mod serve;
 pub(crate) mod tiny;
 
 use std::io::Write;
@@ -13,6 +14,7 @@ pub(crate) fn ponder(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ponder"));
     for name in [
         "PONDER_MODEL",
+        "PONDER_API_KEY",
         "NO_COLOR",
         "CLICOLOR",
         "CLICOLOR_FORCE",
