@@ -2,7 +2,10 @@
 //! them or their thoughts.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
 use std::time::{Duration, Instant};
 
 use axum_server::ConnectionShutdown;
@@ -11,8 +14,23 @@ use ponder_engine::Canceller;
 use crate::http::Caller;
 
 /// All answers under way.
-#[derive(Debug, Default)]
-pub(crate) struct Running(Mutex<HashMap<u64, Entry>>);
+#[derive(Debug)]
+pub(crate) struct Running {
+    entries: Mutex<HashMap<u64, Entry>>,
+    /// The key of the next entry.
+    next: AtomicU64,
+    began: Instant,
+}
+
+impl Default for Running {
+    fn default() -> Self {
+        Self {
+            entries: Mutex::default(),
+            next: AtomicU64::default(),
+            began: Instant::now(),
+        }
+    }
+}
 
 #[derive(Debug)]
 struct Entry {
@@ -20,14 +38,22 @@ struct Entry {
     owner: Caller,
     cancellers: Vec<Canceller>,
     connection: Option<ConnectionShutdown>,
-    /// Since when something is ready that the reader does not take.
-    ready_since: Option<Instant>,
+    ready_since: Arc<AtomicU64>,
 }
+
+/// What [`Entry::ready_since`] is where its reader waits for more; else it is since when something is
+/// ready that the reader does not take, in milliseconds from [`Running::began`]. It changes with every
+/// event, so nobody waits for a lock to change it.
+const WAITS: u64 = u64::MAX;
 
 impl Running {
     fn entries(&self) -> MutexGuard<'_, HashMap<u64, Entry>> {
         // Every change is a single insertion or removal, whoever panicked.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.began.elapsed().as_millis() as u64
     }
 
     /// Notes an answer until the guard is dropped.
@@ -38,22 +64,20 @@ impl Running {
         cancellers: Vec<Canceller>,
         connection: Option<ConnectionShutdown>,
     ) -> Registered {
+        let ready_since = Arc::new(AtomicU64::new(WAITS));
         let entry = Entry {
             id: id.to_owned(),
             owner,
             cancellers,
             connection,
-            ready_since: None,
+            ready_since: Arc::clone(&ready_since),
         };
-        let mut entries = self.entries();
-        let mut key = entries.len() as u64;
-        while entries.contains_key(&key) {
-            key = key.wrapping_add(1);
-        }
-        entries.insert(key, entry);
+        let key = self.next.fetch_add(1, Ordering::Relaxed);
+        self.entries().insert(key, entry);
         Registered {
             running: Arc::clone(self),
             key,
+            ready_since,
         }
     }
 
@@ -87,10 +111,9 @@ impl Running {
     /// somebody else's.
     pub(crate) fn cancel_stalled(&self, patience: Duration) {
         for entry in self.entries().values() {
-            let is_stalled = entry
-                .ready_since
-                .is_some_and(|since| since.elapsed() > patience);
-            if is_stalled {
+            let since = entry.ready_since.load(Ordering::Relaxed);
+            let stalled = Duration::from_millis(self.now_ms().saturating_sub(since));
+            if since != WAITS && stalled > patience {
                 tracing::info!(id = entry.id, "a client takes nothing: its answer is ended");
                 entry.cancellers.iter().for_each(Canceller::cancel);
                 if let Some(connection) = &entry.connection {
@@ -106,14 +129,17 @@ impl Running {
 pub(crate) struct Registered {
     running: Arc<Running>,
     key: u64,
+    ready_since: Arc<AtomicU64>,
 }
 
 impl Registered {
     /// Notes that the reader has something to take, or asks for more.
     pub(crate) fn set_ready(&self, is_ready: bool) {
-        if let Some(entry) = self.running.entries().get_mut(&self.key) {
-            entry.ready_since = is_ready.then(Instant::now);
-        }
+        let since = match is_ready {
+            true => self.running.now_ms(),
+            false => WAITS,
+        };
+        self.ready_since.store(since, Ordering::Relaxed);
     }
 }
 
