@@ -30,6 +30,21 @@ fn main() {
     divan::main();
 }
 
+/// The kernel of a module for the best instruction set, and its scalar twin.
+macro_rules! twins {
+    ($args:expr, $arg:ty) => {
+        #[divan::bench(args = $args)]
+        fn kernel(bencher: Bencher<'_, '_>, arg: $arg) {
+            time(bencher, Isa::best(), arg);
+        }
+
+        #[divan::bench(args = $args)]
+        fn scalar(bencher: Bencher<'_, '_>, arg: $arg) {
+            time(bencher, Isa::Scalar, arg);
+        }
+    };
+}
+
 mod rms_norm {
     use super::*;
 
@@ -44,15 +59,7 @@ mod rms_norm {
         });
     }
 
-    #[divan::bench(args = TOKENS)]
-    fn kernel(bencher: Bencher<'_, '_>, n: usize) {
-        time(bencher, Isa::best(), n);
-    }
-
-    #[divan::bench(args = TOKENS)]
-    fn scalar(bencher: Bencher<'_, '_>, n: usize) {
-        time(bencher, Isa::Scalar, n);
-    }
+    twins!(TOKENS, usize);
 
     #[divan::bench(args = TOKENS)]
     fn candle(bencher: Bencher<'_, '_>, n: usize) {
@@ -75,15 +82,7 @@ mod rms_norm_heads {
         });
     }
 
-    #[divan::bench(args = TOKENS)]
-    fn kernel(bencher: Bencher<'_, '_>, n: usize) {
-        time(bencher, Isa::best(), n);
-    }
-
-    #[divan::bench(args = TOKENS)]
-    fn scalar(bencher: Bencher<'_, '_>, n: usize) {
-        time(bencher, Isa::Scalar, n);
-    }
+    twins!(TOKENS, usize);
 
     #[divan::bench(args = TOKENS)]
     fn candle(bencher: Bencher<'_, '_>, n: usize) {
@@ -118,15 +117,7 @@ mod rope {
         });
     }
 
-    #[divan::bench(args = ARGS)]
-    fn kernel(bencher: Bencher<'_, '_>, args: (RopePairs, usize)) {
-        time(bencher, Isa::best(), args);
-    }
-
-    #[divan::bench(args = ARGS)]
-    fn scalar(bencher: Bencher<'_, '_>, args: (RopePairs, usize)) {
-        time(bencher, Isa::Scalar, args);
-    }
+    twins!(ARGS, (RopePairs, usize));
 
     #[divan::bench(args = ARGS)]
     fn candle(bencher: Bencher<'_, '_>, (pairs, n): (RopePairs, usize)) {
@@ -160,15 +151,7 @@ mod gated {
             .bench_local_refs(|gate| kernels::gated(isa, activation, gate, black_box(&up)));
     }
 
-    #[divan::bench(args = ARGS)]
-    fn kernel(bencher: Bencher<'_, '_>, args: (Activation, usize)) {
-        time(bencher, Isa::best(), args);
-    }
-
-    #[divan::bench(args = ARGS)]
-    fn scalar(bencher: Bencher<'_, '_>, args: (Activation, usize)) {
-        time(bencher, Isa::Scalar, args);
-    }
+    twins!(ARGS, (Activation, usize));
 
     #[divan::bench(args = ARGS)]
     fn candle(bencher: Bencher<'_, '_>, (activation, n): (Activation, usize)) {
@@ -195,15 +178,7 @@ mod add {
             .bench_local(|| kernels::add(isa, black_box(&mut sum), &x));
     }
 
-    #[divan::bench(args = TOKENS)]
-    fn kernel(bencher: Bencher<'_, '_>, n: usize) {
-        time(bencher, Isa::best(), n);
-    }
-
-    #[divan::bench(args = TOKENS)]
-    fn scalar(bencher: Bencher<'_, '_>, n: usize) {
-        time(bencher, Isa::Scalar, n);
-    }
+    twins!(TOKENS, usize);
 
     #[divan::bench(args = TOKENS)]
     fn candle(bencher: Bencher<'_, '_>, n: usize) {
@@ -223,15 +198,7 @@ mod scale_add {
             .bench_local(|| kernels::scale_add(isa, black_box(&mut sum), 0.5, &x, 0.25));
     }
 
-    #[divan::bench(args = TOKENS)]
-    fn kernel(bencher: Bencher<'_, '_>, n: usize) {
-        time(bencher, Isa::best(), n);
-    }
-
-    #[divan::bench(args = TOKENS)]
-    fn scalar(bencher: Bencher<'_, '_>, n: usize) {
-        time(bencher, Isa::Scalar, n);
-    }
+    twins!(TOKENS, usize);
 
     #[divan::bench(args = TOKENS)]
     fn candle(bencher: Bencher<'_, '_>, n: usize) {
