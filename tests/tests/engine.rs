@@ -286,7 +286,7 @@ fn what_was_computed_before_is_used_unless_that_is_not_wanted() {
             prefix_cache,
             ..ask(&text)
         };
-        let ids = model.engine.prompt_ids(request.clone()).expect("a prompt");
+        let ids = model.engine.render(&request).expect("a prompt").ids;
         let (_, _, end) = answer(&model.engine, request);
         assert_eq!(end.usage.prompt_tokens, ids.len());
         end.usage.cached_tokens

@@ -69,7 +69,7 @@ impl<'a> Local<'a> {
     }
 
     fn ids(&self, text: &str, effort: Option<Effort>) -> Result<Vec<u32>, EngineError> {
-        self.engine.prompt_ids(self.request(text, effort))
+        Ok(self.engine.render(&self.request(text, effort))?.ids)
     }
 
     /// A text that is as many tokens, with what the template writes before it, as the case is deep,

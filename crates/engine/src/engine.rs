@@ -72,7 +72,8 @@ impl Engine {
 
     /// Starts to answer. The answer is read from the [`Generation`]; dropping it ends the work.
     /// Several requests are answered side by side, up to [`LoadOptions::max_sequences`]; more wait
-    /// in the order they came, but in turns where several [clients](Request::client) wait. An answer whose events nobody reads rests; the others go on.
+    /// in the order they came, but in turns where several [clients](Request::client) wait. An answer
+    /// whose events nobody reads rests; the others go on.
     ///
     /// # Errors
     /// What is wrong with the request itself: a prompt that is too long, sampling values out of
@@ -119,18 +120,11 @@ impl Engine {
 }
 
 impl Engine {
-    /// The tokens that a request becomes, without asking it.
+    /// The text that the model sees of a request, and its tokens, without asking it; of a raw prompt
+    /// only the tokens.
     ///
     /// # Errors
-    /// As [`Engine::generate`].
-    pub fn prompt_ids(&self, request: Request) -> Result<Vec<u32>, EngineError> {
-        Ok(self.render(&request)?.ids)
-    }
-
-    /// The text that the model sees of a request, and its tokens; of a raw prompt only the tokens.
-    ///
-    /// # Errors
-    /// As [`Engine::generate`].
+    /// A template that refuses the conversation; no messages, or an empty prompt.
     pub fn render(&self, request: &Request) -> Result<Rendered, EngineError> {
         let effort = self.info.effort(request.effort, request.effort_overrides);
         let (prompt, ids) = self.text.prompt(request, &effort, self.info.context)?;
