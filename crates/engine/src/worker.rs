@@ -47,12 +47,12 @@ pub(crate) fn spawn(
     let (sender, messages) = mpsc::channel();
     std::thread::Builder::new()
         .name("ponder-model".into())
-        .spawn(move || run(Driver::new(model, vocab_size, limits), &messages, &gauges))
+        .spawn(move || run(Driver::new(model, vocab_size, limits, gauges), &messages))
         .expect("the system can start a thread");
     sender
 }
 
-fn run(mut driver: Driver<Party>, messages: &Receiver<Message>, gauges: &Gauges) {
+fn run(mut driver: Driver<Party>, messages: &Receiver<Message>) {
     loop {
         messages
             .try_iter()
@@ -60,7 +60,7 @@ fn run(mut driver: Driver<Party>, messages: &Receiver<Message>, gauges: &Gauges)
         let did_embed = driver.embed();
         let did_step = !driver.is_empty() && driver.step();
         let is_resting = !did_embed && !did_step;
-        driver.tell(gauges);
+        driver.tell();
         if is_resting {
             match messages.recv() {
                 Ok(message) => take(&mut driver, message),

@@ -7,6 +7,7 @@
 mod branch;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ponder_runtime::{
@@ -68,6 +69,7 @@ pub(crate) struct Driver<C> {
     model: Box<dyn Model>,
     vocab_size: usize,
     scheduler: Scheduler<Branch<C>>,
+    gauges: Arc<Gauges>,
     times: StepTimes,
     clock: Clock,
     drafts: Vec<u32>,
@@ -80,9 +82,15 @@ pub(crate) struct Driver<C> {
 }
 
 impl<C: Consumer> Driver<C> {
-    pub(crate) fn new(model: Box<dyn Model>, vocab_size: usize, limits: Limits) -> Self {
+    pub(crate) fn new(
+        model: Box<dyn Model>,
+        vocab_size: usize,
+        limits: Limits,
+        gauges: Arc<Gauges>,
+    ) -> Self {
         let began = Instant::now();
-        Self::with_clock(model, vocab_size, limits, Box::new(move || began.elapsed()))
+        let clock = Box::new(move || began.elapsed());
+        Self::with_clock(model, vocab_size, limits, gauges, clock)
     }
 
     /// As [`Driver::new`], with steps timed by `clock`.
@@ -90,12 +98,14 @@ impl<C: Consumer> Driver<C> {
         model: Box<dyn Model>,
         vocab_size: usize,
         limits: Limits,
+        gauges: Arc<Gauges>,
         clock: Clock,
     ) -> Self {
         Self {
             model,
             vocab_size,
             scheduler: Scheduler::new(limits),
+            gauges,
             times: StepTimes::new(),
             clock,
             drafts: Vec::new(),
@@ -156,13 +166,13 @@ impl<C: Consumer> Driver<C> {
     }
 
     /// Says how busy it is.
-    pub(crate) fn tell(&self, gauges: &Gauges) {
+    pub(crate) fn tell(&self) {
         let running = self.scheduler.running().iter();
         let n_running = running.map(|entry| 1 + entry.payload.siblings.len()).sum();
         let cache = self.model.cache();
         let n_tokens = cache.capacity().n_blocks * BLOCK_LEN;
         let n_used = n_tokens.saturating_sub(cache.free_tokens());
-        gauges.set(n_running, n_used, n_tokens);
+        self.gauges.set(n_running, n_used, n_tokens);
     }
 
     /// Does what can be done in one forward pass. Returns `false` where there is nothing to do until
@@ -188,6 +198,7 @@ impl<C: Consumer> Driver<C> {
             full.finish(|| Ok(FinishReason::Length));
             return Ok(true);
         }
+        self.tell();
         let running = self.scheduler.running_mut();
         let n_rows: usize = running.iter().map(Entry::n_fed).sum();
         if n_rows == 0 {

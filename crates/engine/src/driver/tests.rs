@@ -236,7 +236,7 @@ fn driver(kind: &Kind, max_sequences: usize) -> (Driver<Teller>, Arc<Watch>) {
     let clock = Arc::clone(&watch);
     let clock = move || Duration::from_nanos(Watch::get(&clock.nanos));
     let limits = Limits::new(max_sequences, 10_000);
-    let driver = Driver::with_clock(model, VOCAB_SIZE, limits, Box::new(clock));
+    let driver = Driver::with_clock(model, VOCAB_SIZE, limits, Arc::default(), Box::new(clock));
     (driver, watch)
 }
 

@@ -49,6 +49,13 @@ struct Ballot {
     end: Result<Summary, EngineError>,
 }
 
+impl Ballot {
+    fn is_complete(&self) -> bool {
+        let end = self.end.as_ref();
+        end.is_ok_and(|summary| summary.finish_reason != FinishReason::Cancelled)
+    }
+}
+
 /// What the threads that read say.
 enum News {
     Prompt(Event),
@@ -64,6 +71,7 @@ pub struct Voting {
     asked: usize,
     tally: Tally,
     ballots: Vec<Ballot>,
+    n_complete: usize,
     is_settled: bool,
     /// What is still to be given out, last first.
     rest: Vec<Result<Event, EngineError>>,
@@ -86,6 +94,7 @@ impl Voting {
             asked,
             tally: Tally::new(asked, weighing),
             ballots: Vec::new(),
+            n_complete: 0,
             is_settled: false,
             rest: Vec::new(),
             is_over: false,
@@ -109,6 +118,7 @@ impl Voting {
             let key = key(&ballot.content);
             self.tally.add(ballot.index, key, summary.confidence);
         }
+        self.n_complete += usize::from(!self.is_settled && ballot.is_complete());
         self.ballots.push(ballot);
         if !self.is_settled && self.tally.is_settled() && self.ballots.len() < self.asked {
             self.is_settled = true;
@@ -120,22 +130,13 @@ impl Voting {
     fn count(&mut self) {
         self.is_over = true;
         let usage = self.usage();
-        let complete = |ballot: &Ballot| {
-            let end = ballot.end.as_ref();
-            end.is_ok_and(|summary| summary.finish_reason != FinishReason::Cancelled)
-        };
-        let n_complete = self
-            .ballots
-            .iter()
-            .filter(|ballot| complete(ballot))
-            .count();
         let wanted = self.tally.winner().map(|class| class.best);
         // Without a winner: a complete answer, or what there is, and at last the error.
         let place = |ballot: &Ballot| {
             let is_wanted = Some(ballot.index) == wanted;
             (
                 !is_wanted,
-                !complete(ballot),
+                !ballot.is_complete(),
                 ballot.end.is_err(),
                 ballot.index,
             )
@@ -157,7 +158,7 @@ impl Voting {
         });
         let votes = VoteSummary {
             asked: self.asked,
-            complete: n_complete,
+            complete: self.n_complete,
             tally: counts.collect(),
             agreement: self.tally.agreement(),
             settled_early: self.is_settled,
