@@ -1,0 +1,69 @@
+// What every kernel uses. The same sources are compiled by nvcc for a device, and as C++ for the
+// processor (`emulation.h`), which is how they are tested where there is no device.
+//
+// - A kernel is `extern "C" __global__ void name(…)`, followed by `EXPORT(name)`. Arguments are
+//   pointers, `unsigned` and `float`.
+// - Shared memory that the launch gives is `DYNAMIC_SHARED(type, name)`; it is aligned to 16 bytes.
+// - 16-bit floats are kept as `uint16_t`, and converted here.
+#pragma once
+
+#include <stdint.h>
+
+#ifdef PONDER_EMULATED
+#include "emulation.h"
+#else
+#define EXPORT(name)
+#define DYNAMIC_SHARED(type, name)                                                                 \
+    extern __shared__ __align__(16) unsigned char name##_bytes[];                                  \
+    type *name = reinterpret_cast<type *>(name##_bytes)
+#endif
+
+constexpr unsigned WARP = 32;
+constexpr unsigned ALL_LANES = 0xffffffffu;
+
+__device__ __forceinline__ float bf16_to_f32(uint16_t bits) {
+    return __uint_as_float(static_cast<unsigned>(bits) << 16);
+}
+
+// Rounds to nearest, ties to even; NaN stays NaN.
+__device__ __forceinline__ uint16_t f32_to_bf16(float value) {
+    unsigned bits = __float_as_uint(value);
+    if ((bits & 0x7fffffffu) > 0x7f800000u) {
+        return static_cast<uint16_t>((bits >> 16) | 0x40u);
+    }
+    return static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
+}
+
+// Two values in one word, the first in the lower half.
+__device__ __forceinline__ unsigned pack_bf16(float first, float second) {
+    return static_cast<unsigned>(f32_to_bf16(first)) | (static_cast<unsigned>(f32_to_bf16(second)) << 16);
+}
+
+#ifndef PONDER_EMULATED
+__device__ __forceinline__ float f16_to_f32(uint16_t bits) {
+    float value;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(bits));
+    return value;
+}
+
+// Rounds to nearest, ties to even.
+__device__ __forceinline__ uint16_t f32_to_f16(float value) {
+    uint16_t bits;
+    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(value));
+    return bits;
+}
+#endif
+
+__device__ __forceinline__ float warp_sum(float value) {
+    for (unsigned step = WARP / 2; step > 0; step /= 2) {
+        value += __shfl_xor_sync(ALL_LANES, value, step);
+    }
+    return value;
+}
+
+__device__ __forceinline__ float warp_max(float value) {
+    for (unsigned step = WARP / 2; step > 0; step /= 2) {
+        value = fmaxf(value, __shfl_xor_sync(ALL_LANES, value, step));
+    }
+    return value;
+}

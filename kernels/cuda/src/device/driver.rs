@@ -1,0 +1,1 @@
+//! A device of NVIDIA's, by its driver.

@@ -1,0 +1,1 @@
+//! The processor in place of a device.

@@ -1,0 +1,13 @@
+//! CUDA kernels over memory of a device: the hot code, without any policy.
+//!
+//! Nothing here knows a model, a tensor or a file: callers hand over bytes and memory.
+//!
+//! 1. [`Device`] is where kernels run: a device of NVIDIA's (feature `cuda`), or the processor in
+//!    its place (feature `emulated`), which runs the same sources slowly, for tests.
+//! 2. [`Memory`] lies on it. Everything that is launched happens in order, on one stream.
+
+mod device;
+mod error;
+
+pub use device::{Arg, Device, Launch, Memory, Properties};
+pub use error::CudaError;
