@@ -26,7 +26,7 @@ pub(crate) struct ColdStarts {
     files: Vec<PathBuf>,
     file_bytes: u64,
     threads: usize,
-    device: String,
+    device: Option<String>,
     tasks: Vec<(Case, Vec<Task>)>,
 }
 
@@ -37,7 +37,6 @@ impl ColdStarts {
         engine: &Engine,
         job: &Job,
         threads: usize,
-        device: String,
     ) -> Result<Self, BenchError> {
         let info = engine.model();
         let cases = job.grid.cases().into_iter();
@@ -61,7 +60,7 @@ impl ColdStarts {
             files: info.files()?,
             file_bytes: info.file_bytes,
             threads,
-            device,
+            device: info.device.clone(),
             tasks: tasks?,
         })
     }
@@ -129,7 +128,7 @@ impl ColdStarts {
         let mut row = row(case, &session.job.plan, &self.model, start, measured);
         row.rate = None;
         row.threads = Some(self.threads);
-        row.device = Some(self.device.clone());
+        row.device.clone_from(&self.device);
         row.load_ms = row.spread("process_load_ms").map(|spread| spread.p50);
         if still_warm > 0 {
             row.notes.push(format!(

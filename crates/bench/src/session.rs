@@ -9,7 +9,7 @@
 //! The first two may come again with another model, or with other threads. What was measured stays
 //! where a later step fails, or where [`Session::stopper`] has ended it.
 
-use ponder_engine::{Device, Engine, LoadOptions};
+use ponder_engine::{Engine, LoadOptions};
 
 use crate::cold::Restart;
 use crate::cold_rows::ColdStarts;
@@ -106,7 +106,7 @@ impl Session {
         let job = self.job.clone();
         let lookup = options.prompt_lookup;
         let local = Local::new(engine, &job.sampling, lookup, job.plan.seed, &stop);
-        let (device, cases) = (device_name(options.device), job.grid.cases());
+        let (device, cases) = (info.device.clone(), job.grid.cases());
         if job.starts.contains(&Start::Warm) {
             for (i, case) in cases.iter().enumerate() {
                 let place = (i, cases.len());
@@ -119,7 +119,7 @@ impl Session {
                 self.pairs.extend(duel.pairs(&measured));
                 let mut row = row(case, &job.plan, &info.name, Start::Warm, measured);
                 row.threads = Some(threads);
-                row.device = Some(device.clone());
+                row.device = device.clone();
                 row.load_ms = Some(1000.0 * info.load_s);
                 self.share(&mut row, engine);
                 if duel.peer.is_some() {
@@ -134,7 +134,7 @@ impl Session {
             }
         }
         if job.starts.iter().any(|&start| start != Start::Warm) {
-            let cold = ColdStarts::new(&local, engine, &job, threads, device)?;
+            let cold = ColdStarts::new(&local, engine, &job, threads)?;
             self.cold = Some(cold);
         }
         Ok(())
@@ -278,10 +278,6 @@ pub(crate) fn row(case: &Case, plan: &Plan, model: &str, start: Start, measured:
         notes: Vec::new(),
         runs: measured.samples,
     }
-}
-
-fn device_name(device: Device) -> String {
-    format!("{device:?}").to_lowercase()
 }
 
 /// A peer that runs after every round that counts.

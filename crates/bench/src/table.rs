@@ -213,6 +213,7 @@ impl Report {
             plan.gen_tokens, plan.runs, plan.warmup
         );
         let mut threads: Vec<usize> = self.rows.iter().filter_map(|row| row.threads).collect();
+        threads.sort_unstable();
         threads.dedup();
         let threads: Vec<String> = threads.iter().map(usize::to_string).collect();
         let threads = match threads.is_empty() {

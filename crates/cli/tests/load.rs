@@ -211,8 +211,9 @@ fn streams_are_served_whatever_others_do() {
     let mut gaps = log.gaps.into_inner().expect("a lock");
     gaps.sort_by(f32::total_cmp);
     let [p50, p99, max] = [0.5, 0.99, 1.0].map(|share| 1000.0 * quantile(&gaps, share));
+    let n_long = gaps.len() - gaps.partition_point(|&gap| 1000.0 * gap <= 5.0 * p50);
     println!(
-        "{} answers, {} gaps: p50 {p50:.2} ms, p99 {p99:.2} ms, max {max:.2} ms; resident {memory:?} MB",
+        "{} answers, {} gaps: p50 {p50:.2} ms, p99 {p99:.2} ms, max {max:.2} ms, {n_long} beyond five medians; resident {memory:?} MB",
         log.n_answers.load(Ordering::Relaxed),
         gaps.len(),
     );

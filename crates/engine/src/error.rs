@@ -69,6 +69,10 @@ pub enum EngineError {
     )]
     CacheType(&'static str),
     #[error(
+        "this build of ponder has no CUDA backend (hint: build with --features cuda, or run with --device cpu)"
+    )]
+    NoCuda,
+    #[error(
         "the thread that runs the model has ended (hint: this is a bug; start again with -v and report what it prints)"
     )]
     WorkerGone,

@@ -62,6 +62,8 @@ pub struct ModelInfo {
     pub licence: Option<String>,
     /// Bytes of cache that a token takes at first, before windows are full.
     pub kv_bytes_per_token: u64,
+    /// Where it runs, as `--device` calls it; `None` where it was not loaded.
+    pub device: Option<String>,
     /// Seconds that loading took.
     pub load_s: f64,
     /// What it must read and compute.
@@ -119,6 +121,7 @@ impl ModelInfo {
             pooling: Pooling::of(checkpoint),
             licence: licence(checkpoint),
             kv_bytes_per_token: plan.bytes_per_token(cache_type.bytes_of_32()),
+            device: None,
             load_s: 0.0,
             work: Work::new(checkpoint, spec, &plan, cache_type.bytes_of_32()),
             plan,

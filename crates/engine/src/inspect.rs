@@ -17,6 +17,7 @@ use serde_json::Value;
 
 use crate::{
     Effort, EffortOverrides, EngineError, LoadOptions,
+    device::Backend,
     load::{self, Place},
     prompt::with_system,
     sampling::SamplingDefaults,
@@ -124,7 +125,8 @@ pub fn logits(
         max_sequences: 1,
         ..options.clone()
     };
-    let mut model = load::decoder(&alone, spec, &checkpoint, total)?;
+    let backend = Backend::open(&alone, checkpoint.file_bytes())?;
+    let mut model = backend.load(spec, &checkpoint, total, alone.n_sequences())?;
     let sequence = model.start(total)?;
     let values = model
         .forward(&[Step {

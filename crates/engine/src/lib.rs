@@ -27,6 +27,7 @@
 #![forbid(unsafe_code)]
 
 mod answer;
+mod device;
 mod draft;
 mod driver;
 mod effort;
@@ -59,6 +60,7 @@ pub mod inspect;
 pub mod quantize;
 pub mod store;
 
+pub use device::Device;
 pub use effort::{EarlyExit, Effort, EffortOverrides, ResolvedEffort, parse_duration};
 pub use embedding::Pooling;
 pub use engine::{Engine, Generation};
@@ -76,7 +78,7 @@ pub use outlet::Canceller;
 pub use ponder_effort::{SamplingOverrides, votes::Weighing};
 pub use ponder_runtime::backend::cpu::KvFormat;
 pub use ponder_tokenizer::chat::{Content, FunctionCall, Message, ToolCall};
-pub use request::{Device, Format, LoadOptions, RawPrompt, Request, ToolChoice};
+pub use request::{Format, LoadOptions, RawPrompt, Request, ToolChoice};
 pub use vocab::gguf_vocab;
 pub use votes::{AnswerKind, VoteCount, VoteSummary, Voting};
 pub use work::Work;

@@ -6,12 +6,8 @@ use std::time::Instant;
 
 use ponder_effort::control::Tables;
 use ponder_runtime::{
-    backend::{
-        cpu::{Cpu, CpuOptions},
-        reference::Reference,
-    },
     cache::CachePlan,
-    decoder::{Decoder, DecoderError, Model},
+    decoder::Model,
     hub::{self, ModelRef, Store, StoreOptions},
     spec::ArchSpec,
     weights::{Checkpoint, WeightsError},
@@ -19,7 +15,8 @@ use ponder_runtime::{
 use ponder_tokenizer::{Tokenizer, chat::ChatTemplate, split::ChatFormat};
 
 use crate::{
-    Device, EngineError, LoadOptions, ModelInfo,
+    EngineError, LoadOptions, ModelInfo,
+    device::Backend,
     effort::{Profile, thought_tables},
     grammar::Grammars,
     memory,
@@ -132,11 +129,13 @@ pub(crate) fn load(
     }
     let checkpoint = place.open()?;
     let spec = ArchSpec::of(&checkpoint)?;
-    let (context, cache_tokens) = room(options, &spec, &checkpoint)?;
+    let backend = Backend::open(options, checkpoint.file_bytes())?;
+    let (context, cache_tokens) = room(options, &spec, &checkpoint, &backend)?;
+    let (device, n_sequences) = (backend.name(), options.n_sequences());
     // Weights are mapped in milliseconds; building the vocabulary takes longer, so both at once.
     let (model, text) = std::thread::scope(|scope| {
         let text = scope.spawn(|| text_parts(&checkpoint, spec.vocab_size));
-        let model = decoder(options, spec.clone(), &checkpoint, cache_tokens);
+        let model = backend.load(spec.clone(), &checkpoint, cache_tokens, n_sequences);
         (model, text.join())
     });
     progress(LoadProgress::Tokenizer);
@@ -150,10 +149,12 @@ pub(crate) fn load(
         options.cache_type()?,
     );
     info.context = context;
+    info.device = Some(device);
     info.load_s = started.elapsed().as_secs_f64();
     tracing::info!(
         seconds = info.load_s,
         family = info.family,
+        device = info.device,
         context,
         cache_tokens,
         "model loaded"
@@ -291,14 +292,16 @@ fn room(
     options: &LoadOptions,
     spec: &ArchSpec,
     checkpoint: &Checkpoint,
+    backend: &Backend,
 ) -> Result<(usize, usize), EngineError> {
     let context = context(options, spec)?;
     let bytes_of_32 = options.cache_type()?.bytes_of_32();
     let cache_tokens = options.cache_tokens.unwrap_or_else(|| {
+        let left = backend.available_bytes();
         memory::cache_tokens(
             &CachePlan::new(spec),
             bytes_of_32,
-            checkpoint.file_bytes(),
+            left.saturating_sub(checkpoint.file_bytes()),
             options.context,
             spec.context_len,
             options.n_sequences(),
@@ -309,30 +312,4 @@ fn room(
         return Err(EngineError::CacheTooSmall { cache, context });
     }
     Ok((context.min(cache_tokens), cache_tokens))
-}
-
-pub(crate) fn decoder(
-    options: &LoadOptions,
-    spec: ArchSpec,
-    checkpoint: &Checkpoint,
-    cache_tokens: usize,
-) -> Result<Box<dyn Model>, EngineError> {
-    let sequences = options.n_sequences();
-    match options.device {
-        Device::Reference => {
-            let backend = Reference::new(options.threads).map_err(DecoderError::from)?;
-            let model = Decoder::load(backend, spec, checkpoint, cache_tokens, sequences)?;
-            Ok(Box::new(model))
-        }
-        Device::Cpu => {
-            let cpu = CpuOptions {
-                threads: options.threads,
-                kv_format: options.cache_type()?,
-                ..CpuOptions::default()
-            };
-            let backend = Cpu::new(&cpu).map_err(DecoderError::from)?;
-            let model = Decoder::load(backend, spec, checkpoint, cache_tokens, sequences)?;
-            Ok(Box::new(model))
-        }
-    }
 }

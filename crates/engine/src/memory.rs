@@ -16,13 +16,12 @@ const UNKNOWN_MEMORY: u64 = 4 << 30;
 pub(crate) fn cache_tokens(
     plan: &CachePlan,
     bytes_of_32: usize,
-    weight_bytes: u64,
+    bytes_left: u64,
     context: Option<usize>,
     trained_context: usize,
     max_sequences: usize,
 ) -> usize {
-    let left = available_bytes().saturating_sub(weight_bytes);
-    let tokens = tokens_in(left / 2, plan, bytes_of_32);
+    let tokens = tokens_in(bytes_left / 2, plan, bytes_of_32);
     let least = context.unwrap_or(MIN_TOKENS.min(trained_context));
     let most = context
         .unwrap_or(trained_context)
@@ -101,9 +100,9 @@ mod tests {
 
     #[test]
     fn a_context_that_was_asked_for_always_fits_and_no_more_than_is_of_use() {
-        let tokens = |context, weights| cache_tokens(&plan(), 128, weights, context, 1 << 40, 4);
-        assert_eq!(tokens(None, u64::MAX), MIN_TOKENS);
-        assert_eq!(tokens(Some(100_000), u64::MAX), 100_000);
-        assert_eq!(tokens(Some(10), 0), 40);
+        let tokens = |context, left| cache_tokens(&plan(), 128, left, context, 1 << 40, 4);
+        assert_eq!(tokens(None, 0), MIN_TOKENS);
+        assert_eq!(tokens(Some(100_000), 0), 100_000);
+        assert_eq!(tokens(Some(10), 1 << 40), 40);
     }
 }

@@ -5,17 +5,7 @@ use ponder_runtime::backend::cpu::{KvFormat, n_cores};
 use ponder_tokenizer::chat::Message;
 use serde_json::{Map, Value};
 
-use crate::{Effort, EffortOverrides, EngineError};
-
-/// Where a model runs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Device {
-    /// candle operations in float32: slow, and what everything else is compared with.
-    Reference,
-    /// The processor, with kernels for its instruction set.
-    #[default]
-    Cpu,
-}
+use crate::{Device, Effort, EffortOverrides, EngineError, device};
 
 /// How a model is loaded.
 #[derive(Clone, Debug)]
@@ -63,11 +53,7 @@ impl LoadOptions {
     /// # Errors
     /// Where the device cannot store them so.
     pub(crate) fn cache_type(&self) -> Result<KvFormat, EngineError> {
-        match (self.device, self.cache_type) {
-            (Device::Reference, None | Some(KvFormat::F32)) => Ok(KvFormat::F32),
-            (Device::Reference, Some(wanted)) => Err(EngineError::CacheType(wanted.name())),
-            (Device::Cpu, wanted) => Ok(wanted.unwrap_or(KvFormat::F16)),
-        }
+        device::cache_type(self.device, self.cache_type)
     }
 }
 

@@ -321,7 +321,7 @@ fn rows_of_several_models_and_threads_are_told_apart() {
 #[test]
 #[ignore = "needs a machine that nobody else uses"]
 fn measuring_costs_less_than_a_percent() {
-    const PAIRS: u64 = 1000;
+    const PAIRS: u64 = 5000;
     let (engine, _) = default_engine();
     let sampling = SamplingOverrides::default();
     let stop = Stop::default();

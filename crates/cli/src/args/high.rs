@@ -313,7 +313,7 @@ impl LoadArgs {
             }
         };
         Ok(LoadOptions {
-            device: self.device.map_or(Ok(Device::default()), device)?,
+            device: device(self.device.unwrap_or(DeviceName::Auto))?,
             threads,
             context: self.context,
             offline: global.offline,
@@ -350,8 +350,10 @@ impl LoadArgs {
 /// The engine's device, or why this build does not have it.
 fn device(name: DeviceName) -> Result<Device, CliError> {
     let (missing, index) = match name {
+        DeviceName::Auto => return Ok(Device::Auto),
         DeviceName::Reference => return Ok(Device::Reference),
         DeviceName::Cpu => return Ok(Device::Cpu),
+        DeviceName::Cuda(index) if Device::HAS_CUDA => return Ok(Device::Cuda(index)),
         DeviceName::Cuda(index) => ("CUDA", format!(" (`cuda:{index}`)")),
         DeviceName::Metal => ("Metal", String::new()),
     };
@@ -500,9 +502,14 @@ mod tests {
 
     #[test]
     fn devices_of_other_builds_are_named() {
-        let error = resolve(&["run", "hi", "--device", "cuda:1"], true).expect_err("no CUDA");
-        assert!(error.to_string().contains("no CUDA (`cuda:1`)"), "{error}");
+        let error = resolve(&["run", "hi", "--device", "metal"], true).expect_err("no Metal");
+        assert!(error.to_string().contains("no Metal"), "{error}");
         assert_eq!(error.exit_code(), 1);
+        let cuda = resolve(&["run", "hi", "--device", "cuda:1"], true);
+        match cuda {
+            Ok(_) => assert!(Device::HAS_CUDA),
+            Err(error) => assert!(error.to_string().contains("no CUDA (`cuda:1`)"), "{error}"),
+        }
         assert!(resolve(&["run", "hi", "--device", "reference"], true).is_ok());
     }
 

@@ -104,7 +104,8 @@ pub(crate) struct ModelArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Model options")]
 pub(crate) struct LoadArgs {
-    /// Where the model runs: reference, cpu, cuda, cuda:N or metal (default: cpu)
+    /// Where the model runs: auto, cpu, cuda, cuda:N, metal or reference (default: auto, a GPU where
+    /// this build and the machine have one that holds the model, else the CPU)
     #[arg(long)]
     pub(crate) device: Option<DeviceName>,
     /// Number of threads (default: the machine's cores)

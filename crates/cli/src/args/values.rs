@@ -77,6 +77,8 @@ impl EffortLevel {
 /// The device as typed; whether this build has it is decided later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DeviceName {
+    /// A GPU where there is one that holds the model, else the CPU.
+    Auto,
     /// candle operations in float32 on the CPU.
     Reference,
     /// The CPU backend.
@@ -92,6 +94,7 @@ impl FromStr for DeviceName {
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
+            "auto" => Ok(Self::Auto),
             "reference" => Ok(Self::Reference),
             "cpu" => Ok(Self::Cpu),
             "cuda" => Ok(Self::Cuda(0)),
@@ -100,7 +103,7 @@ impl FromStr for DeviceName {
                 .strip_prefix("cuda:")
                 .and_then(|index| index.parse().ok())
                 .map(Self::Cuda)
-                .ok_or_else(|| "expected reference, cpu, cuda, cuda:N or metal".to_owned()),
+                .ok_or_else(|| "expected auto, cpu, cuda, cuda:N, metal or reference".to_owned()),
         }
     }
 }

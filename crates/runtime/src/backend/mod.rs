@@ -5,6 +5,8 @@
 //! float32; every other backend is compared with it.
 
 pub mod cpu;
+#[cfg(feature = "cuda-backend")]
+pub mod cuda;
 pub mod reference;
 
 use thiserror::Error;
@@ -31,6 +33,10 @@ pub enum BackendError {
     /// A weight could not be read.
     #[error(transparent)]
     Weights(#[from] WeightsError),
+    /// A device of NVIDIA's, or its driver, failed.
+    #[cfg(feature = "cuda-backend")]
+    #[error(transparent)]
+    Cuda(#[from] cuda::CudaError),
 }
 
 /// One device. Buffers are `[n_tokens, width]` of float32, row-major; `out` is always overwritten.
@@ -61,9 +67,9 @@ pub trait Backend {
 
     // Each step.
 
-    /// Copies blocks and slots, in order, before anything else of a step.
-    fn copy(&self, copies: &[CacheCopy], state: &mut Self::State) -> Result<(), BackendError>;
-    /// `out[i] = scale * table[tokens[i]]`. Token ids were checked against the table.
+    /// Begins a step: copies blocks and slots, in order, and takes in what the step is made of.
+    fn begin(&self, step: &StepInputs<'_>, state: &mut Self::State) -> Result<(), BackendError>;
+    /// `out[i] = scale * table[tokens[i]]`, for the step's tokens.
     fn embed(
         &self,
         table: &Self::Weight,
@@ -129,7 +135,7 @@ pub trait Backend {
     ) -> Result<(), BackendError>;
     /// `residual += x`.
     fn add(&self, residual: &mut Self::Buffer, x: &Self::Buffer) -> Result<(), BackendError>;
-    /// `out = x[rows]`.
+    /// `out = x[rows]`, for the step's rows.
     fn select(
         &self,
         x: &Self::Buffer,
@@ -223,8 +229,32 @@ pub struct Span {
     pub position: usize,
 }
 
-/// The tokens of one forward pass, and the cache that already has room for them.
+/// What a step ends in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StepOutput {
+    /// [`Backend::logits`]
+    Logits,
+    /// [`Backend::read`], of the states behind the last norm.
+    Hidden,
+}
+
+/// What a step is made of.
 #[derive(Debug)]
+pub struct StepInputs<'a> {
+    /// Blocks and slots to be copied first, in order.
+    pub copies: &'a [CacheCopy],
+    /// The token of each row. Ids were checked against the embedding.
+    pub tokens: &'a [u32],
+    /// Rows that are selected in the end.
+    pub rows: &'a [usize],
+    /// What is read of them.
+    pub output: StepOutput,
+    /// Whose rows they are.
+    pub batch: Batch<'a>,
+}
+
+/// The tokens of one forward pass, and the cache that already has room for them.
+#[derive(Clone, Copy, Debug)]
 pub struct Batch<'a> {
     /// Rows, grouped by sequence.
     pub spans: &'a [Span],

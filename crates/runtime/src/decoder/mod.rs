@@ -13,7 +13,7 @@ mod load;
 use thiserror::Error;
 
 use crate::{
-    backend::{Backend, BackendError, Batch, Span},
+    backend::{Backend, BackendError, Batch, Span, StepInputs, StepOutput},
     cache::{Cache, CacheCopy, CacheError, Opened, SeqId},
     spec::{ArchSpec, RopeTable},
     weights::{Checkpoint, WeightsError},
@@ -138,13 +138,6 @@ pub trait Model: Send {
     fn hidden(&mut self, steps: &[Step<'_>]) -> Result<&mut [f32], DecoderError>;
 }
 
-/// What a forward pass ends in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Output {
-    Logits,
-    Hidden,
-}
-
 /// A model on the backend `B`.
 pub struct Decoder<B: Backend> {
     backend: B,
@@ -231,13 +224,20 @@ impl<B: Backend> Decoder<B> {
         Ok(())
     }
 
-    fn run(&mut self, output: Output) -> Result<(), BackendError> {
-        self.backend.copy(&self.copies, &mut self.state)?;
-        self.copies.clear();
+    fn run(&mut self, output: StepOutput) -> Result<(), BackendError> {
         let batch = Batch {
             spans: &self.plan.spans,
             cache: &self.cache,
         };
+        let step = StepInputs {
+            copies: &self.copies,
+            tokens: &self.plan.tokens,
+            rows: &self.plan.logits_rows,
+            output,
+            batch,
+        };
+        self.backend.begin(&step, &mut self.state)?;
+        self.copies.clear();
         let buffers = &mut self.buffers;
         self.backend.embed(
             &self.embedding,
@@ -269,8 +269,8 @@ impl<B: Backend> Decoder<B> {
             &mut buffers.normed,
         )?;
         match output {
-            Output::Hidden => self.backend.read(&buffers.normed, &mut self.output),
-            Output::Logits => self.backend.logits(
+            StepOutput::Hidden => self.backend.read(&buffers.normed, &mut self.output),
+            StepOutput::Logits => self.backend.logits(
                 &mut buffers.normed,
                 &self.head,
                 self.spec.logit_softcap,
@@ -279,7 +279,7 @@ impl<B: Backend> Decoder<B> {
         }
     }
 
-    fn step(&mut self, steps: &[Step<'_>], output: Output) -> Result<&mut [f32], DecoderError> {
+    fn step(&mut self, steps: &[Step<'_>], output: StepOutput) -> Result<&mut [f32], DecoderError> {
         self.output.clear();
         self.plan(steps)?;
         if !self.plan.spans.is_empty() {
@@ -333,10 +333,10 @@ where
     }
 
     fn forward(&mut self, steps: &[Step<'_>]) -> Result<&mut [f32], DecoderError> {
-        self.step(steps, Output::Logits)
+        self.step(steps, StepOutput::Logits)
     }
 
     fn hidden(&mut self, steps: &[Step<'_>]) -> Result<&mut [f32], DecoderError> {
-        self.step(steps, Output::Hidden)
+        self.step(steps, StepOutput::Hidden)
     }
 }

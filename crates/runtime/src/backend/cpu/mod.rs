@@ -20,12 +20,16 @@ pub use buffer::Buffer;
 pub use ponder_kernels_cpu::{Isa, attention::KvFormat};
 pub use state::State;
 pub use weight::Weight;
+#[cfg(feature = "cuda-backend")]
+pub(super) use weight::encoding;
 
 use ponder_kernels_cpu::{Arena, elementwise, linear};
 
-use super::{AttentionLayer, Backend, BackendError, Batch, Experts, Linear, RecurrentLayer};
+use super::{
+    AttentionLayer, Backend, BackendError, Batch, Experts, Linear, RecurrentLayer, StepInputs,
+};
 use crate::{
-    cache::{CacheCapacity, CacheCopy, CachePlan},
+    cache::{CacheCapacity, CachePlan},
     spec::{Activation, ExpertsSpec, NormSpec},
     weights::MappedTensor,
 };
@@ -140,9 +144,9 @@ impl Backend for Cpu {
         State::new(plan, capacity, self.kv_format).map_err(failed("reserve the cache"))
     }
 
-    fn copy(&self, copies: &[CacheCopy], state: &mut State) -> Result<(), BackendError> {
+    fn begin(&self, step: &StepInputs<'_>, state: &mut State) -> Result<(), BackendError> {
         state.begin_step();
-        copies.iter().for_each(|copy| state.copy(*copy));
+        step.copies.iter().for_each(|copy| state.copy(*copy));
         Ok(())
     }
 

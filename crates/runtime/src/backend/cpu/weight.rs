@@ -70,7 +70,7 @@ impl Source for MappedTensor {
 }
 
 /// `None` for the types that no weights have; they are widened.
-fn encoding(ty: TensorType) -> Option<Encoding> {
+pub(in crate::backend) fn encoding(ty: TensorType) -> Option<Encoding> {
     match ty {
         TensorType::F32 => Some(Encoding::F32),
         TensorType::F16 => Some(Encoding::F16),

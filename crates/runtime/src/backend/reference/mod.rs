@@ -16,9 +16,11 @@ use candle_nn::ops;
 pub use state::State;
 pub use weight::Weight;
 
-use super::{AttentionLayer, Backend, BackendError, Batch, Experts, Linear, RecurrentLayer};
+use super::{
+    AttentionLayer, Backend, BackendError, Batch, Experts, Linear, RecurrentLayer, StepInputs,
+};
 use crate::{
-    cache::{CacheCapacity, CacheCopy, CachePlan},
+    cache::{CacheCapacity, CachePlan},
     spec::{Activation, ExpertsSpec, NormSpec},
     weights::MappedTensor,
 };
@@ -93,8 +95,8 @@ impl Backend for Reference {
         Ok(State::new(plan))
     }
 
-    fn copy(&self, copies: &[CacheCopy], state: &mut State) -> Result<(), BackendError> {
-        copies.iter().for_each(|copy| state.copy(*copy));
+    fn begin(&self, step: &StepInputs<'_>, state: &mut State) -> Result<(), BackendError> {
+        step.copies.iter().for_each(|copy| state.copy(*copy));
         Ok(())
     }
 

@@ -1,0 +1,100 @@
+//! Attention layers: queries and keys made ready, keys and values stored, and what queries see.
+
+use ponder_kernels_cuda::{
+    CudaError, View,
+    attention::{Append, Attention, AttentionBatch, HeadNorms, KvFormat, QueryGrowth},
+    elementwise,
+    linear::Rows,
+};
+
+use super::{Cuda, State, Weight};
+use crate::{
+    backend::{AttentionLayer, BackendError, cpu},
+    spec::QkNorm,
+};
+
+/// `[n, n_heads * head_dim]`, `[n, n_kv_heads * head_dim]` twice → `[n, n_heads * head_dim]`
+pub(super) fn attention(
+    cuda: &Cuda,
+    layer: &AttentionLayer<'_, Weight>,
+    [q, k, v]: [&mut Rows; 3],
+    state: &State,
+    out: &mut Rows,
+) -> Result<(), CudaError> {
+    let (device, spec) = (&cuda.device, layer.spec);
+    let step = &mut *cuda.step();
+    let width = spec.n_heads * spec.head_dim;
+    let out = out.reset(q.n_rows(), width)?;
+    if let (Some(index), Some(table)) = (spec.rope, layer.rope) {
+        step.turn(index, table)?;
+    }
+    if spec.qk_norm == QkNorm::All {
+        for (rows, weight) in [(&mut *q, layer.query_norm), (&mut *k, layer.key_norm)] {
+            if let Some(weight) = weight {
+                let (shape, numbers) = (
+                    (rows.n_rows(), rows.width()),
+                    (layer.norm.eps, layer.norm.offset),
+                );
+                let values = rows.change();
+                elementwise::rms_norm(device, values, weight.vector(), numbers, shape, values)?;
+            }
+        }
+    }
+    let of_heads = |weight: Option<&'_ Weight>| {
+        weight
+            .filter(|_| spec.qk_norm == QkNorm::Head)
+            .map(Weight::vector)
+    };
+    let append = Append {
+        n_heads: spec.n_heads,
+        norms: HeadNorms {
+            query: of_heads(layer.query_norm),
+            key: of_heads(layer.key_norm),
+            eps: layer.norm.eps,
+            offset: layer.norm.offset,
+        },
+        rope: spec.rope.and_then(|index| step.rope(index)),
+        growth: spec.query_growth.map(|growth| QueryGrowth {
+            beta: growth.beta,
+            period: growth.period,
+        }),
+        scale: spec.scale,
+    };
+    let narrow = spec.n_kv_heads * spec.head_dim;
+    let views = [
+        View::new(q.change(), width),
+        View::new(k.values(), narrow),
+        View::new(v.values(), narrow),
+    ];
+    let (group, cache) = state.layer(layer.slot);
+    let batch = AttentionBatch {
+        tables: &step.tables,
+        bounds: &step.bounds,
+        group,
+    };
+    append.run(device, &batch, views, cache)?;
+    let attention = Attention {
+        n_heads: spec.n_heads,
+        precision: cuda.precision,
+    };
+    let views = [View::new(q.values(), width), View::new(out, width)];
+    attention.run(device, &batch, views, cache, &mut step.scratch)
+}
+
+/// How the device stores keys and values.
+///
+/// # Errors
+/// Where it cannot store them so.
+pub(super) fn kv_format(format: cpu::KvFormat) -> Result<KvFormat, BackendError> {
+    match format {
+        cpu::KvFormat::F32 => Ok(KvFormat::F32),
+        cpu::KvFormat::F16 => Ok(KvFormat::F16),
+        cpu::KvFormat::BF16 => Ok(KvFormat::Bf16),
+        cpu::KvFormat::Q8_0 => Ok(KvFormat::Q8_0),
+        cpu::KvFormat::Q4_0 => Err(BackendError::Device {
+            device: "cuda",
+            operation: "--cache-type q4_0",
+            message: "keys and values are stored as f32, f16, bf16 or q8_0 there".to_owned(),
+        }),
+    }
+}

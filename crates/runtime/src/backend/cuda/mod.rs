@@ -1,0 +1,350 @@
+//! NVIDIA's devices: our own kernels, on one stream, in memory that is planned at load.
+//!
+//! This is glue; the work is in `ponder_kernels_cuda`. Weights stay quantized in the device's memory.
+//! What a step is made of goes over once, when it [begins](Backend::begin), and what is read comes back
+//! once, when it ends; between the two nothing waits for the device.
+
+mod attention;
+mod experts;
+mod recurrent;
+mod state;
+mod step;
+mod weight;
+
+pub use ponder_kernels_cuda::{CudaError, Precision};
+pub use state::State;
+pub use weight::Weight;
+
+use std::cell::{RefCell, RefMut};
+
+use ponder_kernels_cuda::{
+    Device, elementwise,
+    linear::{self, Output, Product, Rows},
+};
+
+use super::{
+    AttentionLayer, Backend, BackendError, Batch, Experts, Linear, RecurrentLayer, StepInputs,
+    cpu::KvFormat,
+};
+use crate::{
+    cache::{CacheCapacity, CachePlan},
+    spec::{Activation, ExpertsSpec, NormSpec},
+    weights::MappedTensor,
+};
+use experts::ExpertBuffers;
+use step::StepState;
+use weight::Table;
+
+/// How a device is used.
+#[derive(Clone, Copy, Debug)]
+pub struct CudaOptions {
+    /// What products and attention work on.
+    pub precision: Precision,
+    /// How keys and values are stored.
+    pub kv_format: KvFormat,
+}
+
+impl Default for CudaOptions {
+    /// As fast as the device can, keys and values in half precision.
+    fn default() -> Self {
+        Self {
+            precision: Precision::Fast,
+            kv_format: KvFormat::F16,
+        }
+    }
+}
+
+/// The backend.
+#[derive(Debug)]
+pub struct Cuda {
+    device: Device,
+    index: usize,
+    precision: Precision,
+    kv_format: ponder_kernels_cuda::attention::KvFormat,
+    linear: linear::Linear,
+    table: RefCell<Table>,
+    /// Numbers that come back, as bytes.
+    download: RefCell<Vec<u8>>,
+    /// Logits of a step.
+    logits: RefCell<Rows>,
+    experts: RefCell<Option<ExpertBuffers>>,
+    /// The step at hand.
+    step: RefCell<Option<StepState>>,
+}
+
+impl Cuda {
+    /// Opens the device with this index.
+    ///
+    /// # Errors
+    /// Where there is no driver, no such device, or none that the kernels run on.
+    pub fn open(index: usize, options: &CudaOptions) -> Result<Self, BackendError> {
+        Self::on(Device::open(index)?, index, options)
+    }
+
+    /// The processor in place of a device, for tests.
+    ///
+    /// # Errors
+    /// As the device would.
+    #[cfg(feature = "cuda-emulated")]
+    pub fn emulated(options: &CudaOptions) -> Result<Self, BackendError> {
+        Self::on(Device::emulated(), 0, options)
+    }
+
+    fn on(device: Device, index: usize, options: &CudaOptions) -> Result<Self, BackendError> {
+        let kv_format = attention::kv_format(options.kv_format)?;
+        Ok(Self {
+            linear: linear::Linear::new(&device, options.precision)?,
+            logits: RefCell::new(Rows::new(&device, 1, 1)?),
+            device,
+            index,
+            precision: options.precision,
+            kv_format,
+            table: RefCell::default(),
+            download: RefCell::default(),
+            experts: RefCell::default(),
+            step: RefCell::default(),
+        })
+    }
+
+    /// Which of the machine's devices it is.
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    /// As the driver calls the device.
+    pub fn name(&self) -> &str {
+        &self.device.properties().name
+    }
+
+    /// Bytes of the device's memory that nobody uses.
+    ///
+    /// # Errors
+    /// Of the driver.
+    pub fn free_memory(&self) -> Result<u64, BackendError> {
+        Ok(self.device.free_memory()? as u64)
+    }
+
+    /// The step at hand.
+    fn step(&self) -> RefMut<'_, StepState> {
+        let step =
+            |step: &mut Option<StepState>| step.as_mut().expect("the state was made at load");
+        RefMut::map(self.step.borrow_mut(), step)
+    }
+
+    /// Appends the first `n` numbers of some rows.
+    fn bring_back(&self, rows: &Rows, n: usize, out: &mut Vec<f32>) -> Result<(), BackendError> {
+        let mut bytes = self.download.borrow_mut();
+        bytes.resize(4 * n, 0);
+        self.device.download(rows.values(), 0, &mut bytes)?;
+        let (numbers, _) = bytes.as_chunks();
+        out.extend(numbers.iter().map(|&number| f32::from_le_bytes(number)));
+        Ok(())
+    }
+}
+
+impl Backend for Cuda {
+    type Buffer = Rows;
+    type Weight = Weight;
+    type State = State;
+
+    fn vector(&self, tensor: &MappedTensor) -> Result<Weight, BackendError> {
+        Ok(Weight::Vector(weight::upload_floats(
+            &self.device,
+            &tensor.to_vec(),
+        )?))
+    }
+
+    fn matrix(&self, tensor: &MappedTensor) -> Result<Weight, BackendError> {
+        Ok(self.table.borrow().or_upload(&self.device, tensor)?)
+    }
+
+    fn table(&self, tensor: &MappedTensor) -> Result<Weight, BackendError> {
+        Ok(self.table.borrow_mut().upload(&self.device, tensor)?)
+    }
+
+    fn buffer(&self, max_rows: usize, width: usize) -> Result<Rows, BackendError> {
+        Ok(Rows::new(&self.device, max_rows, width)?)
+    }
+
+    fn state(&self, plan: &CachePlan, capacity: CacheCapacity) -> Result<State, BackendError> {
+        *self.step.borrow_mut() = Some(StepState::new(&self.device, plan, capacity)?);
+        Ok(State::new(&self.device, plan, capacity, self.kv_format)?)
+    }
+
+    fn begin(&self, step: &StepInputs<'_>, state: &mut State) -> Result<(), BackendError> {
+        let mut copies = step.copies.iter();
+        copies.try_for_each(|copy| state.copy(*copy))?;
+        Ok(self.step().begin(step)?)
+    }
+
+    fn embed(
+        &self,
+        table: &Weight,
+        tokens: &[u32],
+        scale: f32,
+        out: &mut Rows,
+    ) -> Result<(), BackendError> {
+        let step = self.step();
+        let matrix = table.matrix();
+        Ok(self
+            .linear
+            .embed(matrix, step.tables.tokens(), tokens.len(), scale, out)?)
+    }
+
+    fn norm(
+        &self,
+        x: &Rows,
+        weight: &Weight,
+        spec: NormSpec,
+        out: &mut Rows,
+    ) -> Result<(), BackendError> {
+        let (n, width) = (x.n_rows(), x.width());
+        let out = out.reset(n, width)?;
+        let numbers = (spec.eps, spec.offset);
+        elementwise::rms_norm(
+            &self.device,
+            x.values(),
+            weight.vector(),
+            numbers,
+            (n, width),
+            out,
+        )?;
+        Ok(())
+    }
+
+    fn linear<const N: usize>(
+        &self,
+        x: &mut Rows,
+        projections: [(&Linear<Weight>, &mut Rows); N],
+    ) -> Result<(), BackendError> {
+        let mut products = projections.map(|(linear, out)| Product {
+            projection: projection(linear),
+            output: Output::Replace(out),
+        });
+        Ok(self.linear.multiply(x, &mut products)?)
+    }
+
+    fn linear_add(
+        &self,
+        x: &mut Rows,
+        linear: &Linear<Weight>,
+        residual: &mut Rows,
+    ) -> Result<(), BackendError> {
+        let product = Product {
+            projection: projection(linear),
+            output: Output::Add(residual),
+        };
+        Ok(self.linear.multiply(x, &mut [product])?)
+    }
+
+    fn linear_gated(
+        &self,
+        x: &mut Rows,
+        gate: &Linear<Weight>,
+        up: &Linear<Weight>,
+        activation: Activation,
+        out: &mut Rows,
+    ) -> Result<(), BackendError> {
+        let (gate, up) = (projection(gate), projection(up));
+        let activation = kernel(activation);
+        Ok(self.linear.multiply_gated(x, gate, up, activation, out)?)
+    }
+
+    fn attention(
+        &self,
+        layer: &AttentionLayer<'_, Weight>,
+        qkv: [&mut Rows; 3],
+        _: &Batch<'_>,
+        state: &mut State,
+        out: &mut Rows,
+    ) -> Result<(), BackendError> {
+        Ok(attention::attention(self, layer, qkv, state, out)?)
+    }
+
+    fn recurrent(
+        &self,
+        layer: &RecurrentLayer<'_, Weight>,
+        x: &Rows,
+        _: &Batch<'_>,
+        state: &mut State,
+        out: &mut Rows,
+    ) -> Result<(), BackendError> {
+        Ok(recurrent::recurrent(self, layer, x, state, out)?)
+    }
+
+    fn experts(
+        &self,
+        spec: &ExpertsSpec,
+        experts: &Experts<Weight>,
+        x: &mut Rows,
+        out: &mut Rows,
+    ) -> Result<(), BackendError> {
+        Ok(experts::experts(self, spec, experts, x, out)?)
+    }
+
+    fn add(&self, residual: &mut Rows, x: &Rows) -> Result<(), BackendError> {
+        let n = x.n_rows() * x.width();
+        Ok(elementwise::add(
+            &self.device,
+            residual.change(),
+            x.values(),
+            n,
+        )?)
+    }
+
+    fn select(&self, x: &Rows, rows: &[usize], out: &mut Rows) -> Result<(), BackendError> {
+        let step = self.step();
+        let (n, width) = (rows.len(), x.width());
+        let out = out.reset(n, width)?;
+        let tables = (&step.tables, &step.bounds);
+        Ok(elementwise::select(
+            &self.device,
+            x.values(),
+            tables,
+            (n, width),
+            out,
+        )?)
+    }
+
+    fn read(&self, x: &Rows, out: &mut Vec<f32>) -> Result<(), BackendError> {
+        self.bring_back(x, x.n_rows() * x.width(), out)
+    }
+
+    fn logits(
+        &self,
+        x: &mut Rows,
+        head: &Weight,
+        softcap: Option<f32>,
+        out: &mut Vec<f32>,
+    ) -> Result<(), BackendError> {
+        let mut logits = self.logits.borrow_mut();
+        let product = Product {
+            projection: linear::Projection {
+                matrix: head.matrix(),
+                bias: None,
+            },
+            output: Output::Replace(&mut logits),
+        };
+        self.linear.multiply(x, &mut [product])?;
+        let n = logits.n_rows() * logits.width();
+        if let Some(cap) = softcap {
+            elementwise::softcap(&self.device, logits.change(), n, cap)?;
+        }
+        self.bring_back(&logits, n, out)
+    }
+}
+
+fn projection(linear: &Linear<Weight>) -> linear::Projection<'_> {
+    linear::Projection {
+        matrix: linear.weight.matrix(),
+        bias: linear.bias.as_ref().map(Weight::vector),
+    }
+}
+
+fn kernel(activation: Activation) -> linear::Activation {
+    match activation {
+        Activation::Silu => linear::Activation::Silu,
+        Activation::Gelu => linear::Activation::Gelu,
+        Activation::GeluTanh => linear::Activation::GeluTanh,
+    }
+}

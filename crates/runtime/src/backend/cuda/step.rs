@@ -1,0 +1,131 @@
+//! What the step at hand is made of, on the device, and what its layers share.
+
+use ponder_kernels_cuda::{
+    CudaError, Device,
+    attention::{AttentionScratch, Rope, RopeTable},
+    step::{BlockList, GroupShape, StepBounds, StepShape, StepSpan, StepTables},
+};
+
+use crate::{
+    backend::StepInputs,
+    cache::{BLOCK_LEN, CacheCapacity, CachePlan},
+    spec,
+};
+
+/// Rows and sequences of a step that are planned for; tables grow where one has more.
+const MAX_ROWS: usize = 512;
+const MAX_SPANS: usize = 256;
+
+/// Tables, angles and scratch.
+#[derive(Debug)]
+pub(super) struct StepState {
+    device: Device,
+    n_groups: usize,
+    pub(super) tables: StepTables,
+    pub(super) bounds: StepBounds,
+    pub(super) scratch: AttentionScratch,
+    ropes: Vec<Turns>,
+}
+
+/// A position encoding, and whether it is turned to the step at hand.
+#[derive(Debug, Default)]
+struct Turns {
+    rope: Option<Rope>,
+    is_current: bool,
+}
+
+impl StepState {
+    pub(super) fn new(
+        device: &Device,
+        plan: &CachePlan,
+        capacity: CacheCapacity,
+    ) -> Result<Self, CudaError> {
+        let groups = plan.groups.iter().map(|group| GroupShape {
+            window: group.window,
+            n_blocks: capacity.n_blocks,
+        });
+        let n_slots = match plan.recurrent.is_empty() {
+            true => 0,
+            false => capacity.n_slots,
+        };
+        let shape = StepShape {
+            max_rows: MAX_ROWS,
+            max_spans: MAX_SPANS,
+            max_blocks: plan.groups.len() * capacity.n_blocks,
+            groups: groups.collect(),
+            n_slots,
+        };
+        Ok(Self {
+            n_groups: plan.groups.len(),
+            tables: StepTables::new(device, shape)?,
+            bounds: StepBounds::default(),
+            scratch: AttentionScratch::new(device)?,
+            ropes: Vec::new(),
+            device: device.clone(),
+        })
+    }
+
+    /// Brings over what a step is made of.
+    pub(super) fn begin(&mut self, step: &StepInputs<'_>) -> Result<(), CudaError> {
+        self.tables.clear();
+        for span in step.batch.spans {
+            let sequence = step.batch.cache.sequence(span.sequence);
+            let sequence = sequence.expect("the cache made room for it");
+            let lists = (0..self.n_groups).map(|group| {
+                let table = sequence.table(group);
+                BlockList {
+                    blocks: table.blocks(),
+                    n_dropped: table.first_position() / BLOCK_LEN,
+                }
+            });
+            let span = StepSpan {
+                first_row: span.first_row,
+                n_rows: span.len,
+                position: span.position,
+                planned_len: sequence.planned_len(),
+                slot: sequence.slot(),
+            };
+            self.tables.push(span, lists);
+        }
+        self.tables.set_tokens(step.tokens);
+        self.tables.choose(step.rows);
+        self.tables.upload()?;
+        self.bounds = self.tables.bounds();
+        self.ropes
+            .iter_mut()
+            .for_each(|turns| turns.is_current = false);
+        Ok(())
+    }
+
+    /// Turns a position encoding to the step, unless it is already, by its place in the model's list.
+    pub(super) fn turn(&mut self, index: usize, table: &spec::RopeTable) -> Result<(), CudaError> {
+        if self.ropes.len() <= index {
+            self.ropes.resize_with(index + 1, Turns::default);
+        }
+        let turns = &mut self.ropes[index];
+        if turns.is_current {
+            return Ok(());
+        }
+        let rope = match turns.rope.take() {
+            Some(rope) => rope,
+            None => {
+                let long = table.long.as_ref();
+                let table = RopeTable {
+                    frequencies: &table.inv_freq,
+                    long: long.map(|(len, frequencies)| (*len, &frequencies[..])),
+                    factor: table.attention_factor,
+                    interleaved: table.interleaved,
+                };
+                Rope::new(&self.device, &table, MAX_ROWS)?
+            }
+        };
+        turns.rope.insert(rope).update(&self.tables, &self.bounds)?;
+        turns.is_current = true;
+        Ok(())
+    }
+
+    /// A position encoding that was turned to the step.
+    pub(super) fn rope(&self, index: usize) -> Option<&Rope> {
+        self.ropes[index].rope.as_ref()
+    }
+}

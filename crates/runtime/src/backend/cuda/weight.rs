@@ -1,0 +1,96 @@
+//! Weights on the device.
+
+use std::sync::Arc;
+
+use ponder_kernels_cuda::{
+    CudaError, Device, Memory,
+    linear::{Encoding, Matrix},
+};
+
+use crate::{backend::cpu::encoding, weights::MappedTensor};
+
+/// A tensor of the model.
+#[derive(Debug)]
+pub enum Weight {
+    /// Norms, biases and small matrices, as float32.
+    Vector(Memory),
+    /// A matrix to multiply with, or to look rows up in; one may be both.
+    Matrix(Arc<Matrix>),
+}
+
+impl Weight {
+    pub(super) fn vector(&self) -> &Memory {
+        match self {
+            Self::Vector(vector) => vector,
+            Self::Matrix(_) => unreachable!("the decoder loaded this as a vector"),
+        }
+    }
+
+    pub(super) fn matrix(&self) -> &Matrix {
+        match self {
+            Self::Matrix(matrix) => matrix,
+            Self::Vector(_) => unreachable!("the decoder loaded this as a matrix"),
+        }
+    }
+}
+
+/// The table that was brought over, which may be the head too.
+#[derive(Debug, Default)]
+pub(super) struct Table(Option<(usize, Arc<Matrix>)>);
+
+impl Table {
+    /// Brings a table over, and remembers it.
+    pub(super) fn upload(
+        &mut self,
+        device: &Device,
+        tensor: &MappedTensor,
+    ) -> Result<Weight, CudaError> {
+        let matrix = Arc::new(upload(device, tensor)?);
+        self.0 = Some((address(tensor), Arc::clone(&matrix)));
+        Ok(Weight::Matrix(matrix))
+    }
+
+    /// Brings a matrix over, unless it is the table.
+    pub(super) fn or_upload(
+        &self,
+        device: &Device,
+        tensor: &MappedTensor,
+    ) -> Result<Weight, CudaError> {
+        let matrix = match &self.0 {
+            Some((bytes, table)) if *bytes == address(tensor) => Arc::clone(table),
+            _ => Arc::new(upload(device, tensor)?),
+        };
+        Ok(Weight::Matrix(matrix))
+    }
+}
+
+/// Brings float32 over.
+pub(super) fn upload_floats(device: &Device, values: &[f32]) -> Result<Memory, CudaError> {
+    let bytes: Vec<u8> = values
+        .iter()
+        .flat_map(|value| value.to_le_bytes())
+        .collect();
+    let memory = device.alloc(bytes.len().max(4))?;
+    device.upload(&bytes, &memory, 0)?;
+    Ok(memory)
+}
+
+/// Brings a matrix over and lets go of its pages in the file.
+fn upload(device: &Device, tensor: &MappedTensor) -> Result<Matrix, CudaError> {
+    let shape = [tensor.n_rows(), tensor.row_len()];
+    let matrix = match encoding(tensor.ty()) {
+        Some(encoding) => Matrix::upload(device, encoding, tensor.bytes(), shape),
+        None => {
+            let values = tensor.to_vec().into_iter();
+            let bytes: Vec<u8> = values.flat_map(f32::to_le_bytes).collect();
+            Matrix::upload(device, Encoding::F32, &bytes, shape)
+        }
+    };
+    tensor.release(0..tensor.bytes().len());
+    matrix
+}
+
+/// Where a tensor's bytes lie, which is what tells it from others of the same file.
+fn address(tensor: &MappedTensor) -> usize {
+    tensor.bytes().as_ptr().addr()
+}

@@ -1,0 +1,154 @@
+//! The CUDA backend against golden logits: on the processor in place of a device (feature
+//! `cuda-emulated`), or on the first device of the machine (feature `cuda`).
+#![cfg(any(feature = "cuda", feature = "cuda-emulated"))]
+
+use std::path::Path;
+
+use ponder_models::FAMILIES;
+use ponder_runtime::{
+    backend::{
+        cpu::KvFormat,
+        cuda::{Cuda, CudaOptions, Precision},
+    },
+    decoder::{Decoder, LogitsFor, Model, Step},
+    spec::ArchSpec,
+    weights::Checkpoint,
+};
+use ponder_tests::{
+    batching::{texts, worst_difference},
+    goldens::folder,
+    oracle::{cases, check_cases, load_on, logits_in_chunks, shared, worst_relative_error},
+};
+
+/// Relative error of logits in float32 throughout.
+const EXACT: f64 = 1e-4;
+/// The same where factors are rounded to bfloat16 or eight bits.
+const FAST: f64 = 3e-2;
+
+const EXACT_OPTIONS: CudaOptions = CudaOptions {
+    precision: Precision::Exact,
+    kv_format: KvFormat::F32,
+};
+
+fn backend(options: &CudaOptions) -> Cuda {
+    #[cfg(feature = "cuda-emulated")]
+    return Cuda::emulated(options).expect("the processor");
+    #[cfg(not(feature = "cuda-emulated"))]
+    Cuda::open(0, options).expect("a device")
+}
+
+fn model(path: &Path, options: &CudaOptions) -> Decoder<Cuda> {
+    let checkpoint = Checkpoint::open(path).expect("a checkpoint");
+    let spec = ArchSpec::of(&checkpoint).expect("a supported architecture");
+    load_on(backend(options), &checkpoint, spec)
+}
+
+#[test]
+fn every_family_matches_its_golden_model() {
+    for (family, _) in FAMILIES {
+        let folder = folder(family);
+        let mut model = model(&folder, &EXACT_OPTIONS);
+        let cases = cases(&folder.join("golden.safetensors"));
+        check_cases(&mut model, &cases, family, EXACT);
+    }
+}
+
+#[test]
+fn every_tensor_type_matches_with_exact_activations() {
+    let Some(root) = shared("oracle/golden/gguf-dev") else {
+        return;
+    };
+    let mut n = 0;
+    for entry in std::fs::read_dir(root).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.extension().is_some_and(|ending| ending == "gguf") {
+            let cases = cases(&path.with_extension("golden.safetensors"));
+            let mut model = model(&path, &EXACT_OPTIONS);
+            check_cases(&mut model, &cases, &path.display().to_string(), EXACT);
+            n += 1;
+        }
+    }
+    assert!(n > 0, "files of the oracle");
+}
+
+#[test]
+fn fast_paths_stay_near_the_golden_models() {
+    for (family, _) in FAMILIES {
+        let folder = folder(family);
+        let mut model = model(&folder, &CudaOptions::default());
+        let width = model.spec().vocab_size;
+        for case in cases(&folder.join("golden.safetensors")) {
+            let len = case.prompt.len();
+            for chunk in [1, 5, len] {
+                let logits = logits_in_chunks(&mut model, &case.prompt, chunk, len);
+                let error = worst_relative_error(&logits, &case.logits, width);
+                println!("{family}, chunks of {chunk}: {error:.1e}");
+                assert!(error <= FAST, "{family}, chunks of {chunk}: {error:.1e}");
+            }
+        }
+    }
+}
+
+#[test]
+fn all_ways_to_store_keys_and_values_agree() {
+    for (kv_format, limit) in [
+        (KvFormat::F32, EXACT),
+        (KvFormat::F16, 2e-3),
+        (KvFormat::BF16, 2e-2),
+        (KvFormat::Q8_0, 3e-2),
+    ] {
+        let options = CudaOptions {
+            kv_format,
+            ..EXACT_OPTIONS
+        };
+        let folder = folder("qwen3");
+        let mut model = model(&folder, &options);
+        let width = model.spec().vocab_size;
+        for case in cases(&folder.join("golden.safetensors")) {
+            let logits = logits_in_chunks(&mut model, &case.prompt, 5, case.prompt.len());
+            let error = worst_relative_error(&logits, &case.logits, width);
+            assert!(error <= limit, "{kv_format:?}: {error:.1e}");
+        }
+    }
+}
+
+/// Sequences that run at the same time.
+const AT_ONCE: usize = 16;
+
+#[test]
+fn many_sequences_at_once_give_what_one_by_one_does() {
+    for family in ["llama", "gemma3_text", "lfm2", "qwen3_moe"] {
+        let checkpoint = Checkpoint::open(&folder(family)).expect("a checkpoint");
+        let spec = ArchSpec::of(&checkpoint).expect("a supported architecture");
+        let texts = texts(AT_ONCE, spec.vocab_size);
+        let mut model = Decoder::load(backend(&EXACT_OPTIONS), spec, &checkpoint, 4096, AT_ONCE)
+            .expect("a model");
+        let worst = worst_difference(&mut model, &texts);
+        assert_eq!(worst, 0.0, "{family}");
+    }
+}
+
+#[test]
+fn a_token_allocates_nothing_in_the_program() {
+    // Without windows: where one lets go of a block, the list of free blocks may grow.
+    for family in ["qwen3", "llama", "lfm2"] {
+        let mut model = model(&folder(family), &CudaOptions::default());
+        let sequence = model.start(64).expect("a sequence");
+        let mut forward = |tokens: &[u32]| {
+            let step = Step {
+                sequence,
+                tokens,
+                logits: LogitsFor::Last,
+            };
+            model.forward(&[step]).expect("a forward pass").len()
+        };
+        forward(&[1; 36]);
+        forward(&[2]);
+        let counted = allocation_counter::measure(|| {
+            (0..5).for_each(|token| {
+                forward(&[token]);
+            });
+        });
+        assert_eq!(counted.count_total, 0, "{family}");
+    }
+}
