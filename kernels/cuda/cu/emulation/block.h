@@ -1,0 +1,70 @@
+// The block that runs: its threads, and what they wait for.
+#pragma once
+
+#include "../emulation.h"
+#include "fibre.h"
+
+namespace emulation {
+
+constexpr unsigned LANES = 32;
+
+struct Thread {
+    void *stack_pointer;
+    unsigned stack, warp, lane;
+    uint3 index;
+    // Where it waits.
+    Site site;
+    unsigned mask;
+};
+
+// Lanes that wait for each other.
+struct Gathering {
+    unsigned mask, arrived;
+    Operation operation;
+};
+
+// Lanes of a warp, a bit each. Those that wait are in none but `alive`.
+struct Warp {
+    unsigned alive, unstarted, ready;
+    // The barrier's.
+    unsigned waiting;
+    unsigned n_gatherings;
+    Gathering gatherings[LANES];
+    void *operands[LANES];
+};
+
+struct Block {
+    const Kernel *kernel;
+    void *const *arguments;
+    // Warps that may have threads to run, a bit each.
+    unsigned busy;
+    unsigned n_warps, n_alive, n_waiting;
+    Thread threads[MAX_THREADS];
+    Warp warps[MAX_THREADS / LANES];
+};
+
+extern Block block;
+// Null where none runs.
+extern Thread *running;
+
+// A number below 32.
+unsigned any_lane();
+// From now on they are those of `value`.
+void seed(uint64_t value);
+
+// Runs all threads; false where one failed.
+bool run_block();
+
+// Ends the launch. `message` is kept for it.
+[[noreturn]] void leave();
+const char *message();
+
+// What each thread waits for, until the next call.
+const char *describe_waiting();
+
+// Copies of a thread that begins are none.
+void forget_copies(Thread &thread);
+
+bool is_shared(const void *address, size_t n_bytes);
+
+} // namespace emulation

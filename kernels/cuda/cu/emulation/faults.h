@@ -1,0 +1,6 @@
+// What the processor refuses, as a failure of the launch.
+#pragma once
+
+namespace emulation {
+void catch_faults();
+} // namespace emulation

@@ -1,0 +1,133 @@
+// The face to Rust (`src/device/emulated`): which kernels there are, and running one. Callers take
+// turns: there is one block.
+#include "block.h"
+#include "faults.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <sys/mman.h>
+
+namespace emulation {
+
+unsigned char *dynamic_shared;
+
+namespace {
+
+// The largest that a launch may ask for, on the devices that have least; behind it nothing is mapped.
+constexpr size_t MAX_SHARED = 99 * 1024, PAGE = 64 * 1024;
+
+const Kernel *first_kernel;
+
+unsigned char *end_of_shared() {
+    static unsigned char *end = [] {
+        size_t n_bytes = (MAX_SHARED / PAGE + 1) * PAGE;
+        void *mapped =
+            mmap(nullptr, n_bytes + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (mapped == MAP_FAILED) {
+            perror("emulation: shared memory");
+            abort();
+        }
+        unsigned char *end = static_cast<unsigned char *>(mapped) + n_bytes;
+        mprotect(end, PAGE, PROT_NONE);
+        return end;
+    }();
+    return end;
+}
+
+void place_threads() {
+    unsigned n_threads = blockDim.x * blockDim.y * blockDim.z;
+    block.n_warps = (n_threads + LANES - 1) / LANES;
+    for (unsigned i = 0; i < n_threads; i++) {
+        Thread &thread = block.threads[i];
+        thread.warp = i / LANES;
+        thread.lane = i % LANES;
+        thread.index = {i % blockDim.x, i / blockDim.x % blockDim.y, i / (blockDim.x * blockDim.y)};
+    }
+}
+
+void begin_block(unsigned n_shared) {
+    unsigned n_threads = blockDim.x * blockDim.y * blockDim.z;
+    block.n_alive = n_threads;
+    block.n_waiting = 0;
+    for (unsigned i = 0; i < block.n_warps; i++) {
+        unsigned n_lanes = n_threads - i * LANES;
+        Warp &warp = block.warps[i];
+        warp.alive = n_lanes >= LANES ? ~0u : (1u << n_lanes) - 1;
+        warp.unstarted = warp.alive;
+        warp.ready = warp.waiting = warp.n_gatherings = 0;
+    }
+    block.busy = block.n_warps == LANES ? ~0u : (1u << block.n_warps) - 1;
+    const Kernel &kernel = *block.kernel;
+    memset(kernel.shared_begin, 0xff, static_cast<size_t>(kernel.shared_end - kernel.shared_begin));
+    memset(dynamic_shared, 0xff, n_shared);
+}
+
+bool run_blocks(unsigned n_shared) {
+    uint64_t n_blocks = static_cast<uint64_t>(gridDim.x) * gridDim.y * gridDim.z;
+    // Neighbours follow each other, from some block on, in one of the two directions.
+    uint64_t first = (any_lane() * n_blocks) / LANES;
+    bool is_backwards = any_lane() % 2 == 1;
+    for (uint64_t i = 0; i < n_blocks; i++) {
+        uint64_t at = (first + (is_backwards ? n_blocks - i : i)) % n_blocks;
+        blockIdx = {static_cast<unsigned>(at % gridDim.x),
+                    static_cast<unsigned>(at / gridDim.x % gridDim.y),
+                    static_cast<unsigned>(at / gridDim.x / gridDim.y)};
+        begin_block(n_shared);
+        if (!run_block()) {
+            return false;
+        }
+    }
+    return true;
+}
+
+} // namespace
+
+Registration::Registration(const char *name, Description description, unsigned char *begin,
+                           unsigned char *end)
+    : Kernel{name, description, begin, end, first_kernel} {
+    first_kernel = this;
+}
+
+bool is_shared(const void *address, size_t n_bytes) {
+    const unsigned char *byte = static_cast<const unsigned char *>(address);
+    const Kernel &kernel = *block.kernel;
+    return (byte >= dynamic_shared && byte + n_bytes <= end_of_shared()) ||
+           (byte >= kernel.shared_begin && byte + n_bytes <= kernel.shared_end);
+}
+
+extern "C" const Kernel *ponder_emulation_first_kernel() { return first_kernel; }
+
+// Null, or why it failed. Sizes were checked.
+extern "C" const char *ponder_emulation_launch(const Kernel *kernel, const unsigned *grid,
+                                               const unsigned *threads, unsigned n_shared,
+                                               void *const *arguments, uint64_t order) {
+    catch_faults();
+    seed(order);
+    block.kernel = kernel;
+    block.arguments = arguments;
+    gridDim = {grid[0], grid[1], grid[2]};
+    blockDim = {threads[0], threads[1], threads[2]};
+    dynamic_shared = end_of_shared() - (n_shared + 15) / 16 * 16;
+    place_threads();
+    return run_blocks(n_shared) ? nullptr : message();
+}
+
+// Memory between guards that nobody may touch; null where there is none. `n_bytes` are whole pages.
+extern "C" unsigned char *ponder_emulation_map(size_t n_bytes) {
+    void *mapped = mmap(nullptr, n_bytes + 2 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (mapped == MAP_FAILED) {
+        return nullptr;
+    }
+    unsigned char *begin = static_cast<unsigned char *>(mapped) + PAGE;
+    if (mprotect(begin, n_bytes, PROT_READ | PROT_WRITE) != 0) {
+        munmap(mapped, n_bytes + 2 * PAGE);
+        return nullptr;
+    }
+    return begin;
+}
+
+extern "C" void ponder_emulation_unmap(unsigned char *begin, size_t n_bytes) {
+    munmap(begin - PAGE, n_bytes + 2 * PAGE);
+}
+
+} // namespace emulation

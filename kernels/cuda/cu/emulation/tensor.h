@@ -1,0 +1,58 @@
+// What `mma.cuh` has for a device: tensor cores and asynchronous copies.
+#pragma once
+
+namespace emulation {
+
+struct Product {
+    float (&d)[4];
+    const unsigned (&a)[4];
+    const unsigned (&b)[2];
+};
+void multiply_bf16(void *const *operands, unsigned mask);
+void multiply_f16(void *const *operands, unsigned mask);
+
+struct Tiles {
+    unsigned (&tiles)[4];
+    const void *row;
+};
+void load_plain(void *const *operands, unsigned mask);
+void load_transposed(void *const *operands, unsigned mask);
+
+void copy(void *shared, const void *global, bool is_there);
+void commit();
+void wait(unsigned n_groups);
+
+} // namespace emulation
+
+inline void mma_bf16(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2], EMULATION_CALLER) {
+    emulation::Product operands = {d, a, b};
+    emulation::gather(0xffffffffu, emulation::multiply_bf16, &operands, {"mma_bf16", file, line});
+}
+
+inline void mma_f16(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2], EMULATION_CALLER) {
+    emulation::Product operands = {d, a, b};
+    emulation::gather(0xffffffffu, emulation::multiply_f16, &operands, {"mma_f16", file, line});
+}
+
+inline void load_tiles(unsigned (&tiles)[4], const void *row, EMULATION_CALLER) {
+    emulation::Tiles operands = {tiles, row};
+    emulation::gather(0xffffffffu, emulation::load_plain, &operands, {"load_tiles", file, line});
+}
+
+inline void load_tiles_transposed(unsigned (&tiles)[4], const void *row, EMULATION_CALLER) {
+    emulation::Tiles operands = {tiles, row};
+    emulation::gather(0xffffffffu, emulation::load_transposed, &operands,
+                      {"load_tiles_transposed", file, line});
+}
+
+// The copy happens when it is waited for; until then there is NaN.
+inline void copy_async_16(void *shared, const void *global, bool is_there) {
+    emulation::copy(shared, global, is_there);
+}
+
+inline void commit_copies() { emulation::commit(); }
+
+template <int N> inline void wait_copies() {
+    static_assert(N >= 0, "a number of groups");
+    emulation::wait(N);
+}

@@ -1,1 +1,0 @@
-//! The processor in place of a device.
