@@ -6,6 +6,7 @@
 
 mod attention;
 mod experts;
+mod graphs;
 mod recurrent;
 mod state;
 mod step;
@@ -131,6 +132,11 @@ impl Cuda {
         RefMut::map(self.step.borrow_mut(), step)
     }
 
+    /// Whether what the step does was recorded earlier.
+    fn is_replayed(&self) -> bool {
+        self.step().graphs.is_replay()
+    }
+
     /// Appends the first `n` numbers of some rows.
     fn bring_back(&self, rows: &Rows, n: usize, out: &mut Vec<f32>) -> Result<(), BackendError> {
         let mut bytes = self.download.borrow_mut();
@@ -180,15 +186,18 @@ impl Backend for Cuda {
     fn embed(
         &self,
         table: &Weight,
-        tokens: &[u32],
+        _: &[u32],
         scale: f32,
         out: &mut Rows,
     ) -> Result<(), BackendError> {
         let step = self.step();
-        let matrix = table.matrix();
+        if step.graphs.is_replay() {
+            return Ok(());
+        }
+        let (matrix, n) = (table.matrix(), step.bounds.n_rows);
         Ok(self
             .linear
-            .embed(matrix, step.tables.tokens(), tokens.len(), scale, out)?)
+            .embed(matrix, step.tables.tokens(), n, scale, out)?)
     }
 
     fn norm(
@@ -198,6 +207,9 @@ impl Backend for Cuda {
         spec: NormSpec,
         out: &mut Rows,
     ) -> Result<(), BackendError> {
+        if self.is_replayed() {
+            return Ok(());
+        }
         let (n, width) = (x.n_rows(), x.width());
         let out = out.reset(n, width)?;
         let numbers = (spec.eps, spec.offset);
@@ -217,6 +229,9 @@ impl Backend for Cuda {
         x: &mut Rows,
         projections: [(&Linear<Weight>, &mut Rows); N],
     ) -> Result<(), BackendError> {
+        if self.is_replayed() {
+            return Ok(());
+        }
         let mut products = projections.map(|(linear, out)| Product {
             projection: projection(linear),
             output: Output::Replace(out),
@@ -230,6 +245,9 @@ impl Backend for Cuda {
         linear: &Linear<Weight>,
         residual: &mut Rows,
     ) -> Result<(), BackendError> {
+        if self.is_replayed() {
+            return Ok(());
+        }
         let product = Product {
             projection: projection(linear),
             output: Output::Add(residual),
@@ -245,6 +263,9 @@ impl Backend for Cuda {
         activation: Activation,
         out: &mut Rows,
     ) -> Result<(), BackendError> {
+        if self.is_replayed() {
+            return Ok(());
+        }
         let (gate, up) = (projection(gate), projection(up));
         let activation = kernel(activation);
         Ok(self.linear.multiply_gated(x, gate, up, activation, out)?)
@@ -258,6 +279,9 @@ impl Backend for Cuda {
         state: &mut State,
         out: &mut Rows,
     ) -> Result<(), BackendError> {
+        if self.is_replayed() {
+            return Ok(());
+        }
         Ok(attention::attention(self, layer, qkv, state, out)?)
     }
 
@@ -269,6 +293,9 @@ impl Backend for Cuda {
         state: &mut State,
         out: &mut Rows,
     ) -> Result<(), BackendError> {
+        if self.is_replayed() {
+            return Ok(());
+        }
         Ok(recurrent::recurrent(self, layer, x, state, out)?)
     }
 
@@ -279,10 +306,18 @@ impl Backend for Cuda {
         x: &mut Rows,
         out: &mut Rows,
     ) -> Result<(), BackendError> {
+        if self.is_replayed() {
+            return Ok(());
+        }
+        // Who works on what is known when the device has said it.
+        self.step().graphs.turn_off();
         Ok(experts::experts(self, spec, experts, x, out)?)
     }
 
     fn add(&self, residual: &mut Rows, x: &Rows) -> Result<(), BackendError> {
+        if self.is_replayed() {
+            return Ok(());
+        }
         let n = x.n_rows() * x.width();
         Ok(elementwise::add(
             &self.device,
@@ -292,16 +327,19 @@ impl Backend for Cuda {
         )?)
     }
 
-    fn select(&self, x: &Rows, rows: &[usize], out: &mut Rows) -> Result<(), BackendError> {
+    fn select(&self, x: &Rows, _: &[usize], out: &mut Rows) -> Result<(), BackendError> {
         let step = self.step();
-        let (n, width) = (rows.len(), x.width());
-        let out = out.reset(n, width)?;
+        if step.graphs.is_replay() {
+            return Ok(());
+        }
+        let shape = (step.n_chosen, x.width());
+        let out = out.reset(shape.0, shape.1)?;
         let tables = (&step.tables, &step.bounds);
         Ok(elementwise::select(
             &self.device,
             x.values(),
             tables,
-            (n, width),
+            shape,
             out,
         )?)
     }
@@ -318,19 +356,23 @@ impl Backend for Cuda {
         out: &mut Vec<f32>,
     ) -> Result<(), BackendError> {
         let mut logits = self.logits.borrow_mut();
-        let product = Product {
-            projection: linear::Projection {
-                matrix: head.matrix(),
-                bias: None,
-            },
-            output: Output::Replace(&mut logits),
-        };
-        self.linear.multiply(x, &mut [product])?;
-        let n = logits.n_rows() * logits.width();
-        if let Some(cap) = softcap {
-            elementwise::softcap(&self.device, logits.change(), n, cap)?;
+        if !self.is_replayed() {
+            let product = Product {
+                projection: linear::Projection {
+                    matrix: head.matrix(),
+                    bias: None,
+                },
+                output: Output::Replace(&mut logits),
+            };
+            self.linear.multiply(x, &mut [product])?;
+            if let Some(cap) = softcap {
+                let n = logits.n_rows() * logits.width();
+                elementwise::softcap(&self.device, logits.change(), n, cap)?;
+            }
         }
-        self.bring_back(&logits, n, out)
+        let mut step = self.step();
+        step.graphs.finish(&self.device)?;
+        self.bring_back(&logits, step.n_wanted * head.matrix().n_rows(), out)
     }
 }
 

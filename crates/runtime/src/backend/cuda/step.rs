@@ -6,8 +6,9 @@ use ponder_kernels_cuda::{
     step::{BlockList, GroupShape, StepBounds, StepShape, StepSpan, StepTables},
 };
 
+use super::graphs::{Graphs, Size};
 use crate::{
-    backend::StepInputs,
+    backend::{StepInputs, StepOutput},
     cache::{BLOCK_LEN, CacheCapacity, CachePlan},
     spec,
 };
@@ -24,6 +25,10 @@ pub(super) struct StepState {
     pub(super) tables: StepTables,
     pub(super) bounds: StepBounds,
     pub(super) scratch: AttentionScratch,
+    pub(super) graphs: Graphs,
+    /// Rows that are selected in the end, and the same rounded up.
+    pub(super) n_wanted: usize,
+    pub(super) n_chosen: usize,
     ropes: Vec<Turns>,
 }
 
@@ -60,6 +65,9 @@ impl StepState {
             tables: StepTables::new(device, shape)?,
             bounds: StepBounds::default(),
             scratch: AttentionScratch::new(device)?,
+            graphs: Graphs::default(),
+            n_wanted: 0,
+            n_chosen: 0,
             ropes: Vec::new(),
             device: device.clone(),
         })

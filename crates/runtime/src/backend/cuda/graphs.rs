@@ -1,0 +1,125 @@
+//! Steps that come again and again are recorded once, and replayed without the program's help.
+//!
+//! Where every sequence gets a token or a few, steps differ in their tables alone, which lie on the
+//! device. The first step of a size runs as it is, and takes what memory it needs; the second is
+//! recorded; those that follow are one call. Sizes are rounded up, so that there are few of them: rows
+//! beyond the step's belong to nobody.
+
+use std::collections::HashMap;
+
+use ponder_kernels_cuda::{CudaError, Device, Graph, step::StepBounds};
+
+/// Rows up to which steps are recorded.
+const MAX_ROWS: usize = 64;
+/// Positions that the first rounded length covers.
+const MIN_LEN: usize = 512;
+
+/// What a recorded step is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Size {
+    pub(super) bounds: StepBounds,
+    /// Rows that are selected in the end.
+    pub(super) n_chosen: usize,
+}
+
+/// How the operations of the step at hand reach the device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Mode {
+    /// Each as it comes.
+    #[default]
+    Direct,
+    /// Each is recorded.
+    Record(Size),
+    /// All at once, at the end.
+    Replay(Size),
+}
+
+/// Recorded steps.
+#[derive(Debug, Default)]
+pub(super) struct Graphs {
+    mode: Mode,
+    /// `None`: seen once.
+    known: HashMap<Size, Option<Graph>>,
+    /// The device's allocations when the graphs were recorded: one that came later may have moved
+    /// what they use.
+    n_allocations: u64,
+    /// Operations of this model wait for the device, and cannot be recorded.
+    is_off: bool,
+}
+
+impl Graphs {
+    /// Begins a step of this size, if it can be recorded.
+    pub(super) fn begin(&mut self, device: &Device, size: Option<Size>) -> Result<(), CudaError> {
+        if let Mode::Record(_) = std::mem::take(&mut self.mode) {
+            // The step before failed in the middle.
+            device.abandon_capture();
+        }
+        let Some(size) = size.filter(|_| !self.is_off) else {
+            return Ok(());
+        };
+        if self.n_allocations != device.n_allocations() {
+            self.n_allocations = device.n_allocations();
+            self.known.values_mut().for_each(|graph| *graph = None);
+        }
+        match self.known.get(&size) {
+            None => {
+                self.known.insert(size, None);
+            }
+            Some(None) => {
+                device.begin_capture()?;
+                self.mode = Mode::Record(size);
+            }
+            Some(Some(_)) => self.mode = Mode::Replay(size),
+        }
+        Ok(())
+    }
+
+    /// Whether the operations of the step were recorded earlier, so that they are not to be launched.
+    pub(super) fn is_replay(&self) -> bool {
+        matches!(self.mode, Mode::Replay(_))
+    }
+
+    /// Lets what was recorded happen.
+    pub(super) fn finish(&mut self, device: &Device) -> Result<(), CudaError> {
+        let size = match std::mem::take(&mut self.mode) {
+            Mode::Direct => return Ok(()),
+            Mode::Record(size) => {
+                let graph = device.end_capture()?;
+                self.known.insert(size, Some(graph));
+                size
+            }
+            Mode::Replay(size) => size,
+        };
+        match &self.known[&size] {
+            Some(graph) => device.replay(graph),
+            None => unreachable!("it was recorded"),
+        }
+    }
+
+    /// From now on nothing is recorded. Where a step is, that step fails.
+    pub(super) fn turn_off(&mut self) {
+        self.is_off = true;
+    }
+}
+
+impl Size {
+    /// The rounded size of a step, where it is one that comes again.
+    pub(super) fn of(bounds: &StepBounds, n_chosen: usize) -> Option<Self> {
+        let n_rows = round(bounds.n_rows);
+        let is_small = bounds.n_long == 0 && n_rows <= MAX_ROWS && n_chosen > 0;
+        is_small.then(|| Self {
+            bounds: StepBounds {
+                n_rows,
+                n_short: round(bounds.n_short),
+                short_len: bounds.short_len.next_power_of_two().max(MIN_LEN),
+                ..*bounds
+            },
+            n_chosen: round(n_chosen).min(n_rows),
+        })
+    }
+}
+
+/// Up to 8 as it is, beyond in steps of 8.
+fn round(n: usize) -> usize {
+    if n <= 8 { n } else { n.next_multiple_of(8) }
+}
