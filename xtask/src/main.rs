@@ -7,12 +7,14 @@
 //! 5. [`neon`]: the CPU kernels' tests on an emulated AArch64.
 //! 6. [`page`]: the tests of the page that the server shows, in a browser.
 //! 7. [`clients`]: the clients that others have written, against the server.
+//! 8. [`cuda`]: the CUDA kernels, compiled for devices and run by the processor.
 
 #![forbid(unsafe_code)]
 
 mod assets;
 mod ci;
 mod clients;
+mod cuda;
 mod demo;
 mod fuzz;
 mod neon;
@@ -36,6 +38,9 @@ usage: cargo xtask COMMAND
                            fetch: only make sure that there are packages and a browser
   clients [fetch|NAME...]  test the server with clients from their registries
                            python | node | rust; fetch: only bring them
+  cuda-toolkit             fetch NVIDIA's compiler into target/cuda
+  cuda [emulated]          compile and test the CUDA kernels, without a device
+                           emulated: only what needs no compiler of NVIDIA's
 ";
 
 fn main() -> ExitCode {
@@ -85,6 +90,9 @@ fn run(args: &[&str]) -> anyhow::Result<Outcome> {
         ["clients", names @ ..] if names.iter().all(|name| clients::is_known(name)) => {
             clients::run(&sh, names)?;
         }
+        ["cuda-toolkit"] => cuda::toolkit(&sh)?,
+        ["cuda"] => cuda::run(&sh)?,
+        ["cuda", "emulated"] => cuda::emulated(&sh)?,
         _ => return Ok(Outcome::WrongUsage),
     }
     Ok(Outcome::Done)

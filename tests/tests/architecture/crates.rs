@@ -15,6 +15,7 @@ struct Edges {
 
 const BENCH: &str = "ponder-bench";
 const CPU: &str = "ponder-kernels-cpu";
+const CUDA: &str = "ponder-kernels-cuda";
 const EFFORT: &str = "ponder-effort";
 const ENGINE: &str = "ponder-engine";
 const EVAL: &str = "ponder-eval";
@@ -39,6 +40,12 @@ const EDGES: &[Edges] = &[
         dev: &[],
     },
     Edges {
+        from: CUDA,
+        // Formats are the same on every device.
+        normal: &[CPU],
+        dev: &[],
+    },
+    Edges {
         from: TASKS,
         normal: &[],
         dev: &[],
@@ -55,7 +62,7 @@ const EDGES: &[Edges] = &[
     },
     Edges {
         from: RUNTIME,
-        normal: &[CPU, MODELS],
+        normal: &[CPU, CUDA, MODELS],
         dev: &[],
     },
     Edges {
@@ -115,6 +122,7 @@ const JOBS: &[(&[&str], &str)] = &[
     (&["tokenizers", "minijinja", "minijinja-contrib"], TOKENIZER),
     (&["axum", "axum-server", "tower-http"], SERVER),
     (&["llguidance", "toktrie"], ENGINE),
+    (&["libloading"], CUDA),
     (&["clap", "ctrlc", "indicatif", "rustyline"], "ponder-cli"),
 ];
 

@@ -4,20 +4,31 @@
 mod driver;
 #[cfg(feature = "emulated")]
 mod emulated;
+mod graph;
+mod mark;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::CudaError;
+use graph::{Capture, Step};
+
+pub use graph::Graph;
+pub use mark::Mark;
 
 /// A device. Clones are the same one.
 #[derive(Clone, Debug)]
 pub struct Device {
     machine: Arc<dyn Machine>,
+    capture: Arc<Capture>,
+    n_allocations: Arc<AtomicU64>,
 }
 
 /// What runs kernels. Addresses are those of memory that it gave; ranges were checked.
 trait Machine: std::fmt::Debug + Send + Sync {
     fn properties(&self) -> &Properties;
+    /// The kernels that [`Machine::launch`] knows, in no order.
+    fn kernels(&self) -> Vec<&'static str>;
     fn free_memory(&self) -> Result<usize, CudaError>;
     fn alloc(&self, len: usize) -> Result<u64, CudaError>;
     fn free(&self, address: u64);
@@ -34,6 +45,21 @@ trait Machine: std::fmt::Debug + Send + Sync {
         launch: Launch,
         args: &[Arg<'_>],
     ) -> Result<(), CudaError>;
+    /// What records and replays, where the machine can; else the device does it, step by step.
+    fn graphs(&self) -> Option<&dyn graph::Graphs> {
+        None
+    }
+    /// Notes when everything that was launched before is done; the number stands for that moment.
+    fn mark(&self) -> Result<u64, CudaError> {
+        self.synchronize()?;
+        Ok(mark::nanoseconds())
+    }
+    /// Milliseconds from one moment to another, after waiting for both.
+    fn milliseconds(&self, from: u64, to: u64) -> Result<f64, CudaError> {
+        Ok((to as f64 - from as f64) / 1e6)
+    }
+    /// The moment is of no more interest.
+    fn forget(&self, _mark: u64) {}
 }
 
 /// What a device is.
@@ -47,6 +73,8 @@ pub struct Properties {
     pub n_multiprocessors: usize,
     /// Bytes of memory.
     pub memory: usize,
+    /// Bytes of shared memory that a block may have at most.
+    pub shared_memory: usize,
     /// Version of CUDA that the driver speaks, as 13000 for 13.0.
     pub driver_version: u32,
 }
@@ -75,12 +103,19 @@ pub enum Arg<'a> {
     F32(f32),
 }
 
-/// Bytes on a device, given back when this is dropped.
+/// Bytes on a device, given back when this is dropped and no [`Graph`] uses them.
 #[derive(Debug)]
 pub struct Memory {
-    device: Device,
+    allocation: Arc<Allocation>,
     address: u64,
     len: usize,
+}
+
+/// What is given back.
+#[derive(Debug)]
+struct Allocation {
+    machine: Arc<dyn Machine>,
+    address: u64,
 }
 
 impl Device {
@@ -101,9 +136,7 @@ impl Device {
     /// Where there is no driver, no such device, or none that the kernels run on.
     pub fn open(index: usize) -> Result<Self, CudaError> {
         #[cfg(feature = "cuda")]
-        return driver::Driver::open(index).map(|driver| Self {
-            machine: Arc::new(driver),
-        });
+        return driver::Driver::open(index).map(|driver| Self::new(Arc::new(driver)));
         #[cfg(not(feature = "cuda"))]
         {
             let _ = index;
@@ -115,14 +148,26 @@ impl Device {
     /// that nobody has written holds NaN. For tests.
     #[cfg(feature = "emulated")]
     pub fn emulated() -> Self {
+        Self::new(Arc::new(emulated::Emulated::new()))
+    }
+
+    #[cfg(any(feature = "cuda", feature = "emulated"))]
+    fn new(machine: Arc<dyn Machine>) -> Self {
         Self {
-            machine: Arc::new(emulated::Emulated::new()),
+            machine,
+            capture: Arc::default(),
+            n_allocations: Arc::default(),
         }
     }
 
     /// What it is.
     pub fn properties(&self) -> &Properties {
         self.machine.properties()
+    }
+
+    /// The names of its kernels, in no order.
+    pub fn kernels(&self) -> Vec<&'static str> {
+        self.machine.kernels()
     }
 
     /// Bytes of its memory that nobody uses.
@@ -139,34 +184,44 @@ impl Device {
     /// Where there is not so much.
     pub fn alloc(&self, len: usize) -> Result<Memory, CudaError> {
         let address = self.machine.alloc(len)?;
+        let machine = self.machine.clone();
+        self.n_allocations.fetch_add(1, Ordering::Relaxed);
         Ok(Memory {
-            device: self.clone(),
+            allocation: Arc::new(Allocation { machine, address }),
             address,
             len,
         })
     }
 
+    /// How often memory was allocated: as long as that stays the same, no memory has taken the place
+    /// of another.
+    pub fn n_allocations(&self) -> u64 {
+        self.n_allocations.load(Ordering::Relaxed)
+    }
+
     /// Copies `from` to the bytes from `offset` on. `from` may be changed when this returns.
     ///
     /// # Errors
-    /// Of the driver.
+    /// Of the driver, and while a graph is captured.
     ///
     /// # Panics
     /// Where it does not fit.
     pub fn upload(&self, from: &[u8], to: &Memory, offset: usize) -> Result<(), CudaError> {
         let address = to.range(offset, from.len());
+        self.capture.must_be_off("an upload")?;
         self.machine.upload(from, address)
     }
 
     /// Copies the bytes from `offset` on to `to`, after everything that was launched before.
     ///
     /// # Errors
-    /// Of the driver, and of what was launched before.
+    /// Of the driver, of what was launched before, and while a graph is captured.
     ///
     /// # Panics
     /// Where there are not so many.
     pub fn download(&self, from: &Memory, offset: usize, to: &mut [u8]) -> Result<(), CudaError> {
         let address = from.range(offset, to.len());
+        self.capture.must_be_off("a download")?;
         self.machine.download(address, to)
     }
 
@@ -183,9 +238,17 @@ impl Device {
         (to, to_offset): (&Memory, usize),
         len: usize,
     ) -> Result<(), CudaError> {
-        let from = from.range(from_offset, len);
-        let to = to.range(to_offset, len);
-        self.machine.copy(from, to, len)
+        let source = from.range(from_offset, len);
+        let target = to.range(to_offset, len);
+        let step = || Step::Copy {
+            from: (from.share(), from_offset),
+            to: (to.share(), to_offset),
+            len,
+        };
+        if len == 0 || self.withholds(step)? {
+            return Ok(());
+        }
+        self.machine.copy(source, target, len)
     }
 
     /// Sets `len` bytes from `offset` on to zero.
@@ -197,32 +260,55 @@ impl Device {
     /// Where there are not so many.
     pub fn clear(&self, memory: &Memory, offset: usize, len: usize) -> Result<(), CudaError> {
         let address = memory.range(offset, len);
+        let step = || Step::Clear {
+            at: (memory.share(), offset),
+            len,
+        };
+        if len == 0 || self.withholds(step)? {
+            return Ok(());
+        }
         self.machine.clear(address, len)
     }
 
     /// Starts a kernel. Its arguments are those of its declaration in the `.cu` file, in order.
     ///
     /// # Errors
-    /// Of the driver; what goes wrong while it runs is reported by a later call.
+    /// Where there is no such kernel, or it cannot be started so; what goes wrong while it runs is
+    /// reported by a later call.
     ///
     /// # Safety
     /// The arguments are of the kernel's types, and everything that it reads or writes for them lies
-    /// inside the memory that they point to.
+    /// inside the memory that they point to; if this is captured, whenever the graph is replayed.
     pub unsafe fn launch(
         &self,
         kernel: &'static str,
         launch: Launch,
         args: &[Arg<'_>],
     ) -> Result<(), CudaError> {
+        let step = || Step::Launch {
+            kernel,
+            launch,
+            args: args.iter().map(Arg::share).collect(),
+        };
+        if self.withholds(step)? {
+            return Ok(());
+        }
         // SAFETY: the caller's promise.
         unsafe { self.machine.launch(kernel, launch, args) }
+    }
+
+    /// Keeps the step if a graph is captured. Whether the machine must not see it, because it has no
+    /// graphs of its own and would do it.
+    fn withholds(&self, step: impl FnOnce() -> Step) -> Result<bool, CudaError> {
+        Ok(self.capture.takes(step)? && self.machine.graphs().is_none())
     }
 
     /// Waits for everything that was launched.
     ///
     /// # Errors
-    /// Of the driver, and of what was launched.
+    /// Of the driver, of what was launched, and while a graph is captured.
     pub fn synchronize(&self) -> Result<(), CudaError> {
+        self.capture.must_be_off("waiting")?;
         self.machine.synchronize()
     }
 }
@@ -244,10 +330,18 @@ impl Memory {
         assert!(end.is_some(), "{len} bytes at {offset} of {}", self.len);
         self.address + offset as u64
     }
+
+    /// The same bytes, which are not given back before this is dropped, too.
+    fn share(&self) -> Self {
+        Self {
+            allocation: self.allocation.clone(),
+            ..*self
+        }
+    }
 }
 
-impl Drop for Memory {
+impl Drop for Allocation {
     fn drop(&mut self) {
-        self.device.machine.free(self.address);
+        self.machine.free(self.address);
     }
 }

@@ -79,6 +79,10 @@ fn all() -> HashMap<&'static str, Entry> {
     kernels
 }
 
+pub(super) fn names() -> Vec<&'static str> {
+    KERNELS.keys().copied().collect()
+}
+
 /// Runs a kernel; gives what went wrong in it, if anything.
 ///
 /// # Errors

@@ -47,6 +47,7 @@ impl Emulated {
                 compute_capability: (8, 0),
                 n_multiprocessors: 2,
                 memory: MEMORY,
+                shared_memory: MAX_SHARED as usize,
                 driver_version: 13000,
             },
             heap: Mutex::default(),
@@ -66,6 +67,10 @@ impl Emulated {
 impl Machine for Emulated {
     fn properties(&self) -> &Properties {
         &self.properties
+    }
+
+    fn kernels(&self) -> Vec<&'static str> {
+        kernels::names()
     }
 
     fn free_memory(&self) -> Result<usize, CudaError> {

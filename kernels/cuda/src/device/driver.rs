@@ -1,1 +1,0 @@
-//! A device of NVIDIA's, by its driver.

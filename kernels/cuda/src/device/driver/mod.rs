@@ -1,0 +1,262 @@
+//! A device of NVIDIA's, by its driver.
+//!
+//! 1. [`api`] finds the driver's library and its functions; a machine without one is an error.
+//! 2. [`context`] is a device, its one stream, its events and pinned memory.
+//! 3. [`embedded`] are the kernels in this program, [`kernels`] those that are loaded.
+//! 4. [`transfer`] copies between machine and device, [`graphs`] records and replays, [`marks`] tell
+//!    the time.
+
+mod api;
+mod context;
+mod embedded;
+mod freed;
+mod graphs;
+mod kernels;
+mod marks;
+mod status;
+mod transfer;
+
+use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
+use std::ptr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::graph::Graphs;
+use super::{Arg, Launch, Machine, Properties};
+use crate::CudaError;
+use api::{Api, Handle};
+use context::Context;
+use embedded::TOOLKIT;
+use freed::Freed;
+use kernels::Kernels;
+use marks::Marks;
+use status::Status;
+use transfer::Transfer;
+
+/// Kernels are compiled for compute capabilities from this on.
+const OLDEST: (u32, u32) = (7, 5);
+
+/// A kernel has this many arguments at most.
+const MAX_ARGS: usize = 32;
+
+/// A device with the kernels loaded.
+pub(super) struct Driver {
+    properties: Properties,
+    kernels: Kernels,
+    transfer: Mutex<Transfer>,
+    freed: Freed,
+    marks: Marks,
+    context: Arc<Context>,
+}
+
+impl Driver {
+    pub(super) fn count() -> Result<usize, CudaError> {
+        let api = Api::get()?;
+        let mut count = 0;
+        // SAFETY: it writes a number.
+        match unsafe { (api.device_count)(&raw mut count) } {
+            Status::NO_DEVICE => Ok(0),
+            status => {
+                status.check(api, "counting the devices")?;
+                Ok(count.unsigned_abs() as usize)
+            }
+        }
+    }
+
+    pub(super) fn open(index: usize) -> Result<Self, CudaError> {
+        let api = Api::get()?;
+        let count = Self::count()?;
+        let ordinal = c_int::try_from(index).ok().filter(|_| index < count);
+        let ordinal = ordinal.ok_or(CudaError::NoDevice { index, count })?;
+        let mut device = 0;
+        // SAFETY: it writes a number.
+        let status = unsafe { (api.device)(&raw mut device, ordinal) };
+        status.check(api, "finding the device")?;
+        let properties = properties(api, device)?;
+        let (major, minor) = properties.compute_capability;
+        if (major, minor) < OLDEST {
+            let name = properties.name;
+            return Err(CudaError::TooOld { name, major, minor });
+        }
+        let context = Context::new(api, device)?;
+        Ok(Self {
+            kernels: Kernels::load(&context, &properties)?,
+            transfer: Mutex::default(),
+            freed: Freed::default(),
+            marks: Marks::default(),
+            properties,
+            context,
+        })
+    }
+
+    fn transfer(&self) -> std::sync::MutexGuard<'_, Transfer> {
+        self.transfer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Driver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Driver")
+            .field(&self.properties.name)
+            .finish()
+    }
+}
+
+/// What the driver knows about a device.
+fn properties(api: &Api, device: c_int) -> Result<Properties, CudaError> {
+    const MULTIPROCESSORS: c_int = 16;
+    const CAPABILITY: [c_int; 2] = [75, 76];
+    const SHARED_MEMORY: c_int = 97;
+    let attribute = |number: c_int| {
+        let mut value = 0;
+        // SAFETY: it writes a number.
+        let status = unsafe { (api.device_attribute)(&raw mut value, number, device) };
+        status.check(api, "asking what the device is")?;
+        Ok::<u32, CudaError>(value.unsigned_abs())
+    };
+    let mut name: [c_char; 128] = [0; 128];
+    // SAFETY: it writes a text with a zero behind it, no longer than is said.
+    let status = unsafe { (api.device_name)(name.as_mut_ptr(), 127, device) };
+    status.check(api, "asking for the device's name")?;
+    // SAFETY: the last byte at least is zero.
+    let name = unsafe { CStr::from_ptr(name.as_ptr()) };
+    let mut memory = 0;
+    // SAFETY: it writes a number.
+    let status = unsafe { (api.device_memory)(&raw mut memory, device) };
+    status.check(api, "asking for the device's memory")?;
+    Ok(Properties {
+        name: name.to_string_lossy().into_owned(),
+        compute_capability: (attribute(CAPABILITY[0])?, attribute(CAPABILITY[1])?),
+        n_multiprocessors: attribute(MULTIPROCESSORS)? as usize,
+        memory,
+        shared_memory: attribute(SHARED_MEMORY)? as usize,
+        driver_version: api.version()?,
+    })
+}
+
+impl Machine for Driver {
+    fn properties(&self) -> &Properties {
+        &self.properties
+    }
+
+    fn kernels(&self) -> Vec<&'static str> {
+        self.kernels.names()
+    }
+
+    fn free_memory(&self) -> Result<usize, CudaError> {
+        self.context.memory().map(|(free, _)| free)
+    }
+
+    fn alloc(&self, len: usize) -> Result<u64, CudaError> {
+        self.context.enter()?;
+        let mut address = 0;
+        // SAFETY: it writes an address. The driver gives none for nothing.
+        let status = unsafe { (self.context.api.alloc)(&raw mut address, len.max(1)) };
+        if status == Status::OUT_OF_MEMORY {
+            let (free, total) = self.context.memory()?;
+            return Err(CudaError::OutOfMemory {
+                wanted: len.div_ceil(1_000_000),
+                free: free / 1_000_000,
+                total: total / 1_000_000,
+            });
+        }
+        self.context
+            .check(status, "allocating memory on the device")?;
+        Ok(address)
+    }
+
+    fn free(&self, address: u64) {
+        self.freed.free(&self.context, address);
+    }
+
+    fn upload(&self, from: &[u8], to: u64) -> Result<(), CudaError> {
+        self.transfer().upload(&self.context, from, to)
+    }
+
+    fn download(&self, from: u64, to: &mut [u8]) -> Result<(), CudaError> {
+        self.transfer().download(&self.context, from, to)
+    }
+
+    fn copy(&self, from: u64, to: u64, len: usize) -> Result<(), CudaError> {
+        let Context { api, stream, .. } = *self.context;
+        self.context.enter()?;
+        // SAFETY: the caller checked both ranges.
+        let status = unsafe { (api.copy)(to, from, len, stream) };
+        self.context.check(status, "copying on the device")
+    }
+
+    fn clear(&self, at: u64, len: usize) -> Result<(), CudaError> {
+        let Context { api, stream, .. } = *self.context;
+        self.context.enter()?;
+        // SAFETY: the caller checked the range.
+        let status = unsafe { (api.set_bytes)(at, 0, len, stream) };
+        self.context.check(status, "clearing memory on the device")
+    }
+
+    fn synchronize(&self) -> Result<(), CudaError> {
+        self.context.synchronize()
+    }
+
+    unsafe fn launch(
+        &self,
+        kernel: &'static str,
+        launch: Launch,
+        args: &[Arg<'_>],
+    ) -> Result<(), CudaError> {
+        let Context { api, stream, .. } = *self.context;
+        self.context.enter()?;
+        let function = self.kernels.get(kernel, launch.shared)?;
+        if args.len() > MAX_ARGS {
+            return Err(CudaError::Driver {
+                operation: kernel,
+                message: format!("{} arguments, at most {MAX_ARGS} are possible", args.len()),
+            });
+        }
+        // The driver reads as many bytes of each as the kernel declares: the lower ones.
+        let mut values = [0_u64; MAX_ARGS];
+        let mut pointers: [Handle; MAX_ARGS] = [ptr::null_mut(); MAX_ARGS];
+        for ((value, pointer), arg) in values.iter_mut().zip(&mut pointers).zip(args) {
+            *value = match arg {
+                Arg::Memory(memory, offset) => memory.range(*offset, 0),
+                Arg::Null => 0,
+                Arg::U32(number) => u64::from(*number),
+                Arg::F32(number) => u64::from(number.to_bits()),
+            };
+            *pointer = ptr::from_mut(value).cast::<c_void>();
+        }
+        let ([gx, gy, gz], [bx, by, bz]): ([c_uint; 3], [c_uint; 3]) = (launch.grid, launch.block);
+        // SAFETY: the caller promises that the arguments are the kernel's; the values live until the
+        // call returns, by when the driver has copied them.
+        let status = unsafe {
+            (api.launch)(
+                function,
+                gx,
+                gy,
+                gz,
+                bx,
+                by,
+                bz,
+                launch.shared,
+                stream,
+                pointers.as_mut_ptr(),
+                ptr::null_mut(),
+            )
+        };
+        self.context.check(status, kernel)
+    }
+
+    fn graphs(&self) -> Option<&dyn Graphs> {
+        Some(self)
+    }
+
+    fn mark(&self) -> Result<u64, CudaError> {
+        self.marks.record(&self.context)
+    }
+
+    fn milliseconds(&self, from: u64, to: u64) -> Result<f64, CudaError> {
+        self.marks.milliseconds(from, to)
+    }
+
+    fn forget(&self, mark: u64) {
+        self.marks.forget(mark);
+    }
+}
