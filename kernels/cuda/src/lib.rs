@@ -6,9 +6,25 @@
 //!    its place (feature `emulated`), which runs the same sources slowly, for tests.
 //! 2. [`Memory`] lies on it. Everything that is launched happens in order, on one stream.
 //! 3. A [`Graph`] is what was launched, to be replayed; [`Mark`]s tell how long something took.
+//! 4. [`StepTables`] say what a step works on; [`View`] is a part of the activations.
+//! 5. [`elementwise`], [`attention`], [`experts`], [`recurrent`] and [`sampling`] are what happens
+//!    beside the products with weights.
 
+pub mod attention;
 mod device;
+pub mod elementwise;
 mod error;
+pub mod experts;
+mod precision;
+pub mod recurrent;
+pub mod sampling;
+pub mod step;
+#[cfg(all(test, feature = "emulated"))]
+mod testing;
+mod view;
 
 pub use device::{Arg, Device, Graph, Launch, Mark, Memory, Properties};
 pub use error::CudaError;
+pub use precision::Precision;
+pub use step::{StepBounds, StepTables};
+pub use view::View;

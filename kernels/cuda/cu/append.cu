@@ -1,0 +1,162 @@
+// Before attention: angles of the positions, queries and keys made ready, keys and values stored.
+#include "kv.cuh"
+#include "step.cuh"
+
+// Cosine and sine of each row's position, `[n_rows, n_pairs]`, once in a step. Sequences that are
+// planned longer than `threshold` turn by the frequencies of `long_ones`.
+extern "C" __global__ void turns(const unsigned *spans_of_rows, const Span *spans, const float *short_ones,
+                                 const float *long_ones, unsigned threshold, unsigned n_pairs, float factor,
+                                 float2 *out) {
+    unsigned row = blockIdx.x;
+    unsigned index = spans_of_rows[row];
+    if (index == NONE) {
+        return;
+    }
+    Span span = spans[index];
+    const float *frequencies = span.planned_length > threshold ? long_ones : short_ones;
+    float position = static_cast<float>(span.position + row - span.first_row);
+    for (unsigned pair = threadIdx.x; pair < n_pairs; pair += blockDim.x) {
+        float sine, cosine;
+        sincosf(position * frequencies[pair], &sine, &cosine);
+        out[size_t(row) * n_pairs + pair] = make_float2(cosine * factor, sine * factor);
+    }
+}
+EXPORT(turns)
+
+constexpr unsigned HEADS_PER_BLOCK = 4;
+constexpr unsigned CHUNKS = MAX_HEAD_DIM / WARP;
+
+// A head in the registers of a warp: lane `l` has dimensions `l`, `l + 32` and so on, and zeros
+// beyond the head.
+struct Head {
+    float values[CHUNKS];
+
+    __device__ __forceinline__ void load(const float *from, unsigned head_dim) {
+#pragma unroll
+        for (unsigned i = 0; i < CHUNKS; i++) {
+            unsigned dim = i * WARP + threadIdx.x % WARP;
+            values[i] = dim < head_dim ? from[dim] : 0.0f;
+        }
+    }
+
+    __device__ __forceinline__ void store(float *to, unsigned head_dim, float factor) const {
+#pragma unroll
+        for (unsigned i = 0; i < CHUNKS; i++) {
+            unsigned dim = i * WARP + threadIdx.x % WARP;
+            if (dim < head_dim) {
+                to[dim] = values[i] * factor;
+            }
+        }
+    }
+
+    __device__ __forceinline__ void normalize(const float *weight, unsigned head_dim, float eps, float offset) {
+        float sum = 0.0f;
+#pragma unroll
+        for (unsigned i = 0; i < CHUNKS; i++) {
+            sum += values[i] * values[i];
+        }
+        float factor = 1.0f / sqrtf(warp_sum(sum) / static_cast<float>(head_dim) + eps);
+#pragma unroll
+        for (unsigned i = 0; i < CHUNKS; i++) {
+            unsigned dim = i * WARP + threadIdx.x % WARP;
+            if (dim < head_dim) {
+                values[i] *= factor * (weight[dim] + offset);
+            }
+        }
+    }
+
+    // Turns the first `2 * n_pairs` dimensions. `exchange` has room for a head.
+    __device__ __forceinline__ void turn(const float2 *turns, unsigned n_pairs, bool interleaved,
+                                         float *exchange) {
+#pragma unroll
+        for (unsigned i = 0; i < CHUNKS; i++) {
+            exchange[i * WARP + threadIdx.x % WARP] = values[i];
+        }
+        __syncwarp();
+#pragma unroll
+        for (unsigned i = 0; i < CHUNKS; i++) {
+            unsigned dim = i * WARP + threadIdx.x % WARP;
+            if (dim >= 2 * n_pairs) {
+                continue;
+            }
+            bool is_second = interleaved ? dim % 2 == 1 : dim >= n_pairs;
+            unsigned pair = interleaved ? dim / 2 : (is_second ? dim - n_pairs : dim);
+            unsigned partner = interleaved ? dim ^ 1u : (is_second ? pair : pair + n_pairs);
+            float2 turn = turns[pair];
+            float other = exchange[partner] * turn.y;
+            values[i] = values[i] * turn.x + (is_second ? other : -other);
+        }
+    }
+};
+
+// A warp for each head of a row: queries, then keys, then values. Queries are changed in place, and
+// multiplied by the scale of their scores; keys and values go to the block of their position.
+template <class Format>
+__device__ __forceinline__ void append(float *queries, const float *keys, const float *values,
+                                       unsigned query_stride, unsigned key_stride, unsigned value_stride,
+                                       const float *query_norm, const float *key_norm, float eps, float offset,
+                                       const float2 *turns, unsigned n_pairs, unsigned interleaved, float scale,
+                                       float growth, unsigned period, const unsigned *spans_of_rows,
+                                       const Span *spans, const BlockList *lists, const unsigned *blocks,
+                                       unsigned char *cached_keys, unsigned char *cached_values,
+                                       unsigned n_heads, unsigned n_kv_heads, unsigned head_dim) {
+    __shared__ float exchange[HEADS_PER_BLOCK][MAX_HEAD_DIM];
+    unsigned row = blockIdx.y;
+    unsigned warp = threadIdx.x / WARP;
+    unsigned index = spans_of_rows[row];
+    unsigned head = blockIdx.x * HEADS_PER_BLOCK + warp;
+    if (index == NONE || head >= n_heads + 2 * n_kv_heads) {
+        return;
+    }
+    Span span = spans[index];
+    unsigned position = span.position + row - span.first_row;
+    bool is_query = head < n_heads;
+    bool is_key = !is_query && head < n_heads + n_kv_heads;
+    unsigned kv_head = is_key ? head - n_heads : head - n_heads - n_kv_heads;
+
+    const float *from = is_query ? queries + size_t(row) * query_stride + head * head_dim
+                        : is_key ? keys + size_t(row) * key_stride + kv_head * head_dim
+                                 : values + size_t(row) * value_stride + kv_head * head_dim;
+    Head own;
+    own.load(from, head_dim);
+    const float *norm = is_query ? query_norm : is_key ? key_norm : nullptr;
+    if (norm != nullptr) {
+        own.normalize(norm, head_dim, eps, offset);
+    }
+    if (turns != nullptr && (is_query || is_key)) {
+        own.turn(turns + size_t(row) * n_pairs, n_pairs, interleaved != 0, exchange[warp]);
+    }
+    if (is_query) {
+        float factor = period == 0 ? 1.0f : 1.0f + growth * log1pf(static_cast<float>(position / period));
+        own.store(queries + size_t(row) * query_stride + head * head_dim, head_dim, factor * scale);
+        return;
+    }
+    unsigned block = block_at(blocks, lists[index], position / BLOCK_LEN);
+    unsigned char *to = is_key ? cached_keys : cached_values;
+    to += (size_t(block) * n_kv_heads + kv_head) * Format::head_bytes(head_dim);
+#pragma unroll
+    for (unsigned i = 0; i < CHUNKS; i++) {
+        if (i * WARP < head_dim) {
+            Format::put(to, position % BLOCK_LEN, i * WARP, head_dim, own.values[i]);
+        }
+    }
+}
+
+#define APPEND(name, Format)                                                                                 \
+    extern "C" __global__ void name(                                                                         \
+        float *queries, const float *keys, const float *values, unsigned query_stride, unsigned key_stride, \
+        unsigned value_stride, const float *query_norm, const float *key_norm, float eps, float offset,      \
+        const float2 *turns, unsigned n_pairs, unsigned interleaved, float scale, float growth,              \
+        unsigned period, const unsigned *spans_of_rows, const Span *spans, const BlockList *lists,           \
+        const unsigned *blocks, unsigned char *cached_keys, unsigned char *cached_values, unsigned n_heads,  \
+        unsigned n_kv_heads, unsigned head_dim) {                                                            \
+        append<Format>(queries, keys, values, query_stride, key_stride, value_stride, query_norm, key_norm,  \
+                       eps, offset, turns, n_pairs, interleaved, scale, growth, period, spans_of_rows,       \
+                       spans, lists, blocks, cached_keys, cached_values, n_heads, n_kv_heads, head_dim);     \
+    }                                                                                                        \
+    EXPORT(name)
+
+APPEND(append_f32, KvF32)
+APPEND(append_f16, KvF16)
+APPEND(append_bf16, KvBf16)
+APPEND(append_q8_0, KvQ8)

@@ -1,0 +1,81 @@
+// What happens to activations between the products: norms, sums, caps, chosen rows.
+#include "common.cuh"
+
+// A block for each row. Each thread reads and writes its own elements only, so that `out` may be `x`.
+extern "C" __global__ void rms_norm(const float *x, const float *weight, float *out, unsigned width,
+                                    float eps, float offset) {
+    __shared__ float parts[WARP];
+    const float *row = x + size_t(blockIdx.x) * width;
+    float *to = out + size_t(blockIdx.x) * width;
+    bool in_fours = width % 4 == 0;
+    unsigned n_fours = in_fours ? width / 4 : 0;
+
+    float sum = 0.0f;
+    for (unsigned i = threadIdx.x; i < n_fours; i += blockDim.x) {
+        float4 v = reinterpret_cast<const float4 *>(row)[i];
+        sum += v.x * v.x + v.y * v.y + v.z * v.z + v.w * v.w;
+    }
+    for (unsigned i = 4 * n_fours + threadIdx.x; i < width; i += blockDim.x) {
+        sum += row[i] * row[i];
+    }
+    sum = warp_sum(sum);
+    if (threadIdx.x % WARP == 0) {
+        parts[threadIdx.x / WARP] = sum;
+    }
+    __syncthreads();
+    float total = 0.0f;
+    for (unsigned warp = 0; warp < blockDim.x / WARP; warp++) {
+        total += parts[warp];
+    }
+    float factor = 1.0f / sqrtf(total / static_cast<float>(width) + eps);
+
+    for (unsigned i = threadIdx.x; i < n_fours; i += blockDim.x) {
+        float4 v = reinterpret_cast<const float4 *>(row)[i];
+        float4 w = reinterpret_cast<const float4 *>(weight)[i];
+        reinterpret_cast<float4 *>(to)[i] =
+            make_float4(v.x * factor * (w.x + offset), v.y * factor * (w.y + offset),
+                        v.z * factor * (w.z + offset), v.w * factor * (w.w + offset));
+    }
+    for (unsigned i = 4 * n_fours + threadIdx.x; i < width; i += blockDim.x) {
+        to[i] = row[i] * factor * (weight[i] + offset);
+    }
+}
+EXPORT(rms_norm)
+
+// sum += x
+extern "C" __global__ void add(float *sum, const float *x, unsigned n) {
+    unsigned i = 4 * (blockIdx.x * blockDim.x + threadIdx.x);
+    if (i + 4 <= n) {
+        float4 a = *reinterpret_cast<const float4 *>(sum + i);
+        float4 b = *reinterpret_cast<const float4 *>(x + i);
+        *reinterpret_cast<float4 *>(sum + i) = make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w);
+        return;
+    }
+    for (; i < n; i++) {
+        sum[i] += x[i];
+    }
+}
+EXPORT(add)
+
+// out[i] = x[rows[i]], a block for each row.
+extern "C" __global__ void select_rows(const float *x, const unsigned *rows, float *out, unsigned width) {
+    const float *from = x + size_t(rows[blockIdx.x]) * width;
+    float *to = out + size_t(blockIdx.x) * width;
+    unsigned n_fours = width % 4 == 0 ? width / 4 : 0;
+    for (unsigned i = threadIdx.x; i < n_fours; i += blockDim.x) {
+        reinterpret_cast<float4 *>(to)[i] = reinterpret_cast<const float4 *>(from)[i];
+    }
+    for (unsigned i = 4 * n_fours + threadIdx.x; i < width; i += blockDim.x) {
+        to[i] = from[i];
+    }
+}
+EXPORT(select_rows)
+
+// x = cap * tanh(x / cap)
+extern "C" __global__ void softcap(float *x, unsigned n, float cap) {
+    unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < n) {
+        x[i] = cap * tanhf(x[i] / cap);
+    }
+}
+EXPORT(softcap)

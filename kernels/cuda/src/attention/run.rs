@@ -1,0 +1,180 @@
+use super::shape::{DecodeLaunch, FastKernels, PrefillLaunch};
+use super::{AttentionBatch, AttentionScratch, CacheLayer, KvFormat};
+use crate::view::{View, count, joined};
+use crate::{Arg, CudaError, Device, Launch, Precision};
+
+/// Threads of a block of the exact kernel.
+const EXACT_THREADS: u32 = 128;
+/// Stands for no window.
+const ALL_KEYS: u32 = u32::MAX;
+
+/// An attention layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attention {
+    /// Query heads, a multiple of the KV heads; head `i` reads KV head `i * n_kv_heads / n_heads`.
+    pub n_heads: usize,
+    /// How exactly.
+    pub precision: Precision,
+}
+
+/// What all kernels are told.
+struct Run<'a> {
+    device: &'a Device,
+    batch: &'a AttentionBatch<'a>,
+    cache: &'a CacheLayer,
+    queries: View<'a>,
+    out: View<'a>,
+    n_heads: usize,
+    window: Option<usize>,
+}
+
+impl Attention {
+    /// `out = softmax(queries · keys) · values`, over the keys that each row's token sees. Queries
+    /// are scaled already; keys and values of all rows are in the cache.
+    ///
+    /// # Errors
+    /// Of the driver.
+    ///
+    /// # Panics
+    /// If a memory is too small, query heads are no multiple of KV heads, or launches for these
+    /// bounds would not do the step.
+    pub fn run(
+        &self,
+        device: &Device,
+        batch: &AttentionBatch<'_>,
+        [queries, out]: [View<'_>; 2],
+        cache: &CacheLayer,
+        scratch: &mut AttentionScratch,
+    ) -> Result<(), CudaError> {
+        let shape = cache.shape();
+        batch.check(shape);
+        let bounds = batch.bounds;
+        assert!(
+            self.n_heads.is_multiple_of(shape.n_kv_heads),
+            "{} heads for {} KV heads",
+            self.n_heads,
+            shape.n_kv_heads
+        );
+        queries.check(bounds.n_rows, self.n_heads * shape.head_dim);
+        out.check(bounds.n_rows, self.n_heads * shape.head_dim);
+        let run = Run {
+            device,
+            batch,
+            cache,
+            queries,
+            out,
+            n_heads: self.n_heads,
+            window: batch.tables.shape().groups[batch.group].window,
+        };
+        let is_aligned = queries.is_aligned() && out.is_aligned();
+        let kernels = FastKernels::find(shape.format, shape.head_dim)
+            .filter(|_| is_aligned && self.precision == Precision::Fast);
+        let Some(kernels) = kernels else {
+            return run.exact();
+        };
+        if bounds.n_short > 0 {
+            run.decode(kernels, scratch)?;
+        }
+        if bounds.n_long > 0 {
+            run.prefill(kernels)?;
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Run<'a> {
+    /// The arguments that all kernels begin with; `order` are the spans that they look up.
+    fn args(&self, order: Arg<'a>) -> [Arg<'a>; 14] {
+        let shape = self.cache.shape();
+        let [keys, values] = self.cache.memories();
+        [
+            self.queries.start(),
+            self.out.start(),
+            self.queries.stride(),
+            self.out.stride(),
+            order,
+            self.batch.tables.spans(),
+            self.batch.tables.lists(self.batch.group),
+            self.batch.tables.blocks(),
+            Arg::Memory(keys, 0),
+            Arg::Memory(values, 0),
+            Arg::U32(count(self.n_heads)),
+            Arg::U32(count(shape.n_kv_heads)),
+            Arg::U32(count(shape.head_dim)),
+            Arg::U32(self.window.map_or(ALL_KEYS, count)),
+        ]
+    }
+
+    fn exact(&self) -> Result<(), CudaError> {
+        let n_rows = self.batch.bounds.n_rows;
+        if n_rows == 0 {
+            return Ok(());
+        }
+        let launch = Launch {
+            grid: [count(self.n_heads), count(n_rows), 1],
+            block: [EXACT_THREADS, 1, 1],
+            shared: 0,
+        };
+        let kernel = match self.cache.shape().format {
+            KvFormat::F32 => "attention_exact_f32",
+            KvFormat::F16 => "attention_exact_f16",
+            KvFormat::Bf16 => "attention_exact_bf16",
+            KvFormat::Q8_0 => "attention_exact_q8_0",
+        };
+        let args = self.args(self.batch.tables.spans_of_rows());
+        // SAFETY: rows are there, as was checked; the tables name spans, and blocks of the cache.
+        unsafe { self.device.launch(kernel, launch, &args) }
+    }
+
+    fn decode(
+        &self,
+        kernels: FastKernels,
+        scratch: &mut AttentionScratch,
+    ) -> Result<(), CudaError> {
+        let (shape, bounds) = (self.cache.shape(), self.batch.bounds);
+        let heads = (self.n_heads, shape.n_kv_heads);
+        let properties = self.device.properties();
+        let plan = DecodeLaunch::new(kernels, properties, heads, self.window, bounds);
+        let n_columns = plan.n_tiles * shape.n_kv_heads;
+        scratch.reserve(&plan, n_columns * bounds.n_short, shape.head_dim)?;
+        let [sums, states, counters] = scratch.memories();
+        let launch = Launch {
+            grid: [
+                count(n_columns),
+                count(bounds.n_short),
+                count(plan.n_splits),
+            ],
+            block: [count(plan.n_warps * 32), 1, 1],
+            shared: count(plan.shared),
+        };
+        let own = [
+            Arg::U32(count(plan.budget)),
+            Arg::Memory(sums, 0),
+            Arg::Memory(states, 0),
+            Arg::U32(count(plan.part_rows)),
+            Arg::Memory(counters, 0),
+        ];
+        let args: [_; 19] = joined(self.args(self.batch.tables.short_spans()), own);
+        // SAFETY: as above; there is room for the parts of all splits, and a counter for each column.
+        unsafe { self.device.launch(kernels.decode, launch, &args) }
+    }
+
+    fn prefill(&self, kernels: FastKernels) -> Result<(), CudaError> {
+        let (shape, bounds) = (self.cache.shape(), self.batch.bounds);
+        let group = self.n_heads / shape.n_kv_heads;
+        let plan = PrefillLaunch::new(kernels, self.device.properties(), group, bounds);
+        let launch = Launch {
+            grid: [
+                count(plan.n_blocks),
+                count(shape.n_kv_heads),
+                count(bounds.n_long),
+            ],
+            block: [count(plan.n_warps * 32), 1, 1],
+            shared: count(plan.shared),
+        };
+        let stages = [Arg::U32(count(plan.n_stages))];
+        let args: [_; 15] = joined(self.args(self.batch.tables.long_spans()), stages);
+        // SAFETY: as above.
+        unsafe { self.device.launch(kernels.prefill, launch, &args) }
+    }
+}
