@@ -49,7 +49,8 @@ struct Head {
         }
     }
 
-    __device__ __forceinline__ void normalize(const float *weight, unsigned head_dim, float eps, float offset) {
+    __device__ __forceinline__ void normalize(const float *weight, unsigned head_dim, float eps,
+                                              float offset) {
         float sum = 0.0f;
 #pragma unroll
         for (unsigned i = 0; i < CHUNKS; i++) {
@@ -89,51 +90,85 @@ struct Head {
     }
 };
 
-// A warp for each head of a row: queries, then keys, then values. Queries are changed in place, and
-// multiplied by the scale of their scores; keys and values go to the block of their position.
+// What is done to queries and keys.
+struct Recipe {
+    const float *query_norm;
+    const float *key_norm;
+    float eps;
+    float offset;
+    // Of all rows; null where nothing turns.
+    const float2 *turns;
+    unsigned n_pairs;
+    bool interleaved;
+    // Factors of the queries.
+    float scale;
+    float growth;
+    unsigned period;
+
+    // `scale * (1 + growth * ln(1 + floor(position / period)))`, where queries grow.
+    __device__ __forceinline__ float factor(unsigned position) const {
+        return period == 0 ? scale : scale * (1.0f + growth * log1pf(static_cast<float>(position / period)));
+    }
+};
+
+// Rows of queries, of keys, or of values.
+struct Rows {
+    const float *first;
+    unsigned stride;
+
+    __device__ __forceinline__ const float *head(unsigned row, unsigned head, unsigned head_dim) const {
+        return first + size_t(row) * stride + head * head_dim;
+    }
+};
+
+// Where keys and values go.
+struct Cache {
+    const BlockList *lists;
+    const unsigned *blocks;
+    unsigned char *keys;
+    unsigned char *values;
+    unsigned n_kv_heads;
+    unsigned head_dim;
+};
+
+// A warp for each head of a row: queries, then keys, then values. Queries are changed in place; keys
+// and values go to the block of their position.
 template <class Format>
-__device__ __forceinline__ void append(float *queries, const float *keys, const float *values,
-                                       unsigned query_stride, unsigned key_stride, unsigned value_stride,
-                                       const float *query_norm, const float *key_norm, float eps, float offset,
-                                       const float2 *turns, unsigned n_pairs, unsigned interleaved, float scale,
-                                       float growth, unsigned period, const unsigned *spans_of_rows,
-                                       const Span *spans, const BlockList *lists, const unsigned *blocks,
-                                       unsigned char *cached_keys, unsigned char *cached_values,
-                                       unsigned n_heads, unsigned n_kv_heads, unsigned head_dim) {
+__device__ __forceinline__ void append(const Rows (&rows)[3], float *queries, unsigned n_heads,
+                                       const Recipe &recipe, const unsigned *spans_of_rows,
+                                       const Span *spans, const Cache &cache) {
     __shared__ float exchange[HEADS_PER_BLOCK][MAX_HEAD_DIM];
-    unsigned row = blockIdx.y;
-    unsigned warp = threadIdx.x / WARP;
+    unsigned row = blockIdx.y, warp = threadIdx.x / WARP, head_dim = cache.head_dim;
     unsigned index = spans_of_rows[row];
     unsigned head = blockIdx.x * HEADS_PER_BLOCK + warp;
-    if (index == NONE || head >= n_heads + 2 * n_kv_heads) {
+    if (index == NONE || head >= n_heads + 2 * cache.n_kv_heads) {
         return;
     }
     Span span = spans[index];
     unsigned position = span.position + row - span.first_row;
-    bool is_query = head < n_heads;
-    bool is_key = !is_query && head < n_heads + n_kv_heads;
-    unsigned kv_head = is_key ? head - n_heads : head - n_heads - n_kv_heads;
+    // Of queries, keys, values.
+    unsigned kind = head < n_heads ? 0 : head < n_heads + cache.n_kv_heads ? 1 : 2;
+    head -= kind == 0 ? 0 : n_heads + (kind - 1) * cache.n_kv_heads;
 
-    const float *from = is_query ? queries + size_t(row) * query_stride + head * head_dim
-                        : is_key ? keys + size_t(row) * key_stride + kv_head * head_dim
-                                 : values + size_t(row) * value_stride + kv_head * head_dim;
+    Rows from = kind == 0 ? rows[0] : kind == 1 ? rows[1] : rows[2];
     Head own;
-    own.load(from, head_dim);
-    const float *norm = is_query ? query_norm : is_key ? key_norm : nullptr;
+    own.load(from.head(row, head, head_dim), head_dim);
+    const float *norm = kind == 0 ? recipe.query_norm : kind == 1 ? recipe.key_norm : nullptr;
     if (norm != nullptr) {
-        own.normalize(norm, head_dim, eps, offset);
+        own.normalize(norm, head_dim, recipe.eps, recipe.offset);
     }
-    if (turns != nullptr && (is_query || is_key)) {
-        own.turn(turns + size_t(row) * n_pairs, n_pairs, interleaved != 0, exchange[warp]);
+    if (recipe.turns != nullptr && kind < 2) {
+        const float2 *turns = recipe.turns + size_t(row) * recipe.n_pairs;
+        own.turn(turns, recipe.n_pairs, recipe.interleaved, exchange[warp]);
     }
-    if (is_query) {
-        float factor = period == 0 ? 1.0f : 1.0f + growth * log1pf(static_cast<float>(position / period));
-        own.store(queries + size_t(row) * query_stride + head * head_dim, head_dim, factor * scale);
+    if (kind == 0) {
+        float *to = queries + size_t(row) * rows[0].stride + head * head_dim;
+        own.store(to, head_dim, recipe.factor(position));
         return;
     }
-    unsigned block = block_at(blocks, lists[index], position / BLOCK_LEN);
-    unsigned char *to = is_key ? cached_keys : cached_values;
-    to += (size_t(block) * n_kv_heads + kv_head) * Format::head_bytes(head_dim);
+    size_t block = block_at(cache.blocks, cache.lists[index], position / BLOCK_LEN);
+    unsigned char *to = kind == 1 ? cache.keys : cache.values;
+    to += (block * cache.n_kv_heads + head) * Format::head_bytes(head_dim);
 #pragma unroll
     for (unsigned i = 0; i < CHUNKS; i++) {
         if (i * WARP < head_dim) {
@@ -142,18 +177,21 @@ __device__ __forceinline__ void append(float *queries, const float *keys, const 
     }
 }
 
-#define APPEND(name, Format)                                                                                 \
-    extern "C" __global__ void name(                                                                         \
-        float *queries, const float *keys, const float *values, unsigned query_stride, unsigned key_stride, \
-        unsigned value_stride, const float *query_norm, const float *key_norm, float eps, float offset,      \
-        const float2 *turns, unsigned n_pairs, unsigned interleaved, float scale, float growth,              \
-        unsigned period, const unsigned *spans_of_rows, const Span *spans, const BlockList *lists,           \
-        const unsigned *blocks, unsigned char *cached_keys, unsigned char *cached_values, unsigned n_heads,  \
-        unsigned n_kv_heads, unsigned head_dim) {                                                            \
-        append<Format>(queries, keys, values, query_stride, key_stride, value_stride, query_norm, key_norm,  \
-                       eps, offset, turns, n_pairs, interleaved, scale, growth, period, spans_of_rows,       \
-                       spans, lists, blocks, cached_keys, cached_values, n_heads, n_kv_heads, head_dim);     \
-    }                                                                                                        \
+#define APPEND(name, Format)                                                                       \
+    extern "C" __global__ void name(                                                               \
+        float *queries, const float *keys, const float *values, unsigned query_stride,             \
+        unsigned key_stride, unsigned value_stride, const float *query_norm,                       \
+        const float *key_norm, float eps, float offset, const float2 *turns, unsigned n_pairs,     \
+        unsigned interleaved, float scale, float growth, unsigned period,                          \
+        const unsigned *spans_of_rows, const Span *spans, const BlockList *lists,                  \
+        const unsigned *blocks, unsigned char *cached_keys, unsigned char *cached_values,          \
+        unsigned n_heads, unsigned n_kv_heads, unsigned head_dim) {                                \
+        const Rows rows[3] = {{queries, query_stride}, {keys, key_stride}, {values, value_stride}};\
+        const Recipe recipe = {query_norm, key_norm, eps,   offset, turns,                         \
+                               n_pairs,    interleaved != 0, scale, growth, period};               \
+        const Cache cache = {lists, blocks, cached_keys, cached_values, n_kv_heads, head_dim};     \
+        append<Format>(rows, queries, n_heads, recipe, spans_of_rows, spans, cache);               \
+    }                                                                                              \
     EXPORT(name)
 
 APPEND(append_f32, KvF32)

@@ -53,13 +53,13 @@ __device__ __forceinline__ float part_factor(float own, float all) {
 
 // Puts together what the warps have, in their order. A warp's sums begin at `sums + warp * stride`.
 template <unsigned DIM>
-__device__ __forceinline__ void merge_warps(const float *sums, unsigned stride, const RowState *states,
-                                            const QueryRows &rows, float *out, unsigned out_stride,
-                                            unsigned head_dim, bool is_whole, const Parts &parts) {
+__device__ __forceinline__ void merge_warps(const Layer &layer, const QueryRows &rows, const float *sums,
+                                            unsigned stride, const RowState *states, bool is_whole,
+                                            const Parts &parts) {
     unsigned n_warps = blockDim.x / WARP, n_rows = min(DECODE_ROWS, rows.n - rows.first);
     size_t place = parts.place(blockIdx.x, blockIdx.z);
-    for (unsigned i = threadIdx.x; i < n_rows * head_dim; i += blockDim.x) {
-        unsigned row = i / head_dim, dim = i % head_dim;
+    for (unsigned i = threadIdx.x; i < n_rows * layer.head_dim; i += blockDim.x) {
+        unsigned row = i / layer.head_dim, dim = i % layer.head_dim;
         float largest = -INFINITY;
         for (unsigned warp = 0; warp < n_warps; warp++) {
             largest = fmaxf(largest, states[warp * DECODE_ROWS + row].largest);
@@ -72,10 +72,10 @@ __device__ __forceinline__ void merge_warps(const float *sums, unsigned stride, 
             total += factor * state.total;
         }
         if (is_whole) {
-            out[rows.place(row, out_stride, head_dim) + dim] = sum / total;
+            layer.out[rows.place(row, layer.out_stride, layer.head_dim) + dim] = sum / total;
             continue;
         }
-        parts.sums[(place + row) * head_dim + dim] = sum;
+        parts.sums[(place + row) * layer.head_dim + dim] = sum;
         if (dim == 0) {
             parts.states[place + row] = {largest, total};
         }
@@ -83,8 +83,8 @@ __device__ __forceinline__ void merge_warps(const float *sums, unsigned stride, 
 }
 
 // Puts together all splits, in their order. `factors` has room for `DECODE_ROWS` times the splits.
-__device__ __forceinline__ void merge_splits(float *factors, unsigned n_splits, const QueryRows &rows, float *out,
-                                             unsigned out_stride, unsigned head_dim, const Parts &parts) {
+__device__ __forceinline__ void merge_splits(const Layer &layer, const QueryRows &rows, float *factors,
+                                             unsigned n_splits, const Parts &parts) {
     unsigned n_rows = min(DECODE_ROWS, rows.n - rows.first);
     size_t step = parts.n_rows, first = parts.place(blockIdx.x, 0);
     const volatile RowState *states = parts.states + first;
@@ -103,14 +103,14 @@ __device__ __forceinline__ void merge_splits(float *factors, unsigned n_splits, 
         }
     }
     __syncthreads();
-    const volatile float *sums = parts.sums + first * head_dim;
-    for (unsigned i = threadIdx.x; i < n_rows * head_dim; i += blockDim.x) {
-        unsigned row = i / head_dim, dim = i % head_dim;
+    const volatile float *sums = parts.sums + first * layer.head_dim;
+    for (unsigned i = threadIdx.x; i < n_rows * layer.head_dim; i += blockDim.x) {
+        unsigned row = i / layer.head_dim, dim = i % layer.head_dim;
         float sum = 0.0f;
         for (unsigned split = 0; split < n_splits; split++) {
-            sum += factors[row * n_splits + split] * sums[(split * step + row) * head_dim + dim];
+            sum += factors[row * n_splits + split] * sums[(split * step + row) * layer.head_dim + dim];
         }
-        out[rows.place(row, out_stride, head_dim) + dim] = sum;
+        layer.out[rows.place(row, layer.out_stride, layer.head_dim) + dim] = sum;
     }
 }
 
@@ -132,85 +132,84 @@ __device__ __forceinline__ void publish(const Rows &own, float *sums, RowState *
     }
 }
 
-// The grid is KV heads times tiles of 16 rows, spans, splits, each as many as there may be.
-// `counters` has a 0 for each span, KV head and tile.
-template <class Tile, unsigned DIM>
-__device__ __forceinline__ void attend_decode(const float *queries, float *out, unsigned query_stride,
-                                              unsigned out_stride, const unsigned *spans_of_step,
-                                              const Span *spans, const BlockList *lists, const unsigned *blocks,
-                                              const unsigned char *keys, const unsigned char *values,
-                                              unsigned n_heads, unsigned n_kv_heads, unsigned head_dim,
-                                              unsigned window, unsigned budget, float *part_sums,
-                                              RowState *part_states, unsigned part_rows, unsigned *counters) {
-    using Number = typename Tile::Number;
-    constexpr unsigned STRIDE = 2 * TILE_LEN<DIM>;
-    DYNAMIC_SHARED(uint16_t, shared);
-    unsigned index = spans_of_step[blockIdx.y];
-    if (index == NONE) {
-        return;
-    }
-    QueryRows rows;
-    rows.span = spans[index];
-    rows.group = n_heads / n_kv_heads;
-    rows.kv_head = blockIdx.x % n_kv_heads;
-    rows.n = rows.span.n_rows * rows.group;
-    rows.first = blockIdx.x / n_kv_heads * DECODE_ROWS;
-    if (rows.first >= rows.n) {
-        return;
-    }
-    unsigned lowest = rows.position(0), highest = rows.position(DECODE_ROWS - 1);
-    Split split((lowest >= window ? lowest + 1 - window : 0) / BLOCK_LEN, highest / BLOCK_LEN,
-                (rows.n + DECODE_ROWS - 1) / DECODE_ROWS, budget);
-    if (blockIdx.z >= split.n_splits) {
-        return;
-    }
-    BlockList list = lists[index];
+// A warp goes through every `n_warps`-th block of the keys of a split. The next keys come while weights
+// and values are worked on, the next values while scores are.
+template <class Tile, unsigned DIM, class Rows>
+__device__ __forceinline__ void attend_split(const Layer &layer, const QueryRows &rows, const Split &split,
+                                             const uint16_t *queries, uint16_t *own_keys, Rows &own) {
     unsigned warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, n_warps = blockDim.x / WARP;
-    unsigned n_written = rows.span.position + rows.span.n_rows;
-    // Each warp's keys, then its values; the queries; what warps know of their rows.
-    uint16_t *own_keys = shared + warp * STRIDE, *own_values = own_keys + TILE_LEN<DIM>;
-    uint16_t *tile = shared + n_warps * STRIDE;
-    RowState *states = reinterpret_cast<RowState *>(tile + DECODE_ROWS * ROW_STRIDE<DIM>);
+    SeenKeys seen = {rows.position(0), rows.position(DECODE_ROWS - 1), layer.window};
+    uint16_t *own_values = own_keys + TILE_LEN<DIM>;
     auto fill = [&](uint16_t *to, const unsigned char *cached, unsigned block) {
         if (block < split.end) {
-            size_t at = size_t(block_at(blocks, list, block)) * n_kv_heads + rows.kv_head;
-            unsigned n = min(BLOCK_LEN, n_written - block * BLOCK_LEN);
-            Tile::template fill<DIM>(to, cached + at * Tile::head_bytes(head_dim), n, head_dim, lane, WARP);
+            cached += layer.place(rows.list, block, rows.kv_head, Tile::head_bytes(layer.head_dim));
+            Tile::template fill<DIM>(to, cached, rows.n_written(block), layer.head_dim, lane, WARP);
         }
         commit_copies();
     };
 
-    fill(own_keys, keys, split.begin + warp);
-    fill(own_values, values, split.begin + warp);
-    rows.load<Number, DIM>(tile, queries, query_stride, head_dim, DECODE_ROWS);
-    WarpRows<Number, DIM, 1> own;
-    own.begin(rows, 0);
+    fill(own_keys, layer.keys, split.begin + warp);
+    fill(own_values, layer.values, split.begin + warp);
+    // The queries are there for all.
     __syncthreads();
     for (unsigned block = split.begin + warp; block < split.end; block += n_warps) {
         wait_copies<1>();
         __syncwarp();
-        own.score(tile, own_keys);
+        own.score(queries, own_keys);
         __syncwarp();
-        fill(own_keys, keys, block + n_warps);
-        unsigned first_key = block * BLOCK_LEN, last_key = first_key + BLOCK_LEN - 1;
-        own.weigh(first_key, window, last_key > lowest || (highest >= window && first_key <= highest - window));
+        fill(own_keys, layer.keys, block + n_warps);
+        own.weigh(block * BLOCK_LEN, layer.window, seen.is_cut(block * BLOCK_LEN));
         wait_copies<1>();
         __syncwarp();
         own.mix(own_values);
         __syncwarp();
-        fill(own_values, values, block + n_warps);
+        fill(own_values, layer.values, block + n_warps);
     }
-    own.finish();
-    // Keys and values have been used: sums take their place.
     wait_copies<0>();
     __syncwarp();
-    publish<WarpRows<Number, DIM, 1>, DIM>(own, reinterpret_cast<float *>(own_keys), states + warp * DECODE_ROWS);
-    __syncthreads();
+    own.finish();
+}
 
-    Parts parts = {part_sums, part_states, part_rows};
-    merge_warps<DIM>(reinterpret_cast<const float *>(shared), STRIDE / 2, states, rows, out, out_stride, head_dim,
-                     split.n_splits == 1, parts);
-    if (split.n_splits > 1 && is_last_of(split.n_splits, counters + blockIdx.y * gridDim.x + blockIdx.x)) {
-        merge_splits(reinterpret_cast<float *>(shared), split.n_splits, rows, out, out_stride, head_dim, parts);
+// The grid is KV heads times tiles of 16 rows, spans, splits, each as many as there may be.
+// `counters` has a 0 for each span, KV head and tile.
+template <class Tile, unsigned DIM>
+__device__ __forceinline__ void attend_decode(const Layer &layer, unsigned budget, const Parts &parts,
+                                              unsigned *counters) {
+    using Rows = WarpRows<typename Tile::Number, DIM, 1>;
+    constexpr unsigned STRIDE = 2 * TILE_LEN<DIM>;
+    DYNAMIC_SHARED(uint16_t, shared);
+    unsigned index = layer.order[blockIdx.y];
+    if (index == NONE) {
+        return;
+    }
+    QueryRows rows(layer, index, blockIdx.x % layer.n_kv_heads, blockIdx.x / layer.n_kv_heads * DECODE_ROWS);
+    if (rows.first >= rows.n) {
+        return;
+    }
+    unsigned n_tiles = (rows.n + DECODE_ROWS - 1) / DECODE_ROWS;
+    Split split(layer.first_seen(rows.position(0)) / BLOCK_LEN, rows.position(DECODE_ROWS - 1) / BLOCK_LEN,
+                n_tiles, budget);
+    if (blockIdx.z >= split.n_splits) {
+        return;
+    }
+    // Each warp's keys, then its values; the queries; what warps know of their rows.
+    unsigned warp = threadIdx.x / WARP;
+    uint16_t *own_keys = shared + warp * STRIDE;
+    uint16_t *queries = shared + blockDim.x / WARP * STRIDE;
+    RowState *states = reinterpret_cast<RowState *>(queries + DECODE_ROWS * ROW_STRIDE<DIM>);
+    rows.load<typename Tile::Number, DIM>(layer, queries, DECODE_ROWS);
+    Rows own;
+    own.begin(rows, 0);
+    attend_split<Tile, DIM>(layer, rows, split, queries, own_keys, own);
+
+    // Keys and values have been used: sums take their place.
+    publish<Rows, DIM>(own, reinterpret_cast<float *>(own_keys), states + warp * DECODE_ROWS);
+    __syncthreads();
+    float *all = reinterpret_cast<float *>(shared);
+    bool is_whole = split.n_splits == 1;
+    merge_warps<DIM>(layer, rows, all, STRIDE / 2, states, is_whole, parts);
+    unsigned *counter = counters + blockIdx.y * gridDim.x + blockIdx.x;
+    if (!is_whole && is_last_of(split.n_splits, counter)) {
+        merge_splits(layer, rows, all, split.n_splits, parts);
     }
 }

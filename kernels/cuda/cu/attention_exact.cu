@@ -1,47 +1,41 @@
 // Attention in float32 throughout, for any shape: what the fast kernels are compared with, and what
 // takes their place where they have no shape.
-#include "kv.cuh"
-#include "step.cuh"
+#include "attention_layer.cuh"
 
 constexpr unsigned THREADS = 128;
 constexpr unsigned DIMS_PER_THREAD = MAX_HEAD_DIM / THREADS;
 
 // A block for each query: softmax is computed online, block of keys after block of keys, so that a
 // query's sums are taken in the same order in any batch.
-template <class Format>
-__device__ __forceinline__ void attend(const float *queries, float *out, unsigned query_stride,
-                                       unsigned out_stride, const unsigned *spans_of_rows, const Span *spans,
-                                       const BlockList *lists, const unsigned *blocks,
-                                       const unsigned char *keys, const unsigned char *values, unsigned n_heads,
-                                       unsigned n_kv_heads, unsigned head_dim, unsigned window) {
+template <class Format> __device__ __forceinline__ void attend(const Layer &layer) {
     __shared__ float query[MAX_HEAD_DIM];
     __shared__ float scores[BLOCK_LEN];
-    unsigned row = blockIdx.y, head = blockIdx.x;
-    unsigned index = spans_of_rows[row];
+    unsigned row = blockIdx.y, head = blockIdx.x, head_dim = layer.head_dim;
+    unsigned index = layer.order[row];
     if (index == NONE) {
         return;
     }
-    Span span = spans[index];
+    Span span = layer.spans[index];
     unsigned position = span.position + row - span.first_row;
-    unsigned from = position >= window ? position + 1 - window : 0;
+    unsigned from = layer.first_seen(position);
     unsigned warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
-    unsigned kv_head = head / (n_heads / n_kv_heads);
+    unsigned kv_head = head / (layer.n_heads / layer.n_kv_heads);
     for (unsigned dim = threadIdx.x; dim < head_dim; dim += THREADS) {
-        query[dim] = queries[size_t(row) * query_stride + head * head_dim + dim];
+        query[dim] = layer.queries[size_t(row) * layer.query_stride + head * head_dim + dim];
     }
 
     float sums[DIMS_PER_THREAD] = {};
     float largest = -INFINITY, total = 0.0f;
     for (unsigned first = from / BLOCK_LEN * BLOCK_LEN; first <= position; first += BLOCK_LEN) {
-        size_t block = block_at(blocks, lists[index], first / BLOCK_LEN);
-        size_t place = (block * n_kv_heads + kv_head) * Format::head_bytes(head_dim);
+        size_t head_bytes = Format::head_bytes(head_dim);
+        size_t place = layer.place(layer.lists[index], first / BLOCK_LEN, kv_head, head_bytes);
         // The query is there, and nobody needs the scores of the block before.
         __syncthreads();
         for (unsigned token = warp; token < BLOCK_LEN; token += THREADS / WARP) {
             bool is_seen = first + token >= from && first + token <= position;
             float product = 0.0f;
             for (unsigned dim = lane; is_seen && dim < head_dim; dim += WARP) {
-                product += query[dim] * Format::get(keys + place, token, dim, head_dim);
+                product += query[dim] * Format::get(layer.keys + place, token, dim, head_dim);
             }
             product = warp_sum(product);
             if (lane == 0) {
@@ -68,7 +62,7 @@ __device__ __forceinline__ void attend(const float *queries, float *out, unsigne
             for (unsigned i = 0; i < DIMS_PER_THREAD; i++) {
                 unsigned dim = i * THREADS + threadIdx.x;
                 if (dim < head_dim) {
-                    sums[i] += share * Format::get(values + place, token, dim, head_dim);
+                    sums[i] += share * Format::get(layer.values + place, token, dim, head_dim);
                 }
             }
         }
@@ -77,20 +71,16 @@ __device__ __forceinline__ void attend(const float *queries, float *out, unsigne
     for (unsigned i = 0; i < DIMS_PER_THREAD; i++) {
         unsigned dim = i * THREADS + threadIdx.x;
         if (dim < head_dim) {
-            out[size_t(row) * out_stride + head * head_dim + dim] = sums[i] / total;
+            layer.out[size_t(row) * layer.out_stride + head * head_dim + dim] = sums[i] / total;
         }
     }
 }
 
-#define ATTENTION_EXACT(name, Format)                                                                         \
-    extern "C" __global__ void __launch_bounds__(THREADS)                                                    \
-        name(const float *queries, float *out, unsigned query_stride, unsigned out_stride,                   \
-             const unsigned *spans_of_rows, const Span *spans, const BlockList *lists,                       \
-             const unsigned *blocks, const unsigned char *keys, const unsigned char *values,                 \
-             unsigned n_heads, unsigned n_kv_heads, unsigned head_dim, unsigned window) {                    \
-        attend<Format>(queries, out, query_stride, out_stride, spans_of_rows, spans, lists, blocks, keys,    \
-                       values, n_heads, n_kv_heads, head_dim, window);                                       \
-    }                                                                                                        \
+#define ATTENTION_EXACT(name, Format)                                                              \
+    extern "C" __global__ void __launch_bounds__(THREADS) name(LAYER_PARAMETERS) {                 \
+        const Layer layer = LAYER;                                                                 \
+        attend<Format>(layer);                                                                     \
+    }                                                                                              \
     EXPORT(name)
 
 ATTENTION_EXACT(attention_exact_f32, KvF32)

@@ -5,9 +5,8 @@
 // head `i % group` of token `i / group` of the span.
 #pragma once
 
-#include "kv.cuh"
+#include "attention_layer.cuh"
 #include "mma_f16.cuh"
-#include "step.cuh"
 
 // Numbers as half precision.
 struct Half {
@@ -41,7 +40,13 @@ struct Brain {
     }
 
     static __device__ __forceinline__ unsigned pack_weights(float first, float second) {
+#if !defined(PONDER_EMULATED) && __CUDA_ARCH__ >= 800
+        unsigned both;
+        asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(second), "f"(first));
+        return both;
+#else
         return pack_bf16(first, second);
+#endif
     }
 
     static __device__ __forceinline__ void multiply(float (&d)[4], const unsigned (&a)[4], unsigned b0,
@@ -60,7 +65,9 @@ template <unsigned DIM> constexpr unsigned TILE_LEN = BLOCK_LEN * ROW_STRIDE<DIM
 template <class Type, class Kv> struct PlainTile {
     using Number = Type;
 
-    static __device__ __forceinline__ size_t head_bytes(unsigned head_dim) { return Kv::head_bytes(head_dim); }
+    static __device__ __forceinline__ size_t head_bytes(unsigned head_dim) {
+        return Kv::head_bytes(head_dim);
+    }
 
     // Begins to copy the first `n` tokens of a head; zeros take the place of the others, and of
     // dimensions beyond the head.
@@ -83,7 +90,9 @@ template <class Type, class Kv> struct PlainTile {
 struct NarrowedTile {
     using Number = Half;
 
-    static __device__ __forceinline__ size_t head_bytes(unsigned head_dim) { return KvBf16::head_bytes(head_dim); }
+    static __device__ __forceinline__ size_t head_bytes(unsigned head_dim) {
+        return KvBf16::head_bytes(head_dim);
+    }
 
     static __device__ __forceinline__ unsigned convert(unsigned both) {
         return Half::pack(__uint_as_float(both << 16), __uint_as_float(both & 0xffff0000u));
@@ -110,7 +119,9 @@ struct NarrowedTile {
 struct QuantizedTile {
     using Number = Half;
 
-    static __device__ __forceinline__ size_t head_bytes(unsigned head_dim) { return KvQ8::head_bytes(head_dim); }
+    static __device__ __forceinline__ size_t head_bytes(unsigned head_dim) {
+        return KvQ8::head_bytes(head_dim);
+    }
 
     static __device__ __forceinline__ unsigned widen(unsigned word, unsigned byte, float scale) {
         float first = static_cast<float>(static_cast<int8_t>(word >> (8 * byte)));
@@ -141,15 +152,25 @@ struct QuantizedTile {
 // Which rows a block of threads works on.
 struct QueryRows {
     Span span;
+    BlockList list;
     unsigned group;
     unsigned kv_head;
     // The first of them, and how many rows the span has for this KV head.
     unsigned first;
     unsigned n;
 
+    __device__ __forceinline__ QueryRows(const Layer &layer, unsigned index, unsigned kv_head, unsigned first)
+        : span(layer.spans[index]), list(layer.lists[index]), group(layer.n_heads / layer.n_kv_heads),
+          kv_head(kv_head), first(first), n(span.n_rows * group) {}
+
     // Rows beyond the last stand for the last.
     __device__ __forceinline__ unsigned position(unsigned row) const {
         return span.position + min(first + row, n - 1) / group;
+    }
+
+    // How many tokens of a block have been written.
+    __device__ __forceinline__ unsigned n_written(unsigned block) const {
+        return min(BLOCK_LEN, span.position + span.n_rows - block * BLOCK_LEN);
     }
 
     // Where a row's head begins, in numbers.
@@ -160,18 +181,34 @@ struct QueryRows {
 
     // Rounds `n_rows` rows into shared memory, zeros beyond the last one and beyond the head.
     template <class Number, unsigned DIM>
-    __device__ __forceinline__ void load(uint16_t *to, const float *queries, unsigned stride, unsigned head_dim,
-                                         unsigned n_rows) const {
+    __device__ __forceinline__ void load(const Layer &layer, uint16_t *to, unsigned n_rows) const {
         for (unsigned i = threadIdx.x; i < n_rows * (DIM / 4); i += blockDim.x) {
             unsigned row = i / (DIM / 4), dim = i % (DIM / 4) * 4;
             uint2 packed = make_uint2(0, 0);
-            if (first + row < n && dim < head_dim) {
-                const float *from = queries + place(row, stride, head_dim) + dim;
+            if (first + row < n && dim < layer.head_dim) {
+                const float *from = layer.queries + place(row, layer.query_stride, layer.head_dim) + dim;
                 float4 numbers = *reinterpret_cast<const float4 *>(from);
                 packed = make_uint2(Number::pack(numbers.x, numbers.y), Number::pack(numbers.z, numbers.w));
             }
             *reinterpret_cast<uint2 *>(to + row * ROW_STRIDE<DIM> + dim) = packed;
         }
+    }
+};
+
+// Which keys rows see, the lowest and the highest of which are at these positions.
+struct SeenKeys {
+    unsigned lowest, highest, window;
+
+    // Whether any row sees any key of a block.
+    __device__ __forceinline__ bool sees(unsigned first_key) const {
+        unsigned last_key = first_key + BLOCK_LEN - 1;
+        return first_key <= highest && (lowest < window || last_key > lowest - window);
+    }
+
+    // Whether some row does not see some key of a block.
+    __device__ __forceinline__ bool is_cut(unsigned first_key) const {
+        unsigned last_key = first_key + BLOCK_LEN - 1;
+        return last_key > lowest || (highest >= window && first_key <= highest - window);
     }
 };
 

@@ -8,7 +8,8 @@ constexpr float TAKEN = -1.0f;
 constexpr unsigned MAX_TOP_K = 32;
 
 // The better of two shares, of equals the first expert's.
-__device__ __forceinline__ void take_better(float &share, unsigned &expert, float other, unsigned other_expert) {
+__device__ __forceinline__ void take_better(float &share, unsigned &expert, float other,
+                                            unsigned other_expert) {
     if (other > share || (other == share && other_expert < expert)) {
         share = other;
         expert = other_expert;
@@ -121,8 +122,8 @@ extern "C" __global__ void group_by_expert(const unsigned *experts, unsigned *or
 EXPORT(group_by_expert)
 
 // A block for each place: the row of its pair.
-extern "C" __global__ void gather_for_experts(const float *x, const unsigned *order, float *out, unsigned width,
-                                              unsigned top_k) {
+extern "C" __global__ void gather_for_experts(const float *x, const unsigned *order, float *out,
+                                              unsigned width, unsigned top_k) {
     const float *from = x + size_t(order[blockIdx.x] / top_k) * width;
     float *to = out + size_t(blockIdx.x) * width;
     unsigned n_fours = width % 4 == 0 ? width / 4 : 0;

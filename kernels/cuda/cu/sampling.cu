@@ -114,7 +114,8 @@ extern "C" __global__ void best_logits(const float *logits, Candidate *out, unsi
 EXPORT(best_logits)
 
 // The best `k` of every 2048 candidates of a row, of which there are `n`.
-extern "C" __global__ void best_candidates(const Candidate *candidates, Candidate *out, unsigned n, unsigned k) {
+extern "C" __global__ void best_candidates(const Candidate *candidates, Candidate *out, unsigned n,
+                                           unsigned k) {
     __shared__ Candidate all[SORTED];
     const Candidate *from = candidates + size_t(blockIdx.y) * n;
     for (unsigned i = threadIdx.x; i < SORTED; i += blockDim.x) {

@@ -1,7 +1,7 @@
 use super::shape::{DecodeLaunch, FastKernels, PrefillLaunch};
 use super::{AttentionBatch, AttentionScratch, CacheLayer, KvFormat};
 use crate::view::{View, count, joined};
-use crate::{Arg, CudaError, Device, Launch, Precision};
+use crate::{Arg, CudaError, Device, Launch, Precision, Properties};
 
 /// Threads of a block of the exact kernel.
 const EXACT_THREADS: u32 = 128;
@@ -20,6 +20,7 @@ pub struct Attention {
 /// What all kernels are told.
 struct Run<'a> {
     device: &'a Device,
+    properties: &'a Properties,
     batch: &'a AttentionBatch<'a>,
     cache: &'a CacheLayer,
     queries: View<'a>,
@@ -46,6 +47,26 @@ impl Attention {
         cache: &CacheLayer,
         scratch: &mut AttentionScratch,
     ) -> Result<(), CudaError> {
+        self.run_as(
+            device,
+            device.properties(),
+            batch,
+            [queries, out],
+            cache,
+            scratch,
+        )
+    }
+
+    /// With launches as a device with these properties gets them.
+    pub(super) fn run_as(
+        &self,
+        device: &Device,
+        properties: &Properties,
+        batch: &AttentionBatch<'_>,
+        [queries, out]: [View<'_>; 2],
+        cache: &CacheLayer,
+        scratch: &mut AttentionScratch,
+    ) -> Result<(), CudaError> {
         let shape = cache.shape();
         batch.check(shape);
         let bounds = batch.bounds;
@@ -59,6 +80,7 @@ impl Attention {
         out.check(bounds.n_rows, self.n_heads * shape.head_dim);
         let run = Run {
             device,
+            properties,
             batch,
             cache,
             queries,
@@ -133,8 +155,7 @@ impl<'a> Run<'a> {
     ) -> Result<(), CudaError> {
         let (shape, bounds) = (self.cache.shape(), self.batch.bounds);
         let heads = (self.n_heads, shape.n_kv_heads);
-        let properties = self.device.properties();
-        let plan = DecodeLaunch::new(kernels, properties, heads, self.window, bounds);
+        let plan = DecodeLaunch::new(kernels, self.properties, heads, self.window, bounds);
         let n_columns = plan.n_tiles * shape.n_kv_heads;
         scratch.reserve(&plan, n_columns * bounds.n_short, shape.head_dim)?;
         let [sums, states, counters] = scratch.memories();
@@ -162,7 +183,7 @@ impl<'a> Run<'a> {
     fn prefill(&self, kernels: FastKernels) -> Result<(), CudaError> {
         let (shape, bounds) = (self.cache.shape(), self.batch.bounds);
         let group = self.n_heads / shape.n_kv_heads;
-        let plan = PrefillLaunch::new(kernels, self.device.properties(), group, bounds);
+        let plan = PrefillLaunch::new(kernels, self.properties, group, bounds);
         let launch = Launch {
             grid: [
                 count(plan.n_blocks),

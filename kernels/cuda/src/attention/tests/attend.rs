@@ -1,8 +1,8 @@
 use super::format::{of_factors, stored};
 use super::*;
-use crate::Precision;
 use crate::testing::{download, upload};
 use crate::view::View;
+use crate::{Precision, Properties};
 
 /// Stands in rows that nobody may write.
 const UNTOUCHED: f32 = 7.5;
@@ -69,6 +69,17 @@ impl Case {
 
     fn attend(
         &self,
+        step: (&StepTables, &StepBounds),
+        queries: &[f32],
+        precision: Precision,
+        scratch: &mut AttentionScratch,
+    ) -> Vec<f32> {
+        self.attend_as(self.device.properties(), step, queries, precision, scratch)
+    }
+
+    fn attend_as(
+        &self,
+        properties: &Properties,
         (tables, bounds): (&StepTables, &StepBounds),
         queries: &[f32],
         precision: Precision,
@@ -90,7 +101,14 @@ impl Case {
         };
         let views = [View::new(&queries, width), View::new(&out, width)];
         attention
-            .run(&self.device, &batch, views, &self.cache, scratch)
+            .run_as(
+                &self.device,
+                properties,
+                &batch,
+                views,
+                &self.cache,
+                scratch,
+            )
             .expect("it runs");
         download(&self.device, &out, padded.len())
     }
@@ -185,15 +203,22 @@ fn shape(format: KvFormat, n_kv_heads: usize, head_dim: usize) -> CacheShape {
     }
 }
 
-/// Runs a case in both ways; gives back what the fast one says.
-fn run(case: &Case, random: &mut Random, scratch: &mut AttentionScratch) -> Vec<f32> {
+/// Runs a case exactly, fast, and as fast as a small device with many multiprocessors would.
+fn run(case: &Case, random: &mut Random) {
+    let mut scratch = AttentionScratch::new(&case.device).expect("there is memory");
     let (tables, queries) = case.prepare(random);
-    let bounds = tables.bounds();
+    let step = (&tables, &tables.bounds());
     for precision in [Precision::Exact, Precision::Fast] {
-        let out = case.attend((&tables, &bounds), &queries, precision, scratch);
+        let out = case.attend(step, &queries, precision, &mut scratch);
         case.check(&queries, &out, precision);
     }
-    case.attend((&tables, &bounds), &queries, Precision::Fast, scratch)
+    let properties = Properties {
+        n_multiprocessors: 40,
+        shared_memory: 64 << 10,
+        ..case.device.properties().clone()
+    };
+    let out = case.attend_as(&properties, step, &queries, Precision::Fast, &mut scratch);
+    case.check(&queries, &out, Precision::Fast);
 }
 
 /// Decode, drafts and prefill in one step.
@@ -206,8 +231,7 @@ fn every_format_and_size_of_heads() {
         for head_dim in [32, 64, 80, 128, 256] {
             let spans = [(40, 1), (20, 20)];
             let case = Case::new(&mut random, (2, shape(format, 1, head_dim)), None, &spans);
-            let mut scratch = AttentionScratch::new(&case.device).expect("there is memory");
-            run(&case, &mut random, &mut scratch);
+            run(&case, &mut random);
         }
     }
 }
@@ -219,8 +243,7 @@ fn every_number_of_query_heads() {
         let format = random.of(&[KvFormat::F16, KvFormat::Bf16]);
         let layer = (2 * group, shape(format, 2, 32));
         let case = Case::new(&mut random, layer, None, &MIXED);
-        let mut scratch = AttentionScratch::new(&case.device).expect("there is memory");
-        run(&case, &mut random, &mut scratch);
+        run(&case, &mut random);
     }
 }
 
@@ -231,8 +254,7 @@ fn every_window() {
         let format = random.of(&[KvFormat::F16, KvFormat::Q8_0]);
         let layer = (4, shape(format, 2, 32));
         let case = Case::new(&mut random, layer, Some(window), &MIXED);
-        let mut scratch = AttentionScratch::new(&case.device).expect("there is memory");
-        run(&case, &mut random, &mut scratch);
+        run(&case, &mut random);
     }
 }
 
@@ -251,8 +273,7 @@ fn anything_by_chance() {
             .collect();
         let layer = (n_heads, shape(format, n_kv_heads, head_dim));
         let case = Case::new(&mut random, layer, window, &spans);
-        let mut scratch = AttentionScratch::new(&case.device).expect("there is memory");
-        run(&case, &mut random, &mut scratch);
+        run(&case, &mut random);
     }
 }
 
@@ -269,8 +290,7 @@ fn a_long_text_is_split_and_put_together() {
             window,
             &spans,
         );
-        let mut scratch = AttentionScratch::new(&case.device).expect("there is memory");
-        run(&case, &mut random, &mut scratch);
+        run(&case, &mut random);
     }
 }
 
