@@ -105,7 +105,7 @@ fn compiler(sh: &Shell) -> Result<PathBuf> {
             .collect();
         cmd!(
             sh,
-            "python3 -m pip install --quiet --no-deps --only-binary :all: --target {new} {packages...}"
+            "python3 -m pip install --quiet --disable-pip-version-check --root-user-action ignore --no-deps --only-binary :all: --target {new} {packages...}"
         )
         .run()
         .context("fetching NVIDIA's compiler; hint: it takes Python with pip and the network")?;

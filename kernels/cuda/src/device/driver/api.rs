@@ -32,8 +32,8 @@ macro_rules! functions {
         /// The driver's functions; each is described in NVIDIA's manual of the driver API.
         pub(super) struct Api {
             $(pub(super) $field: unsafe extern "system" fn($($arg),*) -> Status,)*
-            /// What they are in.
-            _library: Library,
+            /// What they are in; it must stay loaded.
+            pub(super) _library: Option<Library>,
         }
 
         impl Api {
@@ -46,7 +46,7 @@ macro_rules! functions {
                         let symbol = unsafe { library.get(concat!($name, "\0")) };
                         *symbol.map_err(|_| $name)?
                     },)*
-                    _library: library,
+                    _library: Some(library),
                 })
             }
         }
@@ -117,7 +117,13 @@ impl Api {
             // No device is no failure here: their number says so.
             Status::SUCCESS | Status::NO_DEVICE => Ok(API.get_or_init(|| api)),
             Status::STUB_LIBRARY => Err(CudaError::NoDriver),
-            status => Err(status.error(&api, "starting the NVIDIA driver")),
+            status => Err(CudaError::Driver {
+                operation: "starting the NVIDIA driver",
+                message: format!(
+                    "{} (hint: see what nvidia-smi says, or use --device cpu)",
+                    status.message(&api)
+                ),
+            }),
         }
     }
 

@@ -92,4 +92,18 @@ mod tests {
             }
         }
     }
+
+    /// Both compilers are given the same sources: what each has found in them is the same.
+    #[cfg(feature = "emulated")]
+    #[test]
+    fn the_processor_has_the_same_kernels() {
+        let emulated = crate::Device::emulated().kernels();
+        let emulated: BTreeSet<&str> = emulated.into_iter().collect();
+        let kernels = MODULES.iter().flat_map(|module| module.kernels);
+        let kernels: BTreeSet<&str> = kernels.copied().collect();
+        let others: Vec<_> = emulated.symmetric_difference(&kernels).collect();
+        // There is nothing to test with on a device.
+        let of_tests = |name: &&&str| name.starts_with("test_");
+        assert!(others.iter().all(of_tests), "{others:?}");
+    }
 }

@@ -13,7 +13,11 @@ mod freed;
 mod graphs;
 mod kernels;
 mod marks;
+#[cfg(test)]
+mod simulated;
 mod status;
+#[cfg(test)]
+mod tests;
 mod transfer;
 
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
@@ -50,7 +54,14 @@ pub(super) struct Driver {
 
 impl Driver {
     pub(super) fn count() -> Result<usize, CudaError> {
-        let api = Api::get()?;
+        Self::count_by(Api::get()?)
+    }
+
+    pub(super) fn open(index: usize) -> Result<Self, CudaError> {
+        Self::open_by(Api::get()?, index)
+    }
+
+    fn count_by(api: &Api) -> Result<usize, CudaError> {
         let mut count = 0;
         // SAFETY: it writes a number.
         match unsafe { (api.device_count)(&raw mut count) } {
@@ -62,9 +73,8 @@ impl Driver {
         }
     }
 
-    pub(super) fn open(index: usize) -> Result<Self, CudaError> {
-        let api = Api::get()?;
-        let count = Self::count()?;
+    fn open_by(api: &'static Api, index: usize) -> Result<Self, CudaError> {
+        let count = Self::count_by(api)?;
         let ordinal = c_int::try_from(index).ok().filter(|_| index < count);
         let ordinal = ordinal.ok_or(CudaError::NoDevice { index, count })?;
         let mut device = 0;

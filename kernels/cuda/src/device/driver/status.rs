@@ -9,7 +9,7 @@ use crate::CudaError;
 /// A code that the driver returned.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(transparent)]
-pub(super) struct Status(c_int);
+pub(super) struct Status(pub(super) c_int);
 
 impl Status {
     pub(super) const SUCCESS: Self = Self(0);

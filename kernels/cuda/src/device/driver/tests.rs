@@ -1,0 +1,333 @@
+//! The driver's side of a device, with a driver that does everything as late as it may.
+
+use super::embedded::MODULES;
+use super::simulated::{API, Launched, World, set_n_args, world};
+use super::*;
+use crate::device::Device;
+
+fn driver() -> Result<Driver, CudaError> {
+    Driver::open_by(&API, 0)
+}
+
+fn device() -> Device {
+    Device::new(Arc::new(driver().expect("a device")))
+}
+
+fn bytes(len: usize, seed: usize) -> Vec<u8> {
+    (0..len)
+        .map(|i| (i * 7 + seed * 13 + i / 251) as u8)
+        .collect()
+}
+
+/// The error of opening a device that differs from the usual one.
+fn error_where(change: impl FnOnce(&mut World)) -> CudaError {
+    world(change);
+    driver().expect_err("no device")
+}
+
+#[test]
+fn uploads_are_kept_until_the_device_has_read_them() {
+    let device = device();
+    let lens = [
+        0,
+        1,
+        4096,
+        65536,
+        65537,
+        1 << 20,
+        (16 << 20) + 1,
+        (50 << 20) + 3,
+    ];
+    let mut all = Vec::new();
+    for round in 0..40 {
+        for (i, &len) in lens.iter().enumerate() {
+            if len > 1 << 20 && round > 0 {
+                continue;
+            }
+            let bytes = bytes(len, 8 * round + i);
+            let memory = device.alloc(len).expect("memory");
+            device.upload(&bytes, &memory, 0).expect("uploaded");
+            all.push((bytes, memory));
+        }
+    }
+    for (bytes, memory) in &all {
+        let mut found = vec![0; bytes.len()];
+        device.download(memory, 0, &mut found).expect("downloaded");
+        assert!(*bytes == found, "{} bytes", bytes.len());
+    }
+}
+
+#[test]
+fn small_uploads_do_not_wait() {
+    let device = device();
+    let memory = device.alloc(4096).expect("memory");
+    world(|world| world.waiting = Status(700));
+    // 8 parts of 128 KB, one of which is being filled.
+    for i in 0..8 * 32 {
+        device
+            .upload(&bytes(4096, i), &memory, 0)
+            .expect("uploaded");
+    }
+    let error = device
+        .upload(&bytes(4096, 0), &memory, 0)
+        .expect_err("it had to wait");
+    assert!(matches!(error, CudaError::Lost { .. }), "{error}");
+    world(|world| world.waiting = Status::SUCCESS);
+}
+
+#[test]
+fn arguments_are_packed_as_kernels_read_them() {
+    let device = device();
+    let kernel = MODULES[0].kernels[0];
+    let memory = device.alloc(1024).expect("memory");
+    let launch = Launch {
+        grid: [1, 2, 3],
+        block: [4, 5, 6],
+        shared: 7,
+    };
+    let args = [
+        Arg::Memory(&memory, 16),
+        Arg::Null,
+        Arg::U32(u32::MAX),
+        Arg::F32(-1.5),
+    ];
+    set_n_args(args.len());
+    // SAFETY: this driver runs no kernels.
+    unsafe { device.launch(kernel, launch, &args) }.expect("launched");
+    assert!(world(|world| world.launches.is_empty()));
+    device.synchronize().expect("no failure");
+    let address = memory.range(0, 0);
+    let wanted = Launched {
+        kernel: kernel.to_owned(),
+        sizes: [1, 2, 3, 4, 5, 6, 7],
+        args: vec![
+            address + 16,
+            0,
+            u64::from(u32::MAX),
+            u64::from((-1.5_f32).to_bits()),
+        ],
+    };
+    assert_eq!(world(|world| world.launches.clone()), [wanted]);
+
+    let too_many = [Arg::Null; MAX_ARGS + 1];
+    // SAFETY: as above.
+    let error = unsafe { device.launch(kernel, launch, &too_many) }.expect_err("too many");
+    assert!(error.to_string().contains("33 arguments"), "{error}");
+}
+
+#[test]
+fn more_shared_memory_is_asked_for_once() {
+    let device = device();
+    let kernel = MODULES[0].kernels[0];
+    let mut asked = Vec::new();
+    for shared in [48 << 10, 100 << 10, 64 << 10, 100 << 10, 200 << 10] {
+        let launch = Launch {
+            grid: [1; 3],
+            block: [32, 1, 1],
+            shared,
+        };
+        // SAFETY: this driver runs no kernels.
+        unsafe { device.launch(kernel, launch, &[]) }.expect("launched");
+        asked.push(world(|world| world.shared.remove(kernel)));
+    }
+    assert_eq!(asked, [None, Some(100 << 10), None, None, Some(200 << 10)]);
+}
+
+#[test]
+fn a_kernel_that_the_device_lacks_is_an_error_when_it_is_launched() {
+    let missing: &[&str] = &MODULES[0].kernels[..1];
+    world(|world| world.missing = missing);
+    let device = device();
+    assert!(!device.kernels().contains(&missing[0]));
+    let launch = Launch {
+        grid: [1; 3],
+        block: [32, 1, 1],
+        shared: 0,
+    };
+    // SAFETY: this driver runs no kernels.
+    let error = unsafe { device.launch(missing[0], launch, &[]) }.expect_err("no kernel");
+    assert!(matches!(error, CudaError::NoKernel { kernel } if kernel == missing[0]));
+}
+
+#[test]
+fn graphs_are_the_drivers() {
+    let device = device();
+    let kernel = MODULES[0].kernels[0];
+    let launch = Launch {
+        grid: [1; 3],
+        block: [32, 1, 1],
+        shared: 0,
+    };
+    let memory = device.alloc(64).expect("memory");
+    device.upload(&[1; 64], &memory, 0).expect("uploaded");
+    set_n_args(0);
+    let graph = device.capture(|| {
+        let given_back = device.alloc(64)?;
+        device.copy((&memory, 0), (&given_back, 0), 64)?;
+        // SAFETY: this driver runs no kernels.
+        unsafe { device.launch(kernel, launch, &[]) }?;
+        drop(device.alloc(64)?);
+        device.clear(&memory, 0, 8)
+    });
+    let graph = graph.expect("captured");
+    assert_eq!(graph.len(), 3);
+    assert_eq!(world(|world| world.n_allocated()), 2, "one of the graph's");
+    let mut found = [0; 64];
+    device.download(&memory, 0, &mut found).expect("downloaded");
+    assert_eq!(found, [1; 64]);
+    for n_times in 1..4 {
+        device.upload(&[1; 64], &memory, 0).expect("uploaded");
+        device.replay(&graph).expect("replayed");
+        device.download(&memory, 0, &mut found).expect("downloaded");
+        assert_eq!(found[..8], [0; 8]);
+        assert_eq!(found[8..], [1; 56]);
+        assert_eq!(world(|world| world.launches.len()), n_times);
+    }
+    drop(graph);
+    assert_eq!(world(|world| world.n_allocated()), 1);
+}
+
+#[test]
+fn a_capture_that_fails_leaves_the_device_usable() {
+    let device = device();
+    let memory = device.alloc(64).expect("memory");
+    for _ in 0..2 {
+        let error = device
+            .capture(|| device.synchronize())
+            .expect_err("waiting");
+        assert!(matches!(error, CudaError::Capturing { .. }), "{error}");
+        device.clear(&memory, 0, 64).expect("cleared");
+        device.synchronize().expect("no failure");
+    }
+}
+
+#[test]
+fn marks_are_used_again() {
+    let device = device();
+    let memory = device.alloc(64).expect("memory");
+    for _ in 0..3 {
+        let start = device.mark().expect("a mark");
+        for _ in 0..5 {
+            device.clear(&memory, 0, 64).expect("cleared");
+        }
+        let end = device.mark().expect("a mark");
+        // In this driver's time, everything takes a millisecond.
+        let time = end.milliseconds_since(&start).expect("a time");
+        assert_eq!(time, 5.0);
+    }
+    // The context, the stream and the modules, and two events.
+    assert_eq!(world(|world| world.n_held), 2 + MODULES.len() + 2);
+}
+
+#[test]
+fn everything_is_given_back() {
+    let device = device();
+    let memory = device.alloc(1000).expect("memory");
+    device.upload(&[1; 1000], &memory, 0).expect("uploaded");
+    device.upload(&[1; 1000], &memory, 0).expect("uploaded");
+    device
+        .download(&memory, 0, &mut [0; 1000])
+        .expect("downloaded");
+    let mark = device.mark().expect("a mark");
+    let graph = device.capture(|| device.clear(&memory, 0, 1000));
+    device
+        .replay(graph.as_ref().expect("captured"))
+        .expect("replayed");
+    drop((device, memory, mark, graph));
+    assert_eq!(world(|world| (world.n_held, world.n_allocated())), (0, 0));
+}
+
+#[test]
+fn what_the_device_is() {
+    let device = device();
+    assert_eq!(
+        *device.properties(),
+        Properties {
+            name: "Simulated".to_owned(),
+            compute_capability: (9, 0),
+            n_multiprocessors: 132,
+            memory: 1 << 30,
+            shared_memory: 227 << 10,
+            driver_version: 13000,
+        }
+    );
+    let mut wanted: Vec<&str> = MODULES
+        .iter()
+        .flat_map(|module| module.kernels)
+        .copied()
+        .collect();
+    let mut found = device.kernels();
+    wanted.sort_unstable();
+    found.sort_unstable();
+    assert_eq!(found, wanted);
+}
+
+#[test]
+fn no_memory_is_an_error_with_figures() {
+    let device = device();
+    let some = device.alloc(600 << 20).expect("memory");
+    assert_eq!(device.free_memory().expect("a number"), 424 << 20);
+    let error = device.alloc(500 << 20).expect_err("no memory");
+    assert!(
+        matches!(
+            error,
+            CudaError::OutOfMemory {
+                wanted: 525,
+                free: 444,
+                total: 1073
+            }
+        ),
+        "{error}"
+    );
+    drop(some);
+    device.alloc(500 << 20).expect("memory again");
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    let error = error_where(|world| world.n_devices = 0);
+    assert!(
+        matches!(error, CudaError::NoDevice { index: 0, count: 0 }),
+        "{error}"
+    );
+    let error = error_where(|world| {
+        world.n_devices = 1;
+        world.capability = (7, 0);
+    });
+    assert!(
+        matches!(
+            error,
+            CudaError::TooOld {
+                major: 7,
+                minor: 0,
+                ..
+            }
+        ),
+        "{error}"
+    );
+    let error = error_where(|world| {
+        world.capability = (9, 0);
+        world.version = 12040;
+        world.loading = Status(222);
+    });
+    assert!(matches!(error, CudaError::DriverTooOld { .. }), "{error}");
+    assert!(error.to_string().contains("12.4"), "{error}");
+    let error = error_where(|world| world.version = 99000);
+    assert!(matches!(error, CudaError::OtherDevices { .. }), "{error}");
+    let error = error_where(|world| world.loading = Status(2));
+    assert!(matches!(error, CudaError::Driver { .. }), "{error}");
+    assert_eq!(world(|world| world.n_held), 0);
+}
+
+#[test]
+fn a_lost_device_is_said_to_be_lost() {
+    let device = device();
+    let memory = device.alloc(64).expect("memory");
+    world(|world| world.waiting = Status(700));
+    let error = device.download(&memory, 0, &mut [0; 64]).expect_err("lost");
+    assert!(matches!(error, CudaError::Lost { .. }), "{error}");
+    let error = device.synchronize().expect_err("lost").to_string();
+    assert!(error.contains("WORDS") && error.contains("lost"), "{error}");
+    // Giving things back does not panic.
+    drop((memory, device));
+}
