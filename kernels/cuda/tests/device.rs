@@ -1,7 +1,7 @@
 //! What a device promises, whatever stands behind it: on the processor, and on every device that this
 //! machine has.
 
-use ponder_kernels_cuda::{CudaError, Device, Memory};
+use ponder_kernels_cuda::{CudaError, Device, Memory, elementwise};
 
 /// Every device that there is.
 fn devices() -> Vec<Device> {
@@ -138,6 +138,36 @@ fn a_graph_happens_when_it_is_replayed() {
             wanted[8..16].fill(0);
             assert_eq!(contents(&device, &to), wanted);
         }
+    }
+}
+
+#[test]
+fn kernels_run_in_the_order_in_which_they_were_launched() {
+    let numbers = |values: &[f32]| -> Vec<u8> {
+        let bytes = values.iter().flat_map(|value| value.to_le_bytes());
+        bytes.collect()
+    };
+    for device in devices() {
+        let first: Vec<f32> = (0..1000).map(|i| i as f32).collect();
+        let sum = filled(&device, &numbers(&first));
+        let x = filled(&device, &numbers(&first));
+        let steps = || {
+            elementwise::add(&device, &sum, &x, 1000)?;
+            device.copy((&sum, 0), (&x, 0), 4000)
+        };
+        let graph = device.capture(steps).expect("captured");
+        // Once as it stands, then twice from the graph: each doubles both.
+        steps().expect("launched");
+        assert_eq!(
+            contents(&device, &x),
+            numbers(&first.iter().map(|n| 2.0 * n).collect::<Vec<_>>())
+        );
+        device.replay(&graph).expect("replayed");
+        device.replay(&graph).expect("replayed");
+        assert_eq!(
+            contents(&device, &x),
+            numbers(&first.iter().map(|n| 8.0 * n).collect::<Vec<_>>())
+        );
     }
 }
 

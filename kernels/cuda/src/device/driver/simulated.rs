@@ -113,9 +113,10 @@ impl World {
             && let Some(work) = self.stream.pop_front()
         {
             self.n_done += 1;
-            // SAFETY: who put this on the stream answers for the memory until it is done.
             match work {
+                // SAFETY: who put this on the stream answers for the memory until it is done.
                 Work::Move(to, from, len) => unsafe { ptr::copy_nonoverlapping(from, to, len) },
+                // SAFETY: the same.
                 Work::Set(at, value, len) => unsafe { ptr::write_bytes(at, value, len) },
                 Work::Launch(launched) => self.launches.push(launched),
             }
