@@ -168,7 +168,7 @@ fn modified(path: &Path) -> SystemTime {
 }
 
 /// Sums are not contracted, so that they are the same on every processor. A kernel's accesses are
-/// checked for alignment and for the bounds of its arrays.
+/// checked: for alignment, for the bounds of arrays and of memory, and for races.
 fn compile_one(source: &Source, root: &Path, object: &Path) {
     let mut build = cc::Build::new();
     build
@@ -181,6 +181,8 @@ fn compile_one(source: &Source, root: &Path, object: &Path) {
         .flag("-ffp-contract=off")
         .flag("-fno-math-errno")
         .flag("-fno-strict-aliasing")
+        .flag("-fwrapv")
+        .flags(["-g1", "-gdwarf-4"])
         .flag("-fno-exceptions")
         .flag("-fno-threadsafe-statics")
         .flag("-Wno-psabi")
@@ -196,7 +198,11 @@ fn compile_one(source: &Source, root: &Path, object: &Path) {
             .flag("-Wno-unknown-pragmas")
             .flag("-Wno-maybe-uninitialized")
             .flag("-fsanitize=alignment,bounds,shift-exponent,integer-divide-by-zero")
-            .flag("-fno-sanitize-recover=all");
+            .flag("-fno-sanitize-recover=all")
+            // Accesses are announced as for ThreadSanitizer; `cu/emulation/races.cpp` is in its place.
+            .flag("-fsanitize=thread")
+            .flags(["--param", "tsan-distinguish-volatile=1"])
+            .flags(["--param", "tsan-instrument-func-entry-exit=0"]);
     }
     let compiled = build
         .file(&source.path)

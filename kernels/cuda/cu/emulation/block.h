@@ -2,15 +2,19 @@
 #pragma once
 
 #include "../emulation.h"
+#include "accesses.h"
 #include "fibre.h"
 
 namespace emulation {
 
 constexpr unsigned LANES = 32;
 
+// The most shared memory that a launch may ask for, on the devices that have least.
+constexpr size_t MAX_SHARED = 99 * 1024;
+
 struct Thread {
     void *stack_pointer;
-    unsigned stack, warp, lane;
+    unsigned stack, number, warp, lane;
     uint3 index;
     // Where it waits.
     Site site;
@@ -26,8 +30,10 @@ struct Gathering {
 // Lanes of a warp, a bit each. Those that wait are in none but `alive`.
 struct Warp {
     unsigned alive, unstarted, ready;
-    // The barrier's.
+    // At the block's barrier.
     unsigned waiting;
+    // How often `__syncwarp` has ordered its accesses.
+    unsigned n_barriers;
     unsigned n_gatherings;
     Gathering gatherings[LANES];
     void *operands[LANES];
@@ -39,6 +45,10 @@ struct Block {
     // Warps that may have threads to run, a bit each.
     unsigned busy;
     unsigned n_warps, n_alive, n_waiting;
+    // How often `__syncthreads` has ordered its accesses.
+    unsigned n_barriers;
+    // Whether it has seen something atomic that other blocks may have done.
+    bool has_acquired;
     Thread threads[MAX_THREADS];
     Warp warps[MAX_THREADS / LANES];
 };

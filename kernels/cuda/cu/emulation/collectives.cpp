@@ -7,7 +7,7 @@ namespace emulation {
 
 unsigned lane_of_caller() { return running->lane; }
 
-void nothing(void *const *, unsigned) {}
+void order_memory(void *const *, unsigned) { block.warps[running->warp].n_barriers++; }
 
 void exchange(void *const *operands, unsigned mask) {
     for (unsigned rest = mask; rest != 0; rest &= rest - 1) {
@@ -50,7 +50,7 @@ unsigned beside_first(unsigned number, unsigned lanes) {
     for (unsigned rest = lanes; rest != 0; rest &= rest - 1) {
         unsigned lane = static_cast<unsigned>(__builtin_ctz(rest));
         const Site &site = block.threads[number * LANES + lane].site;
-        if (site.line == first.line && strcmp(site.file, first.file) == 0) {
+        if (is_same(site, first)) {
             beside |= 1u << lane;
         }
     }

@@ -10,6 +10,8 @@ struct Copy {
     void *to;
     const void *from;
     bool is_there;
+    // Of the call.
+    const void *place;
 };
 
 struct Copies {
@@ -21,10 +23,11 @@ struct Copies {
 
 Copies &of(const Thread &thread) {
     static std::vector<Copies> all(MAX_THREADS);
-    return all[static_cast<size_t>(&thread - block.threads)];
+    return all[thread.number];
 }
 
 void deliver(const Copy &copy) {
+    note(copy.to, 16, Access::write, copy.place);
     if (copy.is_there) {
         memcpy(copy.to, copy.from, 16);
     } else {
@@ -48,10 +51,15 @@ void copy(void *shared, const void *global, bool is_there) {
     if (is_there && (reinterpret_cast<uintptr_t>(global) % 16 != 0 || is_shared(global, 16))) {
         fail("copy_async_16 from %p, which is not global memory aligned to 16", global);
     }
+    const void *place = __builtin_return_address(0);
+    note(shared, 16, Access::write, place);
+    if (is_there) {
+        note(global, 16, Access::read, place);
+    }
     // It may happen at once: then what was there is lost, and what comes is not to be read yet.
     memset(shared, 0xff, 16);
     Copies &copies = of(*running);
-    copies.queue.push_back({shared, global, is_there});
+    copies.queue.push_back({shared, global, is_there, place});
     copies.n_uncommitted++;
 }
 

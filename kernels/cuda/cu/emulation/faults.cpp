@@ -3,6 +3,7 @@
 #include "faults.h"
 
 #include "block.h"
+#include "places.h"
 
 #include <csignal>
 #include <pthread.h>
@@ -16,15 +17,19 @@ constexpr int SIGNALS[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP};
 alignas(64) unsigned char stack[64 * 1024];
 struct sigaction former[64];
 pthread_t owner;
-const void *address;
+const void *address, *place;
 int signal_number;
 
 void report() {
+    mention("here", place);
     switch (signal_number) {
     case SIGSEGV:
     case SIGBUS:
         if (is_guard_of_stacks(address)) {
             fail("its stack is full");
+        }
+        if (const Region *region = region_near(address)) {
+            mention(*region, address);
         }
         fail("access to %p, where there is no memory, or which is not aligned", address);
     case SIGFPE:
@@ -32,6 +37,15 @@ void report() {
     default:
         fail("signal %d", signal_number);
     }
+}
+
+// The instruction, as if something were called there.
+const void *place_of(const ucontext_t &context) {
+#if defined(__x86_64__)
+    return reinterpret_cast<const void *>(context.uc_mcontext.gregs[REG_RIP] + 1);
+#else
+    return reinterpret_cast<const void *>(context.uc_mcontext.pc + 1);
+#endif
 }
 
 void go_elsewhere(ucontext_t &context, void (*where)()) {
@@ -53,6 +67,7 @@ void handle(int number, siginfo_t *information, void *context) {
     }
     address = information->si_addr;
     signal_number = number;
+    place = place_of(*static_cast<ucontext_t *>(context));
     go_elsewhere(*static_cast<ucontext_t *>(context), report);
 }
 

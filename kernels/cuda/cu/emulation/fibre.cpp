@@ -69,12 +69,14 @@ ponder_emulation_switch:
 #endif
 
 namespace emulation {
+
+uintptr_t first_stack;
+
 namespace {
 
-constexpr size_t STACK_BYTES = 64 * 1024, GUARD_BYTES = 4096;
+constexpr size_t GUARD_BYTES = 4096;
 
 struct Stacks {
-    unsigned char *memory;
     unsigned free[MAX_THREADS], n_free = 0;
 
     Stacks() {
@@ -84,10 +86,10 @@ struct Stacks {
             perror("emulation: stacks");
             abort();
         }
-        memory = static_cast<unsigned char *>(mapped);
+        first_stack = reinterpret_cast<uintptr_t>(mapped);
         for (unsigned i = 0; i < MAX_THREADS; i++) {
             // A page of another size than 4096 is larger: then stacks go without guards.
-            mprotect(memory + i * STACK_BYTES, GUARD_BYTES, PROT_NONE);
+            mprotect(static_cast<unsigned char *>(mapped) + i * STACK_BYTES, GUARD_BYTES, PROT_NONE);
         }
         give_all();
     }
@@ -122,7 +124,7 @@ void give_all_stacks() { stacks().give_all(); }
 void *prepare_stack(unsigned stack, void (*entry)()) {
     // Stacks whose ends are apart by a power of two would all lie in the same few lines of a cache.
     size_t shift = (stack * 704) % 8192;
-    uintptr_t end = reinterpret_cast<uintptr_t>(stacks().memory) + (stack + 1) * STACK_BYTES - shift;
+    uintptr_t end = first_stack + (stack + 1) * STACK_BYTES - shift;
     end &= ~uintptr_t(63);
 #if defined(__x86_64__)
     // Six registers, and where `ret` goes; behind it the stack is aligned as behind a call.
@@ -142,10 +144,8 @@ void *prepare_stack(unsigned stack, void (*entry)()) {
 }
 
 bool is_guard_of_stacks(const void *address) {
-    const unsigned char *byte = static_cast<const unsigned char *>(address);
-    const unsigned char *begin = stacks().memory, *end = begin + MAX_THREADS * STACK_BYTES;
-    return byte >= begin && byte < end &&
-           static_cast<size_t>(byte - begin) % STACK_BYTES < GUARD_BYTES;
+    return is_in_stacks(address) &&
+           (reinterpret_cast<uintptr_t>(address) - first_stack) % STACK_BYTES < GUARD_BYTES;
 }
 
 } // namespace emulation

@@ -10,14 +10,16 @@
 namespace emulation {
 
 unsigned char *dynamic_shared;
+unsigned n_dynamic_shared;
 
 namespace {
 
-// The largest that a launch may ask for, on the devices that have least; behind it nothing is mapped.
-constexpr size_t MAX_SHARED = 99 * 1024, PAGE = 64 * 1024;
+// Wider than pages of any processor.
+constexpr size_t PAGE = 64 * 1024;
 
 const Kernel *first_kernel;
 
+// Behind it nothing is mapped.
 unsigned char *end_of_shared() {
     static unsigned char *end = [] {
         size_t n_bytes = (MAX_SHARED / PAGE + 1) * PAGE;
@@ -39,30 +41,32 @@ void place_threads() {
     block.n_warps = (n_threads + LANES - 1) / LANES;
     for (unsigned i = 0; i < n_threads; i++) {
         Thread &thread = block.threads[i];
+        thread.number = i;
         thread.warp = i / LANES;
         thread.lane = i % LANES;
         thread.index = {i % blockDim.x, i / blockDim.x % blockDim.y, i / (blockDim.x * blockDim.y)};
     }
 }
 
-void begin_block(unsigned n_shared) {
+void begin_block() {
     unsigned n_threads = blockDim.x * blockDim.y * blockDim.z;
     block.n_alive = n_threads;
-    block.n_waiting = 0;
+    block.n_waiting = block.n_barriers = 0;
     for (unsigned i = 0; i < block.n_warps; i++) {
         unsigned n_lanes = n_threads - i * LANES;
         Warp &warp = block.warps[i];
         warp.alive = n_lanes >= LANES ? ~0u : (1u << n_lanes) - 1;
         warp.unstarted = warp.alive;
-        warp.ready = warp.waiting = warp.n_gatherings = 0;
+        warp.ready = warp.waiting = warp.n_gatherings = warp.n_barriers = 0;
     }
     block.busy = block.n_warps == LANES ? ~0u : (1u << block.n_warps) - 1;
     const Kernel &kernel = *block.kernel;
     memset(kernel.shared_begin, 0xff, static_cast<size_t>(kernel.shared_end - kernel.shared_begin));
-    memset(dynamic_shared, 0xff, n_shared);
+    memset(dynamic_shared, 0xff, n_dynamic_shared);
+    begin_block_of_accesses();
 }
 
-bool run_blocks(unsigned n_shared) {
+bool run_blocks() {
     uint64_t n_blocks = static_cast<uint64_t>(gridDim.x) * gridDim.y * gridDim.z;
     // Neighbours follow each other, from some block on, in one of the two directions.
     uint64_t first = (any_lane() * n_blocks) / LANES;
@@ -72,7 +76,7 @@ bool run_blocks(unsigned n_shared) {
         blockIdx = {static_cast<unsigned>(at % gridDim.x),
                     static_cast<unsigned>(at / gridDim.x % gridDim.y),
                     static_cast<unsigned>(at / gridDim.x / gridDim.y)};
-        begin_block(n_shared);
+        begin_block();
         if (!run_block()) {
             return false;
         }
@@ -108,26 +112,10 @@ extern "C" const char *ponder_emulation_launch(const Kernel *kernel, const unsig
     gridDim = {grid[0], grid[1], grid[2]};
     blockDim = {threads[0], threads[1], threads[2]};
     dynamic_shared = end_of_shared() - (n_shared + 15) / 16 * 16;
+    n_dynamic_shared = n_shared;
     place_threads();
-    return run_blocks(n_shared) ? nullptr : message();
-}
-
-// Memory between guards that nobody may touch; null where there is none. `n_bytes` are whole pages.
-extern "C" unsigned char *ponder_emulation_map(size_t n_bytes) {
-    void *mapped = mmap(nullptr, n_bytes + 2 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (mapped == MAP_FAILED) {
-        return nullptr;
-    }
-    unsigned char *begin = static_cast<unsigned char *>(mapped) + PAGE;
-    if (mprotect(begin, n_bytes, PROT_READ | PROT_WRITE) != 0) {
-        munmap(mapped, n_bytes + 2 * PAGE);
-        return nullptr;
-    }
-    return begin;
-}
-
-extern "C" void ponder_emulation_unmap(unsigned char *begin, size_t n_bytes) {
-    munmap(begin - PAGE, n_bytes + 2 * PAGE);
+    begin_launch_of_accesses();
+    return run_blocks() ? nullptr : message();
 }
 
 } // namespace emulation

@@ -4,6 +4,7 @@
 namespace emulation {
 // What the launch gives the block that runs.
 extern unsigned char *dynamic_shared;
+extern unsigned n_dynamic_shared;
 } // namespace emulation
 
 template <typename T> inline T __ldg(const T *address) { return *address; }
@@ -16,39 +17,32 @@ inline void __threadfence() {}
 inline void __threadfence_block() {}
 
 // Each returns the old value.
-#define EMULATION_ATOMIC(name, type, expression)                                                   \
-    inline type name(type *address, type value) {                                                  \
-        type old = *address;                                                                       \
-        *address = expression;                                                                     \
-        return old;                                                                                \
-    }
-EMULATION_ATOMIC(atomicAdd, float, old + value)
-EMULATION_ATOMIC(atomicAdd, unsigned, old + value)
-EMULATION_ATOMIC(atomicAdd, unsigned long long, old + value)
-EMULATION_ATOMIC(atomicSub, unsigned, old - value)
-EMULATION_ATOMIC(atomicMax, int, old < value ? value : old)
-EMULATION_ATOMIC(atomicMax, unsigned, old < value ? value : old)
-EMULATION_ATOMIC(atomicMax, unsigned long long, old < value ? value : old)
-EMULATION_ATOMIC(atomicMin, int, value < old ? value : old)
-EMULATION_ATOMIC(atomicMin, unsigned, value < old ? value : old)
-EMULATION_ATOMIC(atomicMin, unsigned long long, value < old ? value : old)
-EMULATION_ATOMIC(atomicOr, unsigned, old | value)
-EMULATION_ATOMIC(atomicAnd, unsigned, old &value)
-EMULATION_ATOMIC(atomicXor, unsigned, old ^ value)
-EMULATION_ATOMIC(atomicExch, int, value)
-EMULATION_ATOMIC(atomicExch, unsigned, value)
-EMULATION_ATOMIC(atomicExch, float, value)
-// Counts up to `value`, then starts at zero.
-EMULATION_ATOMIC(atomicInc, unsigned, old >= value ? 0u : old + 1u)
-#undef EMULATION_ATOMIC
+#define EMULATION_ATOMICS(ATOMIC)                                                                  \
+    ATOMIC(atomicAdd, int, old + value)                                                            \
+    ATOMIC(atomicAdd, unsigned, old + value)                                                       \
+    ATOMIC(atomicAdd, unsigned long long, old + value)                                             \
+    ATOMIC(atomicAdd, float, old + value)                                                          \
+    ATOMIC(atomicSub, int, old - value)                                                            \
+    ATOMIC(atomicSub, unsigned, old - value)                                                       \
+    ATOMIC(atomicMax, int, max(old, value))                                                        \
+    ATOMIC(atomicMax, unsigned, max(old, value))                                                   \
+    ATOMIC(atomicMax, unsigned long long, max(old, value))                                         \
+    ATOMIC(atomicMin, int, min(old, value))                                                        \
+    ATOMIC(atomicMin, unsigned, min(old, value))                                                   \
+    ATOMIC(atomicMin, unsigned long long, min(old, value))                                         \
+    ATOMIC(atomicOr, unsigned, old | value)                                                        \
+    ATOMIC(atomicAnd, unsigned, old & value)                                                       \
+    ATOMIC(atomicXor, unsigned, old ^ value)                                                       \
+    ATOMIC(atomicExch, int, value)                                                                 \
+    ATOMIC(atomicExch, unsigned, value)                                                            \
+    ATOMIC(atomicExch, unsigned long long, value)                                                  \
+    ATOMIC(atomicExch, float, value)                                                               \
+    ATOMIC(atomicInc, unsigned, old >= value ? 0u : old + 1u)                                      \
+    ATOMIC(atomicDec, unsigned, old == 0 || old > value ? value : old - 1u)
 
-inline int atomicAdd(int *address, int value) {
-    return static_cast<int>(
-        atomicAdd(reinterpret_cast<unsigned *>(address), static_cast<unsigned>(value)));
-}
-
-inline unsigned atomicCAS(unsigned *address, unsigned expected, unsigned value) {
-    unsigned old = *address;
-    *address = old == expected ? value : old;
-    return old;
-}
+#define EMULATION_DECLARED(name, type, expression) type name(type *address, type value);
+EMULATION_ATOMICS(EMULATION_DECLARED)
+#undef EMULATION_DECLARED
+unsigned atomicCAS(unsigned *address, unsigned expected, unsigned value);
+unsigned long long atomicCAS(unsigned long long *address, unsigned long long expected,
+                             unsigned long long value);

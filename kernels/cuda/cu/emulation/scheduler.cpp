@@ -2,6 +2,7 @@
 // warp if there is one, else of any. Which of them is drawn anew each time, so that what a missing
 // barrier leaves to chance happens in some order.
 #include "block.h"
+#include "places.h"
 
 #include <cstdarg>
 #include <cstdio>
@@ -93,6 +94,7 @@ void open_barrier() {
     }
     block.busy = block.n_warps == 32 ? ~0u : (1u << block.n_warps) - 1;
     block.n_waiting = 0;
+    block.n_barriers++;
 }
 
 void end(Thread &self) {
@@ -152,6 +154,7 @@ bool run_block() {
     if (has_failed) {
         // Those who wait are given up where they stand.
         give_all_stacks();
+        write_mentions(text, sizeof text);
     }
     return !has_failed;
 }
@@ -187,7 +190,7 @@ void wait_for_block(Site site) {
     Thread &self = *running;
     Warp &warp = block.warps[self.warp];
     static Site of_others;
-    if (block.n_waiting > 0 && (of_others.line != site.line || strcmp(of_others.file, site.file) != 0)) {
+    if (block.n_waiting > 0 && !is_same(of_others, site)) {
         fail("__syncthreads at %s:%u, while others wait at %s:%u", site.file, site.line, of_others.file,
              of_others.line);
     }

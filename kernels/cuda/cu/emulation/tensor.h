@@ -15,6 +15,8 @@ struct Tiles {
     unsigned (&tiles)[4];
     const void *row;
 };
+// That a lane's row is read is said by the lane, before others come.
+void note_tile(const void *row);
 void load_plain(void *const *operands, unsigned mask);
 void load_transposed(void *const *operands, unsigned mask);
 
@@ -35,11 +37,13 @@ inline void mma_f16(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2
 }
 
 inline void load_tiles(unsigned (&tiles)[4], const void *row, EMULATION_CALLER) {
+    emulation::note_tile(row);
     emulation::Tiles operands = {tiles, row};
     emulation::gather(0xffffffffu, emulation::load_plain, &operands, {"load_tiles", file, line});
 }
 
 inline void load_tiles_transposed(unsigned (&tiles)[4], const void *row, EMULATION_CALLER) {
+    emulation::note_tile(row);
     emulation::Tiles operands = {tiles, row};
     emulation::gather(0xffffffffu, emulation::load_transposed, &operands,
                       {"load_tiles_transposed", file, line});

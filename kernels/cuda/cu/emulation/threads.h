@@ -15,6 +15,10 @@ struct Site {
     unsigned line;
 };
 
+inline bool is_same(const Site &one, const Site &other) {
+    return one.line == other.line && (one.file == other.file || strcmp(one.file, other.file) == 0);
+}
+
 // `operands[lane]` of each lane of the mask.
 using Operation = void (*)(void *const *operands, unsigned mask);
 
@@ -26,7 +30,8 @@ void gather(unsigned mask, Operation operation, void *operands, Site site);
 
 unsigned lane_of_caller();
 
-void nothing(void *const *operands, unsigned mask);
+// Unlike what follows.
+void order_memory(void *const *operands, unsigned mask);
 
 // The value of lane `source`; undefined (ones) where the mask does not name it.
 struct Exchange {
@@ -65,13 +70,14 @@ inline unsigned first_of(unsigned lane, unsigned width) { return lane & ~(width 
 inline void __syncthreads(EMULATION_CALLER) { emulation::wait_for_block({"__syncthreads", file, line}); }
 
 inline void __syncwarp(unsigned mask = 0xffffffffu, EMULATION_CALLER) {
-    emulation::gather(mask, emulation::nothing, nullptr, {"__syncwarp", file, line});
+    emulation::gather(mask, emulation::order_memory, nullptr, {"__syncwarp", file, line});
 }
 
 template <typename T>
 T __shfl_sync(unsigned mask, T value, unsigned source, unsigned width = 32, EMULATION_CALLER) {
     unsigned first = emulation::first_of(emulation::lane_of_caller(), width);
-    return emulation::exchange_lanes(mask, value, first + (source & (width - 1)), {"__shfl_sync", file, line});
+    return emulation::exchange_lanes(mask, value, first + (source & (width - 1)),
+                                     {"__shfl_sync", file, line});
 }
 
 template <typename T>

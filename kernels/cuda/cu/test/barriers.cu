@@ -2,16 +2,14 @@
 #include "../common.cuh"
 
 // Turns a block's values around, through shared memory, as often as it is told.
-extern "C" __global__ void test_turn(unsigned *values, unsigned n_times, unsigned has_barriers) {
+extern "C" __global__ void test_turn(unsigned *values, unsigned n_times) {
     DYNAMIC_SHARED(unsigned, shared);
     unsigned thread = threadIdx.x, n = blockDim.x;
     values += static_cast<size_t>(blockIdx.x) * n;
     unsigned value = values[thread];
     for (unsigned time = 0; time < n_times; time++) {
         shared[thread] = value;
-        if (has_barriers) {
-            __syncthreads();
-        }
+        __syncthreads();
         value = shared[n - 1 - thread];
         __syncthreads();
     }
@@ -54,7 +52,9 @@ template <typename T> __device__ void fill(T *out, T value) {
     out[8 + threadIdx.x] = others[threadIdx.x % 4];
     __syncthreads();
     values[threadIdx.x] = value;
-    others[threadIdx.x % 4] = value;
+    if (threadIdx.x < 4) {
+        others[threadIdx.x] = value;
+    }
     __syncthreads();
     out[16 + threadIdx.x] = values[7 - threadIdx.x];
 }

@@ -78,15 +78,3 @@ extern "C" __global__ void test_different_operations(unsigned *out) {
     }
 }
 EXPORT(test_different_operations)
-
-// Lanes read what their neighbours wrote, with nothing between.
-extern "C" __global__ void test_warp_race(unsigned *out, unsigned is_synchronized) {
-    __shared__ unsigned values[32];
-    unsigned lane = threadIdx.x;
-    values[lane] = lane;
-    if (is_synchronized) {
-        __syncwarp();
-    }
-    out[lane] = values[(lane + 1) % 32];
-}
-EXPORT(test_warp_race)

@@ -17,6 +17,14 @@ extern "C" __global__ void test_write_before(unsigned char *memory, unsigned dis
 }
 EXPORT(test_write_before)
 
+// Writes more than one value, by a function of the C library, whose accesses nobody announces.
+extern "C" __global__ void test_fill(unsigned char *memory, unsigned n_bytes) {
+    if (threadIdx.x == 3) {
+        memset(memory, 1, n_bytes);
+    }
+}
+EXPORT(test_fill)
+
 extern "C" __global__ void test_read_at(const unsigned char *memory, unsigned at, unsigned *out) {
     if (threadIdx.x == 3) {
         *out = memory[at];
@@ -27,7 +35,9 @@ EXPORT(test_read_at)
 // Reads four numbers from `offset` on, which should be a multiple of four.
 extern "C" __global__ void test_read_vector(const unsigned *memory, unsigned offset, unsigned *out) {
     uint4 values = *reinterpret_cast<const uint4 *>(memory + offset);
-    out[0] = values.x + values.w;
+    if (threadIdx.x == 0) {
+        out[0] = values.x + values.w;
+    }
 }
 EXPORT(test_read_vector)
 

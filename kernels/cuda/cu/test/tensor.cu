@@ -97,7 +97,8 @@ EXPORT(test_copies)
 
 // A pipeline over tiles of a value quadruple for each thread, as many stages deep as there are
 // groups under way; each thread adds what its neighbour copied.
-extern "C" __global__ void test_pipeline(const float *from, float *sums, unsigned n_tiles, unsigned has_barrier) {
+extern "C" __global__ void test_pipeline(const float *from, float *sums, unsigned n_tiles,
+                                         unsigned has_barrier) {
     constexpr unsigned STAGES = 3;
     __shared__ float4 shared[STAGES][64];
     unsigned thread = threadIdx.x;

@@ -19,33 +19,49 @@ fn said_of(kernel: &'static str, len: usize, number: u32, has_result: bool) -> S
 }
 
 #[test]
-fn writes_beside_memory_are_found() {
+fn accesses_beside_memory_are_found() {
     let message = said_of("test_write_at", 1000, 1000, false);
     assert!(
-        message.contains("1 bytes behind memory of 1000 bytes"),
+        message.contains("thread (3, 0, 0): write of 1 bytes beside memory"),
         "{message}"
     );
+    assert!(
+        message.contains("at byte 1000 of memory of 1000 bytes"),
+        "{message}"
+    );
+    assert!(message.contains("here faults.cu:"), "{message}");
     let message = said_of("test_write_before", 1024, 1, false);
     assert!(
         message.contains("1 bytes before memory of 1024 bytes"),
         "{message}"
     );
-    for (kernel, len, at) in [
-        ("test_write_at", 1024, 1024),
-        ("test_write_before", 4096, 1),
-    ] {
-        let message = said_of(kernel, len, at, false);
+    let message = said_of("test_read_at", 0, 0, true);
+    assert!(
+        message.contains("read of 1 bytes beside memory"),
+        "{message}"
+    );
+    // Where the pages end.
+    for kernel in ["test_write_at", "test_read_at"] {
+        let message = said_of(kernel, 4096, 4097, kernel == "test_read_at");
         assert!(
             message.contains("thread (3, 0, 0): access to 0x"),
             "{message}"
         );
+        assert!(
+            message.contains("at byte 4097 of memory of 4096 bytes"),
+            "{message}"
+        );
+        assert!(message.contains("here faults.cu:"), "{message}");
     }
 }
 
 #[test]
-fn reads_beyond_memory_are_found() {
-    let message = said_of("test_read_at", 4096, 4096, true);
-    assert!(message.contains("access to 0x"), "{message}");
+fn what_was_written_beside_memory_is_found() {
+    let message = said_of("test_fill", 1000, 1003, false);
+    assert!(
+        message.contains("3 bytes behind memory of 1000 bytes were written"),
+        "{message}"
+    );
 }
 
 #[test]

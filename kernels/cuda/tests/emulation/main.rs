@@ -6,5 +6,6 @@ mod barriers;
 mod collectives;
 mod faults;
 mod memory;
+mod races;
 mod support;
 mod tensor;

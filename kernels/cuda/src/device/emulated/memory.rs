@@ -12,6 +12,7 @@ const FILL: u8 = 0xff;
 
 unsafe extern "C" {
     fn ponder_emulation_map(n_bytes: usize) -> *mut u8;
+    fn ponder_emulation_watch(first_page: *mut u8, n_bytes: usize, begin: *mut u8, size: usize);
     fn ponder_emulation_unmap(begin: *mut u8, n_bytes: usize);
 }
 
@@ -50,9 +51,11 @@ impl Heap {
         }
         // SAFETY: so many bytes were mapped, for writing.
         unsafe { begin.write_bytes(FILL, n_mapped) };
-        let begin = begin as u64;
         // As near to the end of the pages as it can be: there most mistakes happen.
-        let address = begin + (n_mapped - room) as u64;
+        let address = begin.wrapping_add(n_mapped - room);
+        // SAFETY: the bytes lie in the pages, which were mapped just now.
+        unsafe { ponder_emulation_watch(begin, n_mapped, address, len) };
+        let (begin, address) = (begin as u64, address as u64);
         let allocation = Allocation {
             len,
             begin,

@@ -1,0 +1,32 @@
+// Which memory there is, and who accesses it: the compiler announces every access of a kernel.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace emulation {
+
+struct Cell;
+
+// Pages, and the bytes in them that may be accessed; the rest is beside them.
+struct Region {
+    uintptr_t first_page, end_of_pages, begin, end;
+    bool is_shared;
+    // For each word of four bytes from `begin`, who accessed it.
+    Cell *cells;
+};
+
+// To look is to read what others may be writing.
+enum class Access { read, write, atomic, look };
+
+// Says that the thread that runs accesses so many bytes, from a place in the program.
+void note(const void *address, size_t n_bytes, Access access, const void *place);
+
+// Before the first block of a launch, and before each.
+void begin_launch_of_accesses();
+void begin_block_of_accesses();
+
+// The pages around an address, or those that it lies right beside; null where there are none.
+const Region *region_near(const void *address);
+
+} // namespace emulation
