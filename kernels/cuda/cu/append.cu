@@ -4,21 +4,18 @@
 
 // Cosine and sine of each row's position, `[n_rows, n_pairs]`, once in a step. Sequences that are
 // planned longer than `threshold` turn by the frequencies of `long_ones`.
-extern "C" __global__ void turns(const unsigned *spans_of_rows, const Span *spans, const float *short_ones,
-                                 const float *long_ones, unsigned threshold, unsigned n_pairs, float factor,
-                                 float2 *out) {
-    unsigned row = blockIdx.x;
-    unsigned index = spans_of_rows[row];
-    if (index == NONE) {
+extern "C" __global__ void turns(const Row *rows, const float *short_ones, const float *long_ones,
+                                 unsigned threshold, unsigned n_pairs, float factor, float2 *out) {
+    Row row = rows[blockIdx.x];
+    if (row.span == NONE) {
         return;
     }
-    Span span = spans[index];
-    const float *frequencies = span.planned_length > threshold ? long_ones : short_ones;
-    float position = static_cast<float>(span.position + row - span.first_row);
+    const float *frequencies = row.planned_length > threshold ? long_ones : short_ones;
+    float position = static_cast<float>(row.position);
     for (unsigned pair = threadIdx.x; pair < n_pairs; pair += blockDim.x) {
         float sine, cosine;
         sincosf(position * frequencies[pair], &sine, &cosine);
-        out[size_t(row) * n_pairs + pair] = make_float2(cosine * factor, sine * factor);
+        out[size_t(blockIdx.x) * n_pairs + pair] = make_float2(cosine * factor, sine * factor);
     }
 }
 EXPORT(turns)
@@ -111,8 +108,8 @@ struct Recipe {
     }
 };
 
-// Rows of queries, of keys, or of values.
-struct Rows {
+// Queries, keys, or values of all rows.
+struct Heads {
     const float *first;
     unsigned stride;
 
@@ -121,10 +118,9 @@ struct Rows {
     }
 };
 
-// Where keys and values go.
+// Where keys and values go: `places` says to which token of which block, for each row.
 struct Cache {
-    const BlockList *lists;
-    const unsigned *blocks;
+    const unsigned *places;
     unsigned char *keys;
     unsigned char *values;
     unsigned n_kv_heads;
@@ -134,23 +130,20 @@ struct Cache {
 // A warp for each head of a row: queries, then keys, then values. Queries are changed in place; keys
 // and values go to the block of their position.
 template <class Format>
-__device__ __forceinline__ void append(const Rows (&rows)[3], float *queries, unsigned n_heads,
-                                       const Recipe &recipe, const unsigned *spans_of_rows,
-                                       const Span *spans, const Cache &cache) {
+__device__ __forceinline__ void append(const Heads (&heads)[3], float *queries, unsigned n_heads,
+                                       const Recipe &recipe, const Row *rows, const Cache &cache) {
     __shared__ float exchange[HEADS_PER_BLOCK][MAX_HEAD_DIM];
     unsigned row = blockIdx.y, warp = threadIdx.x / WARP, head_dim = cache.head_dim;
-    unsigned index = spans_of_rows[row];
+    unsigned place = cache.places[row], position = rows[row].position;
     unsigned head = blockIdx.x * HEADS_PER_BLOCK + warp;
-    if (index == NONE || head >= n_heads + 2 * cache.n_kv_heads) {
+    if (place == NONE || head >= n_heads + 2 * cache.n_kv_heads) {
         return;
     }
-    Span span = spans[index];
-    unsigned position = span.position + row - span.first_row;
     // Of queries, keys, values.
     unsigned kind = head < n_heads ? 0 : head < n_heads + cache.n_kv_heads ? 1 : 2;
     head -= kind == 0 ? 0 : n_heads + (kind - 1) * cache.n_kv_heads;
 
-    Rows from = kind == 0 ? rows[0] : kind == 1 ? rows[1] : rows[2];
+    Heads from = kind == 0 ? heads[0] : kind == 1 ? heads[1] : heads[2];
     Head own;
     own.load(from.head(row, head, head_dim), head_dim);
     const float *norm = kind == 0 ? recipe.query_norm : kind == 1 ? recipe.key_norm : nullptr;
@@ -162,17 +155,17 @@ __device__ __forceinline__ void append(const Rows (&rows)[3], float *queries, un
         own.turn(turns, recipe.n_pairs, recipe.interleaved, exchange[warp]);
     }
     if (kind == 0) {
-        float *to = queries + size_t(row) * rows[0].stride + head * head_dim;
+        float *to = queries + size_t(row) * heads[0].stride + head * head_dim;
         own.store(to, head_dim, recipe.factor(position));
         return;
     }
-    size_t block = block_at(cache.blocks, cache.lists[index], position / BLOCK_LEN);
+    size_t block = place / BLOCK_LEN;
     unsigned char *to = kind == 1 ? cache.keys : cache.values;
     to += (block * cache.n_kv_heads + head) * Format::head_bytes(head_dim);
 #pragma unroll
     for (unsigned i = 0; i < CHUNKS; i++) {
         if (i * WARP < head_dim) {
-            Format::put(to, position % BLOCK_LEN, i * WARP, head_dim, own.values[i]);
+            Format::put(to, place % BLOCK_LEN, i * WARP, head_dim, own.values[i]);
         }
     }
 }
@@ -182,15 +175,15 @@ __device__ __forceinline__ void append(const Rows (&rows)[3], float *queries, un
         float *queries, const float *keys, const float *values, unsigned query_stride,             \
         unsigned key_stride, unsigned value_stride, const float *query_norm,                       \
         const float *key_norm, float eps, float offset, const float2 *turns, unsigned n_pairs,     \
-        unsigned interleaved, float scale, float growth, unsigned period,                          \
-        const unsigned *spans_of_rows, const Span *spans, const BlockList *lists,                  \
-        const unsigned *blocks, unsigned char *cached_keys, unsigned char *cached_values,          \
+        unsigned interleaved, float scale, float growth, unsigned period, const Row *rows,         \
+        const unsigned *places, unsigned char *cached_keys, unsigned char *cached_values,          \
         unsigned n_heads, unsigned n_kv_heads, unsigned head_dim) {                                \
-        const Rows rows[3] = {{queries, query_stride}, {keys, key_stride}, {values, value_stride}};\
-        const Recipe recipe = {query_norm, key_norm, eps,   offset, turns,                         \
-                               n_pairs,    interleaved != 0, scale, growth, period};               \
-        const Cache cache = {lists, blocks, cached_keys, cached_values, n_kv_heads, head_dim};     \
-        append<Format>(rows, queries, n_heads, recipe, spans_of_rows, spans, cache);               \
+        const Heads heads[3] = {                                                                   \
+            {queries, query_stride}, {keys, key_stride}, {values, value_stride}};                  \
+        const Recipe recipe = {query_norm, key_norm, eps, offset, turns, n_pairs,                  \
+                               interleaved != 0, scale, growth, period};                           \
+        const Cache cache = {places, cached_keys, cached_values, n_kv_heads, head_dim};            \
+        append<Format>(heads, queries, n_heads, recipe, rows, cache);                              \
     }                                                                                              \
     EXPORT(name)
 

@@ -142,7 +142,7 @@ __device__ __forceinline__ void attend_split(const Layer &layer, const QueryRows
     uint16_t *own_values = own_keys + TILE_LEN<DIM>;
     auto fill = [&](uint16_t *to, const unsigned char *cached, unsigned block) {
         if (block < split.end) {
-            cached += layer.place(rows.list, block, rows.kv_head, Tile::head_bytes(layer.head_dim));
+            cached += layer.place(rows.span, block, rows.kv_head, Tile::head_bytes(layer.head_dim));
             Tile::template fill<DIM>(to, cached, rows.n_written(block), layer.head_dim, lane, WARP);
         }
         commit_copies();
@@ -178,11 +178,8 @@ __device__ __forceinline__ void attend_decode(const Layer &layer, unsigned budge
     using Rows = WarpRows<typename Tile::Number, DIM, 1>;
     constexpr unsigned STRIDE = 2 * TILE_LEN<DIM>;
     DYNAMIC_SHARED(uint16_t, shared);
-    unsigned index = layer.order[blockIdx.y];
-    if (index == NONE) {
-        return;
-    }
-    QueryRows rows(layer, index, blockIdx.x % layer.n_kv_heads, blockIdx.x / layer.n_kv_heads * DECODE_ROWS);
+    unsigned kv_head = blockIdx.x % layer.n_kv_heads, tile = blockIdx.x / layer.n_kv_heads;
+    QueryRows rows(layer, blockIdx.y, kv_head, tile * DECODE_ROWS);
     if (rows.first >= rows.n) {
         return;
     }

@@ -7,16 +7,15 @@ constexpr unsigned DIMS_PER_THREAD = MAX_HEAD_DIM / THREADS;
 
 // A block for each query: softmax is computed online, block of keys after block of keys, so that a
 // query's sums are taken in the same order in any batch.
-template <class Format> __device__ __forceinline__ void attend(const Layer &layer) {
+template <class Format> __device__ __forceinline__ void attend(const Layer &layer, const Row *rows) {
     __shared__ float query[MAX_HEAD_DIM];
     __shared__ float scores[BLOCK_LEN];
     unsigned row = blockIdx.y, head = blockIdx.x, head_dim = layer.head_dim;
-    unsigned index = layer.order[row];
-    if (index == NONE) {
+    unsigned position = rows[row].position;
+    if (rows[row].span == NONE) {
         return;
     }
-    Span span = layer.spans[index];
-    unsigned position = span.position + row - span.first_row;
+    Span span = layer.spans[rows[row].span];
     unsigned from = layer.first_seen(position);
     unsigned warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
     unsigned kv_head = head / (layer.n_heads / layer.n_kv_heads);
@@ -28,7 +27,7 @@ template <class Format> __device__ __forceinline__ void attend(const Layer &laye
     float largest = -INFINITY, total = 0.0f;
     for (unsigned first = from / BLOCK_LEN * BLOCK_LEN; first <= position; first += BLOCK_LEN) {
         size_t head_bytes = Format::head_bytes(head_dim);
-        size_t place = layer.place(layer.lists[index], first / BLOCK_LEN, kv_head, head_bytes);
+        size_t place = layer.place(span, first / BLOCK_LEN, kv_head, head_bytes);
         // The query is there, and nobody needs the scores of the block before.
         __syncthreads();
         for (unsigned token = warp; token < BLOCK_LEN; token += THREADS / WARP) {
@@ -77,9 +76,9 @@ template <class Format> __device__ __forceinline__ void attend(const Layer &laye
 }
 
 #define ATTENTION_EXACT(name, Format)                                                              \
-    extern "C" __global__ void __launch_bounds__(THREADS) name(LAYER_PARAMETERS) {                 \
+    extern "C" __global__ void __launch_bounds__(THREADS) name(LAYER_PARAMETERS, const Row *rows) { \
         const Layer layer = LAYER;                                                                 \
-        attend<Format>(layer);                                                                     \
+        attend<Format>(layer, rows);                                                               \
     }                                                                                              \
     EXPORT(name)
 

@@ -11,10 +11,7 @@ struct Layer {
     float *out;
     unsigned query_stride;
     unsigned out_stride;
-    // Which span a row, or a place in a launch, has; NONE where there is none.
-    const unsigned *order;
     const Span *spans;
-    const BlockList *lists;
     const unsigned *blocks;
     const unsigned char *keys;
     const unsigned char *values;
@@ -30,20 +27,20 @@ struct Layer {
     }
 
     // Where the keys, or values, of a head begin in the cache.
-    __device__ __forceinline__ size_t place(BlockList list, unsigned block, unsigned kv_head,
+    __device__ __forceinline__ size_t place(const Span &span, unsigned block, unsigned kv_head,
                                             size_t head_bytes) const {
-        return (size_t(block_at(blocks, list, block)) * n_kv_heads + kv_head) * head_bytes;
+        return (size_t(span.block(blocks, block)) * n_kv_heads + kv_head) * head_bytes;
     }
 };
 
 #define LAYER_PARAMETERS                                                                           \
     const float *queries, float *out, unsigned query_stride, unsigned out_stride,                  \
-        const unsigned *order, const Span *spans, const BlockList *lists, const unsigned *blocks,  \
-        const unsigned char *keys, const unsigned char *values, unsigned n_heads,                  \
-        unsigned n_kv_heads, unsigned head_dim, unsigned window
+        const Span *spans, const unsigned *blocks, const unsigned char *keys,                      \
+        const unsigned char *values, unsigned n_heads, unsigned n_kv_heads, unsigned head_dim,     \
+        unsigned window
 
 #define LAYER                                                                                      \
     {                                                                                              \
-        queries, out, query_stride, out_stride, order, spans, lists, blocks, keys, values,         \
-            n_heads, n_kv_heads, head_dim, window                                                  \
+        queries, out, query_stride, out_stride, spans, blocks, keys, values, n_heads, n_kv_heads,  \
+            head_dim, window                                                                       \
     }

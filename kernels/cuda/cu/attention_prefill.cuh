@@ -45,13 +45,9 @@ __device__ __forceinline__ void attend_prefill(const Layer &layer, unsigned n_st
     using Number = typename Tile::Number;
     constexpr unsigned TILES = PREFILL_TILES<DIM>;
     DYNAMIC_SHARED(uint16_t, shared);
-    unsigned index = layer.order[blockIdx.z];
-    if (index == NONE) {
-        return;
-    }
     unsigned first = threadIdx.x / WARP * 16 * TILES, n_rows = blockDim.x / WARP * 16 * TILES;
     // The last rows have most to do: they begin first.
-    QueryRows rows(layer, index, blockIdx.y, (gridDim.x - 1 - blockIdx.x) * n_rows);
+    QueryRows rows(layer, blockIdx.z, blockIdx.y, (gridDim.x - 1 - blockIdx.x) * n_rows);
     if (rows.first >= rows.n) {
         return;
     }
@@ -61,7 +57,7 @@ __device__ __forceinline__ void attend_prefill(const Layer &layer, unsigned n_st
     uint16_t *stages = shared + n_rows * ROW_STRIDE<DIM>;
     auto stage_of = [&](unsigned block) { return stages + (block - begin) % n_stages * 2 * TILE_LEN<DIM>; };
     auto fill = [&](unsigned block) {
-        size_t at = layer.place(rows.list, block, rows.kv_head, Tile::head_bytes(layer.head_dim));
+        size_t at = layer.place(rows.span, block, rows.kv_head, Tile::head_bytes(layer.head_dim));
         unsigned n = rows.n_written(block);
         uint16_t *to = stage_of(block);
         Tile::template fill<DIM>(to, layer.keys + at, n, layer.head_dim, threadIdx.x, blockDim.x);

@@ -152,7 +152,6 @@ struct QuantizedTile {
 // Which rows a block of threads works on.
 struct QueryRows {
     Span span;
-    BlockList list;
     unsigned group;
     unsigned kv_head;
     // The first of them, and how many rows the span has for this KV head.
@@ -160,8 +159,8 @@ struct QueryRows {
     unsigned n;
 
     __device__ __forceinline__ QueryRows(const Layer &layer, unsigned index, unsigned kv_head, unsigned first)
-        : span(layer.spans[index]), list(layer.lists[index]), group(layer.n_heads / layer.n_kv_heads),
-          kv_head(kv_head), first(first), n(span.n_rows * group) {}
+        : span(layer.spans[index]), group(layer.n_heads / layer.n_kv_heads), kv_head(kv_head), first(first),
+          n(span.n_rows * group) {}
 
     // Rows beyond the last stand for the last.
     __device__ __forceinline__ unsigned position(unsigned row) const {

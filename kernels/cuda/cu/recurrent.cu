@@ -23,13 +23,18 @@ __device__ __forceinline__ void keep_inputs(const float *rows, float *past, unsi
     }
 }
 
+// The span of a block of threads: first come `n_short` that may be there, then the long ones.
+__device__ __forceinline__ Span own_span(const Span *spans, const Span *long_spans, unsigned n_short) {
+    return blockIdx.y < n_short ? spans[blockIdx.y] : long_spans[blockIdx.y - n_short];
+}
+
 // Rows are `[b, c, x]`, of `width` channels each: `out = c * (filter(b * x) + bias)`. A block of
 // threads has `chunk` tokens of a span. Spans of one chunk also keep their state; that of longer ones
 // is still read here, and kept by `short_conv_keep`.
 extern "C" __global__ void short_conv(const float *x, const float *filter, const float *bias, float *state,
-                                      float *out, const Span *spans, unsigned width, unsigned kernel,
-                                      unsigned chunk) {
-    Span span = spans[blockIdx.y];
+                                      float *out, const Span *spans, const Span *long_spans,
+                                      unsigned n_short, unsigned width, unsigned kernel, unsigned chunk) {
+    Span span = own_span(spans, long_spans, n_short);
     unsigned channel = blockIdx.x * blockDim.x + threadIdx.x;
     unsigned begin = blockIdx.z * chunk, end = min(begin + chunk, span.n_rows);
     if (begin >= end || channel >= width) {
@@ -54,9 +59,10 @@ extern "C" __global__ void short_conv(const float *x, const float *filter, const
 EXPORT(short_conv)
 
 // Keeps the state of spans that are longer than `chunk`.
-extern "C" __global__ void short_conv_keep(const float *x, float *state, const Span *spans, unsigned width,
+extern "C" __global__ void short_conv_keep(const float *x, float *state, const Span *spans,
+                                           const Span *long_spans, unsigned n_short, unsigned width,
                                            unsigned kernel, unsigned chunk) {
-    Span span = spans[blockIdx.y];
+    Span span = own_span(spans, long_spans, n_short);
     unsigned channel = blockIdx.x * blockDim.x + threadIdx.x;
     if (span.n_rows <= chunk || channel >= width) {
         return;

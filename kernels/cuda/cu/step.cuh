@@ -5,27 +5,32 @@
 
 constexpr unsigned NONE = 0xffffffffu;
 
-// Consecutive tokens of one sequence. Entries that nobody uses have no rows.
+// A token. Rows that are nobody's have no span.
+struct __align__(16) Row {
+    // In its sequence.
+    unsigned position;
+    // How long the sequence will become at most, as it was announced.
+    unsigned planned_length;
+    unsigned span;
+    unsigned unused;
+};
+
+// Consecutive tokens of one sequence, and its blocks in a group of layers. Entries that nobody uses
+// have no rows.
 struct __align__(16) Span {
     unsigned first_row;
     unsigned n_rows;
-    // Of the first token in its sequence.
+    // Of the first token.
     unsigned position;
     // Of recurrent states.
     unsigned slot;
-    // How long the sequence will become at most, as it was announced.
-    unsigned planned_length;
-    unsigned unused[3];
-};
+    // Where its blocks begin, and which block of the sequence the first of them is.
+    unsigned first_entry;
+    unsigned first_block;
+    unsigned unused[2];
 
-// The blocks of a span in one group of layers: they begin at `blocks[start]`, and the first of them
-// is block `first` of the sequence.
-struct __align__(8) BlockList {
-    unsigned start;
-    unsigned first;
+    // The block of the cache that holds block `index` of the sequence.
+    __device__ __forceinline__ unsigned block(const unsigned *blocks, unsigned index) const {
+        return blocks[first_entry + index - first_block];
+    }
 };
-
-// The block of the cache that holds block `index` of the sequence.
-__device__ __forceinline__ unsigned block_at(const unsigned *blocks, BlockList list, unsigned index) {
-    return blocks[list.start + index - list.first];
-}

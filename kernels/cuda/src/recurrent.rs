@@ -136,16 +136,24 @@ impl ShortConv<'_> {
             block: [count(THREADS), 1, 1],
             shared: 0,
         };
-        let sizes = [width, self.kernel, CHUNK].map(|n| Arg::U32(count(n)));
+        let [n_short, width, kernel, chunk] =
+            [bounds.n_short, width, self.kernel, CHUNK].map(|n| Arg::U32(count(n)));
+        let spans = [
+            tables.spans(0),
+            tables.long_spans(0),
+            n_short,
+            width,
+            kernel,
+            chunk,
+        ];
         let args = [
             Arg::Memory(x, 0),
             Arg::Memory(self.filter, 0),
             optional(self.bias),
             Arg::Memory(&states.memory, 0),
             Arg::Memory(out, 0),
-            tables.spans(),
         ];
-        let args: [_; 9] = joined(args, sizes);
+        let args: [_; 11] = joined(args, spans);
         // SAFETY: rows, filter and states are there, as was checked; the tables name rows of the step
         // and slots below `n_slots`.
         unsafe { device.launch("short_conv", launch, &args)? };
@@ -156,12 +164,8 @@ impl ShortConv<'_> {
             grid: [launch.grid[0], launch.grid[1], 1],
             ..launch
         };
-        let args = [
-            Arg::Memory(x, 0),
-            Arg::Memory(&states.memory, 0),
-            tables.spans(),
-        ];
-        let args: [_; 6] = joined(args, sizes);
+        let args = [Arg::Memory(x, 0), Arg::Memory(&states.memory, 0)];
+        let args: [_; 8] = joined(args, spans);
         // SAFETY: as above.
         unsafe { device.launch("short_conv_keep", launch, &args) }
     }

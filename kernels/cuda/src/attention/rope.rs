@@ -86,8 +86,7 @@ impl Rope {
             shared: 0,
         };
         let args = [
-            tables.spans_of_rows(),
-            tables.spans(),
+            tables.rows(),
             Arg::Memory(&self.frequencies, 0),
             Arg::Memory(&self.frequencies, self.n_pairs * FLOAT),
             Arg::U32(self.threshold),

@@ -105,8 +105,8 @@ impl Attention {
 }
 
 impl<'a> Run<'a> {
-    /// The arguments that all kernels begin with; `order` are the spans that they look up.
-    fn args(&self, order: Arg<'a>) -> [Arg<'a>; 14] {
+    /// The arguments that all kernels begin with.
+    fn args(&self, spans: Arg<'a>) -> [Arg<'a>; 12] {
         let shape = self.cache.shape();
         let [keys, values] = self.cache.memories();
         [
@@ -114,9 +114,7 @@ impl<'a> Run<'a> {
             self.out.start(),
             self.queries.stride(),
             self.out.stride(),
-            order,
-            self.batch.tables.spans(),
-            self.batch.tables.lists(self.batch.group),
+            spans,
             self.batch.tables.blocks(),
             Arg::Memory(keys, 0),
             Arg::Memory(values, 0),
@@ -143,7 +141,8 @@ impl<'a> Run<'a> {
             KvFormat::Bf16 => "attention_exact_bf16",
             KvFormat::Q8_0 => "attention_exact_q8_0",
         };
-        let args = self.args(self.batch.tables.spans_of_rows());
+        let (tables, group) = (self.batch.tables, self.batch.group);
+        let args: [_; 13] = joined(self.args(tables.spans(group)), [tables.rows()]);
         // SAFETY: rows are there, as was checked; the tables name spans, and blocks of the cache.
         unsafe { self.device.launch(kernel, launch, &args) }
     }
@@ -175,7 +174,8 @@ impl<'a> Run<'a> {
             Arg::U32(count(plan.part_rows)),
             Arg::Memory(counters, 0),
         ];
-        let args: [_; 19] = joined(self.args(self.batch.tables.short_spans()), own);
+        let spans = self.batch.tables.spans(self.batch.group);
+        let args: [_; 17] = joined(self.args(spans), own);
         // SAFETY: as above; there is room for the parts of all splits, and a counter for each column.
         unsafe { self.device.launch(kernels.decode, launch, &args) }
     }
@@ -194,7 +194,8 @@ impl<'a> Run<'a> {
             shared: count(plan.shared),
         };
         let stages = [Arg::U32(count(plan.n_stages))];
-        let args: [_; 15] = joined(self.args(self.batch.tables.long_spans()), stages);
+        let spans = self.batch.tables.long_spans(self.batch.group);
+        let args: [_; 13] = joined(self.args(spans), stages);
         // SAFETY: as above.
         unsafe { self.device.launch(kernels.prefill, launch, &args) }
     }

@@ -1,69 +1,110 @@
 //! Where the tables lie, and how they are put together.
 
 use super::bounds::is_short;
-use super::{LIST_WORDS, NONE, SPAN_WORDS, StepShape, StepTables};
+use super::{BLOCK_LEN, NONE, StepBounds, StepShape, StepSpan, StepTables};
 use crate::CudaError;
 
-/// Where each table begins, in bytes. Blocks come last: only those that are there are uploaded.
+/// Bytes of a word.
+const WORD: usize = 4;
+/// Words of what is known of a row: position, planned length, span.
+const ROW_WORDS: usize = 4;
+/// Words of what is known of a span: first row, rows, position, slot, where its blocks begin, and
+/// which block of the sequence the first of them is.
+const SPAN_WORDS: usize = 8;
+
+/// Where each table begins, in bytes. Blocks come last, as many as there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Layout {
-    pub(super) spans: usize,
-    pub(super) lists: usize,
-    pub(super) short: usize,
-    pub(super) long: usize,
-    pub(super) spans_of_rows: usize,
+    n_rows: usize,
+    n_short: usize,
+    n_long: usize,
+    n_groups: usize,
     pub(super) tokens: usize,
     pub(super) chosen: usize,
+    pub(super) rows: usize,
+    places: usize,
+    spans: usize,
     pub(super) blocks: usize,
 }
 
 impl Layout {
-    pub(super) fn new(shape: &StepShape) -> Self {
+    /// For launches with these bounds.
+    pub(super) fn new(shape: &StepShape, bounds: &StepBounds) -> Self {
         let mut end = 0;
         let mut table = |n_words: usize| {
             let start = end;
-            end += (4 * n_words).next_multiple_of(32);
+            end += (WORD * n_words).next_multiple_of(32);
             start
         };
+        // Models without any attention have spans too.
+        let n_groups = shape.groups.len().max(1);
+        let n_spans = bounds.n_short + bounds.n_long;
         Self {
-            tokens: table(shape.max_rows),
-            spans: table(SPAN_WORDS * shape.max_spans),
-            lists: table(LIST_WORDS * shape.max_spans * shape.groups.len()),
-            short: table(shape.max_spans),
-            long: table(shape.max_spans),
-            spans_of_rows: table(shape.max_rows),
-            chosen: table(shape.max_rows),
+            n_rows: bounds.n_rows,
+            n_short: bounds.n_short,
+            n_long: bounds.n_long,
+            n_groups,
+            tokens: table(bounds.n_rows),
+            chosen: table(bounds.n_rows),
+            rows: table(ROW_WORDS * bounds.n_rows),
+            places: table(n_groups * bounds.n_rows),
+            spans: table(SPAN_WORDS * n_groups * n_spans),
             blocks: table(0),
         }
     }
 
+    /// For all launches that are planned for.
+    pub(super) fn of_all(shape: &StepShape) -> Self {
+        let bounds = StepBounds {
+            n_rows: shape.max_rows,
+            n_short: shape.max_spans,
+            n_long: shape.max_spans,
+            ..StepBounds::default()
+        };
+        Self::new(shape, &bounds)
+    }
+
     /// Bytes with so many blocks.
     pub(super) fn len(&self, n_blocks: usize) -> usize {
-        self.blocks + 4 * n_blocks
+        self.blocks + WORD * n_blocks
+    }
+
+    pub(super) fn fits(&self, bounds: &StepBounds) -> bool {
+        bounds.n_rows <= self.n_rows
+            && bounds.n_short <= self.n_short
+            && bounds.n_long <= self.n_long
+    }
+
+    pub(super) fn places_of(&self, group: usize) -> usize {
+        self.places + WORD * group * self.n_rows
+    }
+
+    pub(super) fn spans_of(&self, group: usize) -> usize {
+        self.spans + WORD * SPAN_WORDS * group * (self.n_short + self.n_long)
+    }
+
+    pub(super) fn long_spans_of(&self, group: usize) -> usize {
+        self.spans_of(group) + WORD * SPAN_WORDS * self.n_short
     }
 }
 
 impl StepTables {
-    /// Makes room for the step, with as much again for the next ones.
-    pub(super) fn grow(&mut self) -> Result<(), CudaError> {
-        let shape = &self.shape;
-        let grown = |planned: usize, n: usize| {
-            if n > planned {
-                n.next_power_of_two()
-            } else {
-                planned
+    /// Makes room for launches with these bounds, and some more.
+    pub(super) fn grow(&mut self, bounds: &StepBounds) -> Result<(), CudaError> {
+        let shape = &mut self.shape;
+        let n_spans = bounds.n_short.max(bounds.n_long);
+        for (planned, wanted) in [
+            (&mut shape.max_rows, bounds.n_rows),
+            (&mut shape.max_spans, n_spans),
+            (&mut shape.max_blocks, self.blocks.len()),
+        ] {
+            if wanted > *planned {
+                *planned = wanted.next_power_of_two();
             }
-        };
-        let wanted = StepShape {
-            max_rows: grown(shape.max_rows, self.n_rows().max(self.chosen.len())),
-            max_spans: grown(shape.max_spans, self.spans.len()),
-            max_blocks: grown(shape.max_blocks, self.blocks.len()),
-            ..shape.clone()
-        };
-        if wanted != *shape {
-            let layout = Layout::new(&wanted);
-            self.memory = self.device.alloc(layout.len(wanted.max_blocks))?;
-            (self.shape, self.layout) = (wanted, layout);
+        }
+        let len = Layout::of_all(shape).len(shape.max_blocks);
+        if len > self.memory.len() {
+            self.memory = self.device.alloc(len)?;
             self.generation += 1;
         }
         Ok(())
@@ -75,59 +116,71 @@ impl StepTables {
         let layout = self.layout;
         self.staged.clear();
         self.staged.resize(layout.len(self.blocks.len()), 0);
-        self.fill(layout.short, self.shape.max_spans, NONE);
-        self.fill(layout.long, self.shape.max_spans, NONE);
-        self.fill(layout.spans_of_rows, self.shape.max_rows, NONE);
-        put(&mut self.staged, layout.tokens, &self.tokens);
-        put(&mut self.staged, layout.chosen, &self.chosen);
-        put(&mut self.staged, layout.blocks, &self.blocks);
-
-        let n_groups = self.shape.groups.len();
-        let [mut short, mut long] = [layout.short, layout.long];
-        for (index, span) in self.spans.iter().enumerate() {
-            let word = |n: usize| u32::try_from(n).expect("positions fit into 32 bits");
-            let entry = [
-                word(span.first_row),
-                word(span.n_rows),
-                word(span.position),
-                span.slot.unwrap_or(NONE),
-                word(span.planned_len),
-            ];
-            put(
-                &mut self.staged,
-                layout.spans + 4 * SPAN_WORDS * index,
-                &entry,
-            );
-            let own = index as u32;
-            let order = if is_short(span) {
-                &mut short
+        put_all(&mut self.staged, layout.blocks, &self.blocks);
+        put_all(&mut self.staged, layout.tokens, &self.tokens);
+        put_all(&mut self.staged, layout.chosen, &self.chosen);
+        for row in 0..layout.n_rows {
+            put(&mut self.staged, layout.rows, row, [0, 0, NONE, 0]);
+            for group in 0..layout.n_groups {
+                put(&mut self.staged, layout.places_of(group), row, [NONE]);
+            }
+        }
+        let [mut n_short, mut n_long] = [0; 2];
+        for index in 0..self.spans.len() {
+            let span = self.spans[index];
+            let place = if is_short(&span) {
+                n_short += 1;
+                n_short - 1
             } else {
-                &mut long
+                n_long += 1;
+                layout.n_short + n_long - 1
             };
-            put(&mut self.staged, *order, &[own]);
-            *order += 4;
-            let rows = layout.spans_of_rows + 4 * span.first_row;
-            for row in 0..span.n_rows {
-                put(&mut self.staged, rows + 4 * row, &[own]);
-            }
-            for group in 0..n_groups {
-                let list = self.lists[index * n_groups + group];
-                let at = group * self.shape.max_spans + index;
-                put(&mut self.staged, layout.lists + 4 * LIST_WORDS * at, &list);
-            }
+            self.stage_span(index, &span, place);
         }
     }
 
-    fn fill(&mut self, at: usize, n_words: usize, word: u32) {
-        for bytes in self.staged[at..at + 4 * n_words].as_chunks_mut().0 {
-            *bytes = word.to_ne_bytes();
+    /// Fills in a span and its rows, `place` in the lists of spans.
+    fn stage_span(&mut self, index: usize, span: &StepSpan, place: usize) {
+        let layout = self.layout;
+        for i in 0..span.n_rows {
+            let row = [span.position + i, span.planned_len, place].map(word);
+            let row = [row[0], row[1], row[2], 0];
+            put(&mut self.staged, layout.rows, span.first_row + i, row);
+        }
+        let sizes = [span.first_row, span.n_rows, span.position].map(word);
+        let slot = span.slot.unwrap_or(NONE);
+        for group in 0..layout.n_groups {
+            let list = self.lists.get(index * layout.n_groups + group);
+            let [start, first] = list.copied().unwrap_or_default();
+            let entry = [sizes[0], sizes[1], sizes[2], slot, start, first, 0, 0];
+            put(&mut self.staged, layout.spans_of(group), place, entry);
+            // Without attention there are no blocks to go to.
+            let n_places = if list.is_some() { span.n_rows } else { 0 };
+            for i in 0..n_places {
+                let position = span.position + i;
+                let entry = start as usize + position / BLOCK_LEN - first as usize;
+                let at = self.blocks[entry] as usize * BLOCK_LEN + position % BLOCK_LEN;
+                let row = span.first_row + i;
+                put(&mut self.staged, layout.places_of(group), row, [word(at)]);
+            }
         }
     }
 }
 
-fn put(staged: &mut [u8], at: usize, words: &[u32]) {
-    let bytes = staged[at..].as_chunks_mut().0;
-    for (bytes, word) in bytes.iter_mut().zip(words) {
+fn word(n: usize) -> u32 {
+    u32::try_from(n).expect("positions and places in a cache fit into 32 bits")
+}
+
+/// Writes an entry of a table that begins at a byte.
+fn put<const N: usize>(staged: &mut [u8], table: usize, index: usize, entry: [u32; N]) {
+    let words = staged[table..].as_chunks_mut().0;
+    for (bytes, word) in words[index * N..].iter_mut().zip(entry) {
         *bytes = word.to_ne_bytes();
+    }
+}
+
+fn put_all(staged: &mut [u8], table: usize, words: &[u32]) {
+    for (index, &word) in words.iter().enumerate() {
+        put(staged, table, index, [word]);
     }
 }

@@ -4,9 +4,10 @@
 //! 1. [`StepTables::new`] plans the memory; its addresses stay the same while the plan suffices, so
 //!    that captured launches find the numbers of later steps there.
 //! 2. In each step: [`clear`](StepTables::clear), [`push`](StepTables::push) for each span,
-//!    [`set_tokens`](StepTables::set_tokens), [`choose`](StepTables::choose), and
-//!    [`upload`](StepTables::upload), which copies everything at once.
-//! 3. [`StepBounds`] are the sizes that launches are made for.
+//!    [`set_tokens`](StepTables::set_tokens), [`choose`](StepTables::choose).
+//! 3. [`StepBounds`] are the sizes that launches are made for: those of the step, or larger ones that
+//!    many steps have in common.
+//! 4. [`upload_for`](StepTables::upload_for) copies everything at once, laid out for these bounds.
 
 mod bounds;
 mod layout;
@@ -21,10 +22,6 @@ use layout::Layout;
 /// Tokens of a block of the cache.
 pub const BLOCK_LEN: usize = 32;
 
-/// Words of an entry of the spans.
-const SPAN_WORDS: usize = 8;
-/// Words of an entry of the block lists.
-const LIST_WORDS: usize = 2;
 /// Stands for a span that is not there.
 const NONE: u32 = u32::MAX;
 
@@ -84,9 +81,10 @@ pub struct StepTables {
     layout: Layout,
     memory: Memory,
     generation: u64,
+    is_uploaded: bool,
     spans: Vec<StepSpan>,
     /// Where a list begins in `blocks` and how many were dropped, group after group for each span.
-    lists: Vec<[u32; LIST_WORDS]>,
+    lists: Vec<[u32; 2]>,
     blocks: Vec<u32>,
     tokens: Vec<u32>,
     chosen: Vec<u32>,
@@ -100,13 +98,14 @@ impl StepTables {
     /// # Errors
     /// Of the driver.
     pub fn new(device: &Device, shape: StepShape) -> Result<Self, CudaError> {
-        let layout = Layout::new(&shape);
+        let layout = Layout::of_all(&shape);
         Ok(Self {
             device: device.clone(),
             memory: device.alloc(layout.len(shape.max_blocks))?,
             layout,
             shape,
             generation: 0,
+            is_uploaded: false,
             spans: Vec::new(),
             lists: Vec::new(),
             blocks: Vec::new(),
@@ -133,6 +132,7 @@ impl StepTables {
 
     /// Begins a step.
     pub fn clear(&mut self) {
+        self.is_uploaded = false;
         self.spans.clear();
         self.lists.clear();
         self.blocks.clear();
@@ -154,6 +154,7 @@ impl StepTables {
             span.n_rows > 0 && span.first_row >= first_free,
             "span {span:?} is empty or begins before row {first_free}"
         );
+        self.is_uploaded = false;
         let n_slots = self.shape.n_slots;
         assert!(
             span.slot
@@ -176,6 +177,7 @@ impl StepTables {
 
     /// Says which token each row is.
     pub fn set_tokens(&mut self, tokens: &[u32]) {
+        self.is_uploaded = false;
         self.tokens.clear();
         self.tokens.extend_from_slice(tokens);
     }
@@ -185,7 +187,13 @@ impl StepTables {
     /// # Panics
     /// If the step has no such row.
     pub fn choose(&mut self, rows: &[usize]) {
+        self.is_uploaded = false;
         let n_rows = self.n_rows();
+        assert!(
+            rows.len() <= n_rows,
+            "{} rows chosen of {n_rows}",
+            rows.len()
+        );
         self.chosen.clear();
         self.chosen.extend(rows.iter().map(|&row| {
             assert!(row < n_rows, "row {row} of {n_rows}");
@@ -193,14 +201,37 @@ impl StepTables {
         }));
     }
 
-    /// Brings the step to the device. Memory grows where the plan does not suffice.
+    /// Brings the step to the device, for any launches that the plan allows for. Memory grows where the
+    /// plan does not suffice.
     ///
     /// # Errors
     /// Of the driver.
     pub fn upload(&mut self) -> Result<(), CudaError> {
-        self.grow()?;
+        self.grow(&self.bounds())?;
+        self.bring(Layout::of_all(&self.shape))
+    }
+
+    /// As [`upload`](Self::upload), for launches with these bounds: as few bytes as they need. Steps
+    /// with the same bounds lie at the same addresses.
+    ///
+    /// # Errors
+    /// Of the driver.
+    ///
+    /// # Panics
+    /// If launches for these bounds would not do the step.
+    pub fn upload_for(&mut self, bounds: &StepBounds) -> Result<(), CudaError> {
+        let own = self.bounds();
+        assert!(bounds.covers(&own), "{own:?} is beyond {bounds:?}");
+        self.grow(bounds)?;
+        self.bring(Layout::new(&self.shape, bounds))
+    }
+
+    fn bring(&mut self, layout: Layout) -> Result<(), CudaError> {
+        self.layout = layout;
         self.stage();
-        self.device.upload(&self.staged, &self.memory, 0)
+        self.device.upload(&self.staged, &self.memory, 0)?;
+        self.is_uploaded = true;
+        Ok(())
     }
 
     /// The sizes of this step.
@@ -223,15 +254,17 @@ impl StepTables {
     }
 
     /// # Panics
-    /// If launches for `bounds` would not do this step, or the tables are not made for them.
+    /// If launches for `bounds` would not do this step, the tables are not laid out for them, or not
+    /// uploaded.
     pub(crate) fn check(&self, bounds: &StepBounds) {
         let own = self.bounds();
         assert!(bounds.covers(&own), "{own:?} is beyond {bounds:?}");
-        let (n_rows, n_spans) = (self.shape.max_rows, self.shape.max_spans);
         assert!(
-            bounds.n_rows <= n_rows && bounds.n_short <= n_spans && bounds.n_long <= n_spans,
-            "{bounds:?} is beyond {n_rows} rows and {n_spans} spans"
+            self.layout.fits(bounds),
+            "{bounds:?} is beyond {:?}",
+            self.layout
         );
+        assert!(self.is_uploaded, "a step that was not uploaded");
     }
 
     fn at(&self, byte: usize) -> Arg<'_> {
@@ -242,28 +275,24 @@ impl StepTables {
         self.at(self.layout.chosen)
     }
 
-    pub(crate) fn spans(&self) -> Arg<'_> {
-        self.at(self.layout.spans)
+    /// What each row is.
+    pub(crate) fn rows(&self) -> Arg<'_> {
+        self.at(self.layout.rows)
     }
 
-    pub(crate) fn spans_of_rows(&self) -> Arg<'_> {
-        self.at(self.layout.spans_of_rows)
+    /// Where the keys and values of each row go in the caches of a group.
+    pub(crate) fn places(&self, group: usize) -> Arg<'_> {
+        self.at(self.layout.places_of(group))
     }
 
-    /// The spans of few rows, then NONE.
-    pub(crate) fn short_spans(&self) -> Arg<'_> {
-        self.at(self.layout.short)
+    /// The spans of a group: first the short ones.
+    pub(crate) fn spans(&self, group: usize) -> Arg<'_> {
+        self.at(self.layout.spans_of(group))
     }
 
-    /// The spans of many rows, then NONE.
-    pub(crate) fn long_spans(&self) -> Arg<'_> {
-        self.at(self.layout.long)
-    }
-
-    /// The block lists of a group.
-    pub(crate) fn lists(&self, group: usize) -> Arg<'_> {
-        let bytes = self.shape.max_spans * LIST_WORDS * 4;
-        self.at(self.layout.lists + group * bytes)
+    /// The long spans of a group.
+    pub(crate) fn long_spans(&self, group: usize) -> Arg<'_> {
+        self.at(self.layout.long_spans_of(group))
     }
 
     pub(crate) fn blocks(&self) -> Arg<'_> {

@@ -34,47 +34,108 @@ fn list(blocks: &[u32], n_dropped: usize) -> BlockList<'_> {
     BlockList { blocks, n_dropped }
 }
 
-/// The words of a table.
-fn words(tables: &StepTables, at: usize, n: usize) -> Vec<u32> {
-    let all = download_words(&tables.device, &tables.memory, tables.memory.len() / 4);
+/// The words of a table that begins at a byte.
+fn words(tables: &StepTables, at: Arg<'_>, n: usize) -> Vec<u32> {
+    let Arg::Memory(memory, at) = at else {
+        panic!("tables are in memory")
+    };
+    let all = download_words(&tables.device, memory, memory.len() / 4);
     all[at / 4..at / 4 + n].to_vec()
+}
+
+/// Fills a step in, in two steps of which the first has nothing to do with the second.
+fn put(tables: &mut StepTables) {
+    tables.push(span(0, 1, 0), [list(&[70], 0), list(&[10], 0)]);
+    tables.upload().expect("it fits");
+    tables.clear();
+    tables.push(span(0, 10, 60), [list(&[7, 8, 9], 0), list(&[1, 2, 3], 0)]);
+    tables.push(span(11, 2, 80), [list(&[5, 6, 4], 0), list(&[40, 41], 1)]);
+    tables.set_tokens(&[3; 13]);
+    tables.choose(&[9, 12]);
+}
+
+fn check(tables: &StepTables, n_rows: usize, [n_short, n_long]: [usize; 2]) {
+    let (memory, at) = tables.tokens();
+    assert_eq!(words(tables, Arg::Memory(memory, at), 14)[12..], [3, 0]);
+    assert_eq!(words(tables, tables.chosen(), 3), [9, 12, 0]);
+    let mut rows = vec![[0, 0, NONE, 0]; n_rows];
+    let mut places = vec![[NONE; 2]; n_rows];
+    for i in 0..10 {
+        rows[i] = [60 + i as u32, 1000, n_short as u32, 0];
+        let block = [[8, 9], [2, 3]].map(|of| of[usize::from(i >= 4)]);
+        places[i] = block.map(|block| block * 32 + (60 + i as u32) % 32);
+    }
+    for i in 0..2 {
+        rows[11 + i as usize] = [80 + i, 1000, 0, 0];
+        places[11 + i as usize] = [4, 41].map(|block| block * 32 + 16 + i);
+    }
+    assert_eq!(words(tables, tables.rows(), 4 * n_rows), rows.concat());
+    for group in 0..2 {
+        let own: Vec<u32> = places.iter().map(|places| places[group]).collect();
+        assert_eq!(words(tables, tables.places(group), n_rows), own);
+    }
+    for (group, [short, long]) in [[[6, 0], [0, 0]], [[9, 1], [3, 0]]].into_iter().enumerate() {
+        let mut spans = vec![[0; 8]; n_short + n_long];
+        spans[0] = [11, 2, 80, 2, short[0], short[1], 0, 0];
+        spans[n_short] = [0, 10, 60, 2, long[0], long[1], 0, 0];
+        let got = words(tables, tables.spans(group), 8 * spans.len());
+        assert_eq!(got, spans.concat());
+        assert_eq!(words(tables, tables.long_spans(group), 2), [0, 10]);
+    }
+    let blocks = [7, 8, 9, 1, 2, 3, 5, 6, 4, 40, 41];
+    assert_eq!(words(tables, tables.blocks(), 11), blocks);
 }
 
 #[test]
 fn tables_say_what_a_step_is_and_nothing_else() {
     let mut tables = StepTables::new(&Device::emulated(), shape()).expect("there is memory");
-    let layout = tables.layout;
-    for _ in 0..2 {
-        tables.clear();
-        tables.push(span(0, 10, 60), [list(&[7, 8, 9], 0), list(&[1, 2, 3], 0)]);
-        tables.push(span(11, 2, 80), [list(&[5, 6, 4], 0), list(&[40, 41], 1)]);
-        tables.set_tokens(&[3; 13]);
-        tables.choose(&[9, 12]);
-        tables.upload().expect("it fits");
-    }
+    put(&mut tables);
+    tables.upload().expect("it fits");
+    check(&tables, 16, [4, 4]);
     assert_eq!(tables.generation(), 1, "eleven blocks are more than eight");
-    let layout = Layout {
-        blocks: layout.blocks,
-        ..tables.layout
-    };
-    assert_eq!(layout, tables.layout, "blocks come last");
+}
 
-    let spans = words(&tables, layout.spans, 4 * SPAN_WORDS);
-    assert_eq!(spans[..5], [0, 10, 60, 2, 1000]);
-    assert_eq!(spans[SPAN_WORDS..][..5], [11, 2, 80, 2, 1000]);
-    assert_eq!(spans[2 * SPAN_WORDS..], [0; 2 * SPAN_WORDS]);
-    assert_eq!(words(&tables, layout.short, 4), [1, NONE, NONE, NONE]);
-    assert_eq!(words(&tables, layout.long, 4), [0, NONE, NONE, NONE]);
-    let mut rows = [NONE; 16];
-    rows[..10].fill(0);
-    rows[11..13].fill(1);
-    assert_eq!(words(&tables, layout.spans_of_rows, 16), rows);
-    assert_eq!(words(&tables, layout.tokens, 14)[12..], [3, 0]);
-    assert_eq!(words(&tables, layout.chosen, 3), [9, 12, 0]);
-    assert_eq!(words(&tables, layout.lists, 4), [0, 0, 6, 0]);
-    assert_eq!(words(&tables, layout.lists + 4 * 8, 4), [3, 0, 9, 1]);
-    let blocks = [7, 8, 9, 1, 2, 3, 5, 6, 4, 40, 41];
-    assert_eq!(words(&tables, layout.blocks, 11), blocks);
+#[test]
+fn tables_are_laid_out_for_the_bounds_that_they_are_uploaded_for() {
+    let mut tables = StepTables::new(&Device::emulated(), shape()).expect("there is memory");
+    put(&mut tables);
+    let bounds = StepBounds {
+        n_rows: 14,
+        n_short: 2,
+        ..tables.bounds()
+    };
+    tables.upload_for(&bounds).expect("it fits");
+    tables.check(&bounds);
+    check(&tables, 14, [2, 1]);
+    let larger = StepBounds {
+        n_rows: 40,
+        n_short: 9,
+        ..bounds
+    };
+    tables.upload_for(&larger).expect("there is memory");
+    check(&tables, 40, [9, 1]);
+    assert_eq!(tables.shape().max_rows, 64);
+}
+
+#[test]
+#[should_panic(expected = "is beyond")]
+fn tables_for_a_smaller_step_do_not_serve_a_larger_one() {
+    let mut tables = StepTables::new(&Device::emulated(), shape()).expect("there is memory");
+    put(&mut tables);
+    let bounds = tables.bounds();
+    tables.upload_for(&bounds).expect("it fits");
+    tables.check(&StepBounds {
+        n_rows: 14,
+        ..bounds
+    });
+}
+
+#[test]
+#[should_panic(expected = "a step that was not uploaded")]
+fn a_step_must_be_uploaded() {
+    let mut tables = StepTables::new(&Device::emulated(), shape()).expect("there is memory");
+    put(&mut tables);
+    tables.check(&tables.bounds());
 }
 
 #[test]

@@ -350,6 +350,69 @@ fn launches_for_larger_steps_say_the_same() {
 }
 
 #[test]
+fn a_captured_launch_does_later_steps() {
+    let mut random = Random(8);
+    let layer = (8, shape(KvFormat::F16, 2, 64));
+    let case = Case::new(&mut random, layer, Some(70), &[(250, 1), (40, 3), (63, 2)]);
+    let device = &case.device;
+    let mut scratch = AttentionScratch::new(device).expect("there is memory");
+    let (tables, queries) = case.prepare(&mut random);
+    let want = case.attend(
+        (&tables, &tables.bounds()),
+        &queries,
+        Precision::Fast,
+        &mut scratch,
+    );
+
+    let bounds = StepBounds::decode(4, 4, 300);
+    let mut tables = case.put_step(case.tables(16, 4));
+    let width = 8 * 64;
+    let memory = upload(device, &vec![0.0; bounds.n_rows * width]);
+    let out = upload(device, &vec![UNTOUCHED; bounds.n_rows * width]);
+    let attention = Attention {
+        n_heads: 8,
+        precision: Precision::Fast,
+    };
+    let mut launch = |tables: &StepTables| {
+        let batch = AttentionBatch {
+            tables,
+            bounds: &bounds,
+            group: 0,
+        };
+        let views = [View::new(&memory, width), View::new(&out, width)];
+        attention
+            .run(device, &batch, views, &case.cache, &mut scratch)
+            .expect("it runs");
+    };
+    tables.clear();
+    case.sequences[0].push(&mut tables, 2);
+    tables.upload_for(&bounds).expect("there is memory");
+    launch(&tables);
+    device.begin_capture().expect("nothing is captured");
+    launch(&tables);
+    let graph = device.end_capture().expect("it was captured");
+
+    let generation = tables.generation();
+    tables.clear();
+    for (sequence, &first_row) in case.sequences.iter().zip(&case.first_rows) {
+        sequence.push(&mut tables, first_row);
+    }
+    tables.upload_for(&bounds).expect("it fits");
+    assert_eq!(tables.generation(), generation, "nothing has moved");
+    let bytes: Vec<u8> = queries.iter().flat_map(|x| x.to_ne_bytes()).collect();
+    device.upload(&bytes, &memory, 0).expect("it fits");
+    let cleared: Vec<u8> = [UNTOUCHED; 8 * 64]
+        .iter()
+        .flat_map(|x| x.to_ne_bytes())
+        .collect();
+    device
+        .upload(&cleared, &out, 2 * 4 * width)
+        .expect("it fits");
+    device.replay(&graph).expect("it runs");
+    assert_eq!(download(device, &out, want.len()), want);
+}
+
+#[test]
 fn parts_of_one_buffer_will_do() {
     let mut random = Random(7);
     let layer = (4, shape(KvFormat::F16, 2, 32));
