@@ -9,6 +9,8 @@ pub mod cpu;
 pub mod cuda;
 pub mod reference;
 
+use std::ops::Range;
+
 use thiserror::Error;
 
 use crate::{
@@ -61,9 +63,13 @@ pub trait Backend {
     fn table(&self, tensor: &MappedTensor) -> Result<Self::Weight, BackendError>;
     /// A buffer for up to `max_rows` tokens.
     fn buffer(&self, max_rows: usize, width: usize) -> Result<Self::Buffer, BackendError>;
-    /// Storage for everything in `plan`, up to `capacity`. Memory is taken as it comes into use.
-    fn state(&self, plan: &CachePlan, capacity: CacheCapacity)
-    -> Result<Self::State, BackendError>;
+    /// Storage for what `plan` says of these layers, up to `capacity`; of others nothing is asked.
+    fn state(
+        &self,
+        plan: &CachePlan,
+        capacity: CacheCapacity,
+        layers: Range<usize>,
+    ) -> Result<Self::State, BackendError>;
 
     // Each step.
 
@@ -140,6 +146,13 @@ pub trait Backend {
         &self,
         x: &Self::Buffer,
         rows: &[usize],
+        out: &mut Self::Buffer,
+    ) -> Result<(), BackendError>;
+    /// `out = values`, rows of so many.
+    fn write(
+        &self,
+        values: &[f32],
+        width: usize,
         out: &mut Self::Buffer,
     ) -> Result<(), BackendError>;
     /// Appends the values of `x` to `out`.

@@ -1,10 +1,12 @@
 //! Checkpoint → layers. Two-sided: what is expected must be there, what is there must be expected.
 
 use std::collections::HashSet;
+use std::ops::Range;
 
 use super::{
     Decoder, DecoderError, StepPlan,
     layer::{Buffers, Ffn, Layer, Mixer},
+    stage::{Head, Stage},
 };
 use crate::{
     backend::{Backend, Experts, Linear},
@@ -19,41 +21,80 @@ use crate::{
 /// Rows that buffers are planned for: a chunk of prefill.
 const MAX_ROWS: usize = 512;
 
-pub(super) fn load<B: Backend>(
+/// Loads all layers on one backend, or those from a place on with another.
+pub(super) fn load<B: Backend, C: Backend>(
     backend: B,
+    last: Option<(C, usize)>,
     mut spec: ArchSpec,
     checkpoint: &Checkpoint,
-    max_tokens: usize,
-    max_sequences: usize,
-) -> Result<Decoder<B>, DecoderError> {
+    (max_tokens, max_sequences): (usize, usize),
+) -> Result<Decoder<B, C>, DecoderError> {
     spec.names = spec
         .names
         .unwrap_with(|name| checkpoint.tensor(name).is_some());
-    let plan = CachePlan::new(&spec);
-    let mut loader = Loader {
-        backend: &backend,
+    let cache = Cache::new(CachePlan::new(&spec), max_tokens, max_sequences);
+    let mut claimed = HashSet::new();
+    let mut source = Source {
         spec: &spec,
         checkpoint,
-        claimed: HashSet::new(),
+        claimed: &mut claimed,
+        cache: &cache,
     };
-    let (embedding, layers, final_norm, head) = loader.model(&plan)?;
-    loader.check_all_claimed()?;
-    let cache = Cache::new(plan, max_tokens, max_sequences);
+    let n_layers = spec.layers.len();
+    let n_first = last.as_ref().map_or(n_layers, |(_, first)| *first);
+    let first = source.stage(backend, 0..n_first, (true, last.is_none()))?;
+    let last = last.map(|(backend, first)| source.stage(backend, first..n_layers, (false, true)));
+    let last = last.transpose()?;
+    check_all_claimed(&spec, checkpoint, &claimed)?;
     Ok(Decoder {
+        first,
+        last,
+        between: Vec::new(),
         ropes: spec.ropes.iter().map(RopeTable::new).collect(),
-        state: backend.state(cache.plan(), cache.capacity())?,
-        buffers: buffers(&backend, &spec)?,
         cache,
-        embedding,
-        layers,
-        final_norm,
-        head,
         copies: Vec::new(),
         plan: StepPlan::default(),
         output: Vec::new(),
-        backend,
         spec,
     })
+}
+
+/// Where stages come from.
+struct Source<'a> {
+    spec: &'a ArchSpec,
+    checkpoint: &'a Checkpoint,
+    claimed: &'a mut HashSet<String>,
+    cache: &'a Cache,
+}
+
+impl Source<'_> {
+    fn stage<B: Backend>(
+        &mut self,
+        backend: B,
+        layers: Range<usize>,
+        (is_first, is_last): (bool, bool),
+    ) -> Result<Stage<B>, DecoderError> {
+        let plan = self.cache.plan();
+        let mut loader = Loader {
+            backend: &backend,
+            spec: self.spec,
+            checkpoint: self.checkpoint,
+            claimed: self.claimed,
+        };
+        let embedding = is_first.then(|| loader.embedding()).transpose()?;
+        let own = layers
+            .clone()
+            .map(|layer_idx| loader.layer(layer_idx, plan.layers[layer_idx]));
+        Ok(Stage {
+            embedding,
+            layers: own.collect::<Result<_, _>>()?,
+            head: is_last.then(|| loader.head()).transpose()?,
+            state: backend.state(plan, self.cache.capacity(), layers.clone())?,
+            buffers: buffers(&backend, self.spec)?,
+            first_layer: layers.start,
+            backend,
+        })
+    }
 }
 
 fn buffers<B: Backend>(backend: &B, spec: &ArchSpec) -> Result<Buffers<B::Buffer>, DecoderError> {
@@ -90,36 +131,39 @@ fn buffers<B: Backend>(backend: &B, spec: &ArchSpec) -> Result<Buffers<B::Buffer
     })
 }
 
-type Parts<W> = (W, Vec<Layer<W>>, W, W);
-
 struct Loader<'a, B> {
     backend: &'a B,
     spec: &'a ArchSpec,
     checkpoint: &'a Checkpoint,
-    claimed: HashSet<String>,
+    claimed: &'a mut HashSet<String>,
 }
 
 impl<B: Backend> Loader<'_, B> {
-    fn model(&mut self, plan: &CachePlan) -> Result<Parts<B::Weight>, DecoderError> {
+    fn embedding(&mut self) -> Result<B::Weight, DecoderError> {
+        let embedding = self.embedding_tensor()?;
+        Ok(self.backend.table(&embedding)?)
+    }
+
+    fn embedding_tensor(&mut self) -> Result<MappedTensor, DecoderError> {
+        let shape = [self.spec.vocab_size, self.spec.hidden_size];
+        self.checked(Role::Embedding, None, &shape)
+    }
+
+    fn head(&mut self) -> Result<Head<B::Weight>, DecoderError> {
         let (vocab, hidden) = (self.spec.vocab_size, self.spec.hidden_size);
-        let embedding = self.checked(Role::Embedding, None, &[vocab, hidden])?;
-        let table = self.backend.table(&embedding)?;
-        let layers = (0..self.spec.layers.len())
-            .map(|layer_idx| self.layer(layer_idx, plan.layers[layer_idx]));
-        let layers = layers.collect::<Result<_, _>>()?;
-        let final_norm = self.vector(Role::FinalNorm, None, hidden)?;
-        let head_name = format!("{}.weight", self.spec.names.name(Role::Head, None, None));
-        let stored = self.checkpoint.tensor(&head_name).is_some();
-        let head = match self.spec.tied_head {
+        let norm = self.vector(Role::FinalNorm, None, hidden)?;
+        let name = format!("{}.weight", self.spec.names.name(Role::Head, None, None));
+        let stored = self.checkpoint.tensor(&name).is_some();
+        let weight = match self.spec.tied_head {
             // Some checkpoints store the head although it is the embedding.
             Some(true) => {
-                self.claimed.insert(head_name);
-                self.backend.matrix(&embedding)?
+                self.claimed.insert(name);
+                self.backend.matrix(&self.embedding_tensor()?)?
             }
-            None if !stored => self.backend.matrix(&embedding)?,
+            None if !stored => self.backend.matrix(&self.embedding_tensor()?)?,
             _ => self.matrix(Role::Head, None, [vocab, hidden])?,
         };
-        Ok((table, layers, final_norm, head))
+        Ok(Head { norm, weight })
     }
 
     fn layer(
@@ -413,19 +457,22 @@ impl<B: Backend> Loader<'_, B> {
         self.claimed.insert(name);
         Ok(tensor)
     }
+}
 
-    fn check_all_claimed(&self) -> Result<(), DecoderError> {
-        let names = self.checkpoint.tensors().map(MappedTensor::name);
-        let mut left =
-            names.filter(|name| !self.claimed.contains(*name) && !self.spec.names.is_ignored(name));
-        match left.next() {
-            None => Ok(()),
-            Some(first) => Err(DecoderError::UnclaimedTensors {
-                first: first.to_owned(),
-                count: 1 + left.count(),
-                family: self.spec.family.clone(),
-            }),
-        }
+fn check_all_claimed(
+    spec: &ArchSpec,
+    checkpoint: &Checkpoint,
+    claimed: &HashSet<String>,
+) -> Result<(), DecoderError> {
+    let names = checkpoint.tensors().map(MappedTensor::name);
+    let mut left = names.filter(|name| !claimed.contains(*name) && !spec.names.is_ignored(name));
+    match left.next() {
+        None => Ok(()),
+        Some(first) => Err(DecoderError::UnclaimedTensors {
+            first: first.to_owned(),
+            count: 1 + left.count(),
+            family: spec.family.clone(),
+        }),
     }
 }
 

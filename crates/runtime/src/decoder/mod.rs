@@ -9,6 +9,7 @@
 
 mod layer;
 mod load;
+mod stage;
 
 use thiserror::Error;
 
@@ -18,7 +19,7 @@ use crate::{
     spec::{ArchSpec, RopeTable},
     weights::{Checkpoint, WeightsError},
 };
-use layer::{Buffers, Layer};
+use stage::{Pass, Stage};
 
 /// Why a model could not be loaded or run.
 #[derive(Debug, Error)]
@@ -138,18 +139,16 @@ pub trait Model: Send {
     fn hidden(&mut self, steps: &[Step<'_>]) -> Result<&mut [f32], DecoderError>;
 }
 
-/// A model on the backend `B`.
-pub struct Decoder<B: Backend> {
-    backend: B,
+/// A model on the backend `B`, or, where it was [split](Decoder::load_split), its first layers there
+/// and the last ones on the backend `C`.
+pub struct Decoder<B: Backend, C: Backend = B> {
+    first: Stage<B>,
+    last: Option<Stage<C>>,
+    /// What goes from the first stage to the last: `[n, hidden]`.
+    between: Vec<f32>,
     spec: ArchSpec,
     ropes: Vec<RopeTable>,
-    embedding: B::Weight,
-    layers: Vec<Layer<B::Weight>>,
-    final_norm: B::Weight,
-    head: B::Weight,
     cache: Cache,
-    state: B::State,
-    buffers: Buffers<B::Buffer>,
     copies: Vec<CacheCopy>,
     plan: StepPlan,
     /// What the last step gave.
@@ -173,7 +172,23 @@ impl<B: Backend> Decoder<B> {
         max_tokens: usize,
         max_sequences: usize,
     ) -> Result<Self, DecoderError> {
-        load::load(backend, spec, checkpoint, max_tokens, max_sequences)
+        load::load(backend, None, spec, checkpoint, (max_tokens, max_sequences))
+    }
+}
+
+impl<B: Backend, C: Backend> Decoder<B, C> {
+    /// Loads a model whose first `n_first` layers, and the embedding, are on the one backend, and all
+    /// others, and the head, on the other: activations go over once in a step.
+    pub fn load_split(
+        (first, n_first): (B, usize),
+        last: C,
+        spec: ArchSpec,
+        checkpoint: &Checkpoint,
+        max_tokens: usize,
+        max_sequences: usize,
+    ) -> Result<Self, DecoderError> {
+        let last = Some((last, n_first));
+        load::load(first, last, spec, checkpoint, (max_tokens, max_sequences))
     }
 
     /// Checks the steps and makes room in the cache.
@@ -225,58 +240,30 @@ impl<B: Backend> Decoder<B> {
     }
 
     fn run(&mut self, output: StepOutput) -> Result<(), BackendError> {
-        let batch = Batch {
-            spans: &self.plan.spans,
-            cache: &self.cache,
+        let pass = Pass {
+            spec: &self.spec,
+            ropes: &self.ropes,
+            step: StepInputs {
+                copies: &self.copies,
+                tokens: &self.plan.tokens,
+                rows: &self.plan.logits_rows,
+                output,
+                batch: Batch {
+                    spans: &self.plan.spans,
+                    cache: &self.cache,
+                },
+            },
         };
-        let step = StepInputs {
-            copies: &self.copies,
-            tokens: &self.plan.tokens,
-            rows: &self.plan.logits_rows,
-            output,
-            batch,
-        };
-        self.backend.begin(&step, &mut self.state)?;
+        match &mut self.last {
+            None => self.first.run(&pass, &[], &mut self.output)?,
+            Some(last) => {
+                self.between.clear();
+                self.first.run(&pass, &[], &mut self.between)?;
+                last.run(&pass, &self.between, &mut self.output)?;
+            }
+        }
         self.copies.clear();
-        let buffers = &mut self.buffers;
-        self.backend.embed(
-            &self.embedding,
-            &self.plan.tokens,
-            self.spec.embed_scale,
-            &mut buffers.residual,
-        )?;
-        for (layer, spec) in self.layers.iter().zip(&self.spec.layers) {
-            layer.forward(
-                &self.backend,
-                spec,
-                self.spec.norm,
-                &self.ropes,
-                &batch,
-                &mut self.state,
-                buffers,
-            )?;
-        }
-        if self.plan.logits_rows.is_empty() {
-            return Ok(());
-        }
-        let rows = &self.plan.logits_rows;
-        self.backend
-            .select(&buffers.residual, rows, &mut buffers.output)?;
-        self.backend.norm(
-            &buffers.output,
-            &self.final_norm,
-            self.spec.norm,
-            &mut buffers.normed,
-        )?;
-        match output {
-            StepOutput::Hidden => self.backend.read(&buffers.normed, &mut self.output),
-            StepOutput::Logits => self.backend.logits(
-                &mut buffers.normed,
-                &self.head,
-                self.spec.logit_softcap,
-                &mut self.output,
-            ),
-        }
+        Ok(())
     }
 
     fn step(&mut self, steps: &[Step<'_>], output: StepOutput) -> Result<&mut [f32], DecoderError> {
@@ -293,12 +280,10 @@ impl<B: Backend> Decoder<B> {
     }
 }
 
-impl<B> Model for Decoder<B>
+impl<B, C> Model for Decoder<B, C>
 where
-    B: Backend + Send,
-    B::Buffer: Send,
-    B::Weight: Send,
-    B::State: Send,
+    B: Backend<Buffer: Send, Weight: Send, State: Send> + Send,
+    C: Backend<Buffer: Send, Weight: Send, State: Send> + Send,
 {
     fn spec(&self) -> &ArchSpec {
         &self.spec

@@ -15,6 +15,7 @@ mod weight;
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::ops::Range;
 
 pub use buffer::Buffer;
 pub use ponder_kernels_cpu::{Isa, attention::KvFormat};
@@ -140,8 +141,14 @@ impl Backend for Cpu {
         Ok(Buffer::new(max_rows, width))
     }
 
-    fn state(&self, plan: &CachePlan, capacity: CacheCapacity) -> Result<State, BackendError> {
-        State::new(plan, capacity, self.kv_format).map_err(failed("reserve the cache"))
+    fn state(
+        &self,
+        plan: &CachePlan,
+        capacity: CacheCapacity,
+        layers: Range<usize>,
+    ) -> Result<State, BackendError> {
+        let is_own = |slot| plan.layers[layers.clone()].contains(&slot);
+        State::new(plan, capacity, self.kv_format, &is_own).map_err(failed("reserve the cache"))
     }
 
     fn begin(&self, step: &StepInputs<'_>, state: &mut State) -> Result<(), BackendError> {
@@ -286,6 +293,12 @@ impl Backend for Cpu {
         for (out, &row) in out.chunks_exact_mut(x.width()).zip(rows) {
             out.copy_from_slice(x.row(row));
         }
+        Ok(())
+    }
+
+    fn write(&self, values: &[f32], width: usize, out: &mut Buffer) -> Result<(), BackendError> {
+        out.reset(values.len() / width, width)
+            .copy_from_slice(values);
         Ok(())
     }
 

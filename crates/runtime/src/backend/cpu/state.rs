@@ -6,13 +6,15 @@ use ponder_kernels_cpu::HugeBytes;
 use ponder_kernels_cpu::attention::{AttentionScratch, KvFormat, KvLayout};
 
 use super::attention::Turns;
-use crate::cache::{CacheCapacity, CacheCopy, CachePlan, KvGroup, KvShape, LayerSlot};
+use crate::cache::{CacheCapacity, CacheCopy, CachePlan, KvShape, LayerSlot};
 
 /// The storage behind the cache's bookkeeping. Its memory is the system's until it is used.
 #[derive(Debug)]
 pub struct State {
-    groups: Vec<Vec<KvLayer>>,
-    recurrent: Vec<Slots>,
+    /// `None` for layers that are elsewhere.
+    groups: Vec<Vec<Option<KvLayer>>>,
+    /// Likewise.
+    recurrent: Vec<Option<Slots>>,
     turns: Turns,
     pub(super) scratch: AttentionScratch,
 }
@@ -43,6 +45,7 @@ impl State {
         plan: &CachePlan,
         capacity: CacheCapacity,
         format: KvFormat,
+        is_own: &dyn Fn(LayerSlot) -> bool,
     ) -> io::Result<Self> {
         let layer = |shape: &KvShape| {
             let layout = KvLayout {
@@ -57,13 +60,22 @@ impl State {
                 storage: HugeBytes::growing(len)?,
             })
         };
-        let group = |group: &KvGroup| group.shapes.iter().map(layer).collect();
-        let slots = plan.recurrent.iter().map(|state| Slots {
-            len: state.len,
-            values: vec![0.0; state.len * capacity.n_slots],
+        let groups = plan.groups.iter().enumerate().map(|(group, of)| {
+            let shapes = of.shapes.iter().enumerate();
+            let layers = shapes.map(|(index, shape)| {
+                let is_own = is_own(LayerSlot::Kv { group, index });
+                is_own.then(|| layer(shape)).transpose()
+            });
+            layers.collect()
+        });
+        let slots = plan.recurrent.iter().enumerate().map(|(index, state)| {
+            is_own(LayerSlot::Recurrent { index }).then(|| Slots {
+                len: state.len,
+                values: vec![0.0; state.len * capacity.n_slots],
+            })
         });
         Ok(Self {
-            groups: plan.groups.iter().map(group).collect::<io::Result<_>>()?,
+            groups: groups.collect::<io::Result<_>>()?,
             recurrent: slots.collect(),
             turns: Turns::default(),
             scratch: AttentionScratch::new(),
@@ -78,7 +90,7 @@ impl State {
     pub(super) fn copy(&mut self, copy: CacheCopy) {
         match copy {
             CacheCopy::Block { group, from, to } => {
-                for layer in &mut self.groups[group] {
+                for layer in self.groups[group].iter_mut().flatten() {
                     let len = layer.layout.block_bytes();
                     let start = from as usize * len;
                     layer
@@ -87,7 +99,7 @@ impl State {
                 }
             }
             CacheCopy::Slot { from, to } => {
-                for slots in &mut self.recurrent {
+                for slots in self.recurrent.iter_mut().flatten() {
                     let start = from as usize * slots.len;
                     slots
                         .values
@@ -95,7 +107,7 @@ impl State {
                 }
             }
             CacheCopy::ClearSlot { slot } => {
-                let slots = self.recurrent.iter_mut();
+                let slots = self.recurrent.iter_mut().flatten();
                 slots.for_each(|slots| slots.get(slot).fill(0.0));
             }
         }
@@ -107,11 +119,11 @@ impl State {
         slot: LayerSlot,
     ) -> (&mut KvLayer, &mut AttentionScratch, &mut Turns) {
         match slot {
-            LayerSlot::Kv { group, index } => (
-                &mut self.groups[group][index],
-                &mut self.scratch,
-                &mut self.turns,
-            ),
+            LayerSlot::Kv { group, index } => {
+                let layer = self.groups[group][index].as_mut();
+                let layer = layer.expect("the layer is one of this backend's");
+                (layer, &mut self.scratch, &mut self.turns)
+            }
             LayerSlot::Recurrent { .. } => {
                 unreachable!("the plan gave this layer a recurrent state")
             }
@@ -121,7 +133,12 @@ impl State {
     /// The state of a recurrent layer.
     pub(super) fn recurrent(&mut self, slot: LayerSlot, index: u32) -> &mut [f32] {
         match slot {
-            LayerSlot::Recurrent { index: layer } => self.recurrent[layer].get(index),
+            LayerSlot::Recurrent { index: layer } => {
+                let slots = self.recurrent[layer].as_mut();
+                slots
+                    .expect("the layer is one of this backend's")
+                    .get(index)
+            }
             LayerSlot::Kv { .. } => unreachable!("the plan gave this layer keys and values"),
         }
     }

@@ -69,7 +69,8 @@ pub(super) fn experts(
     let n_pairs = routing.n_pairs();
     routing.gather(x.values(), width, buffers.input.reset(n_pairs, width)?)?;
     buffers.output.reset(n_pairs, width)?;
-    routing.offsets(&mut buffers.places)?;
+    buffers.places.clear();
+    buffers.places.extend(routing.ranges()?);
     for expert in 0..spec.n_experts {
         if !buffers.places[expert].is_empty() {
             one(cuda, spec, experts, expert, buffers)?;

@@ -48,13 +48,18 @@ pub(super) struct Graphs {
 }
 
 impl Graphs {
+    /// Whether steps are recorded.
+    pub(super) fn is_on(&self) -> bool {
+        !self.is_off
+    }
+
     /// Begins a step of this size, if it can be recorded.
     pub(super) fn begin(&mut self, device: &Device, size: Option<Size>) -> Result<(), CudaError> {
         if let Mode::Record(_) = std::mem::take(&mut self.mode) {
             // The step before failed in the middle.
             device.abandon_capture();
         }
-        let Some(size) = size.filter(|_| !self.is_off) else {
+        let Some(size) = size else {
             return Ok(());
         };
         if self.n_allocations != device.n_allocations() {

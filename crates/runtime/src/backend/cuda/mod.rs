@@ -17,6 +17,7 @@ pub use state::State;
 pub use weight::Weight;
 
 use std::cell::{RefCell, RefMut};
+use std::ops::Range;
 
 use ponder_kernels_cuda::{
     Device, elementwise,
@@ -64,8 +65,8 @@ pub struct Cuda {
     kv_format: ponder_kernels_cuda::attention::KvFormat,
     linear: linear::Linear,
     table: RefCell<Table>,
-    /// Numbers that come back, as bytes.
-    download: RefCell<Vec<u8>>,
+    /// Numbers on their way, as bytes.
+    transfer: RefCell<Vec<u8>>,
     /// Logits of a step.
     logits: RefCell<Rows>,
     experts: RefCell<Option<ExpertBuffers>>,
@@ -101,7 +102,7 @@ impl Cuda {
             precision: options.precision,
             kv_format,
             table: RefCell::default(),
-            download: RefCell::default(),
+            transfer: RefCell::default(),
             experts: RefCell::default(),
             step: RefCell::default(),
         })
@@ -139,7 +140,7 @@ impl Cuda {
 
     /// Appends the first `n` numbers of some rows.
     fn bring_back(&self, rows: &Rows, n: usize, out: &mut Vec<f32>) -> Result<(), BackendError> {
-        let mut bytes = self.download.borrow_mut();
+        let mut bytes = self.transfer.borrow_mut();
         bytes.resize(4 * n, 0);
         self.device.download(rows.values(), 0, &mut bytes)?;
         let (numbers, _) = bytes.as_chunks();
@@ -172,9 +173,26 @@ impl Backend for Cuda {
         Ok(Rows::new(&self.device, max_rows, width)?)
     }
 
-    fn state(&self, plan: &CachePlan, capacity: CacheCapacity) -> Result<State, BackendError> {
-        *self.step.borrow_mut() = Some(StepState::new(&self.device, plan, capacity)?);
-        Ok(State::new(&self.device, plan, capacity, self.kv_format)?)
+    fn state(
+        &self,
+        plan: &CachePlan,
+        capacity: CacheCapacity,
+        layers: Range<usize>,
+    ) -> Result<State, BackendError> {
+        let mut step = StepState::new(&self.device, plan, capacity)?;
+        if layers != (0..plan.layers.len()) {
+            // What comes from elsewhere, or goes there, cannot be recorded.
+            step.graphs.turn_off();
+        }
+        *self.step.borrow_mut() = Some(step);
+        let is_own = |slot| plan.layers[layers.clone()].contains(&slot);
+        Ok(State::new(
+            &self.device,
+            plan,
+            capacity,
+            self.kv_format,
+            &is_own,
+        )?)
     }
 
     fn begin(&self, step: &StepInputs<'_>, state: &mut State) -> Result<(), BackendError> {
@@ -342,6 +360,14 @@ impl Backend for Cuda {
             shape,
             out,
         )?)
+    }
+
+    fn write(&self, values: &[f32], width: usize, out: &mut Rows) -> Result<(), BackendError> {
+        let bytes = &mut *self.transfer.borrow_mut();
+        bytes.clear();
+        bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+        let out = out.reset(values.len() / width, width)?;
+        Ok(self.device.upload(bytes, out, 0)?)
     }
 
     fn read(&self, x: &Rows, out: &mut Vec<f32>) -> Result<(), BackendError> {

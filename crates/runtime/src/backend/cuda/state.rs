@@ -11,8 +11,10 @@ use crate::cache::{CacheCapacity, CacheCopy, CachePlan, KvShape, LayerSlot};
 /// The storage behind the cache's bookkeeping.
 #[derive(Debug)]
 pub struct State {
-    groups: Vec<Vec<CacheLayer>>,
-    recurrent: Vec<SlotStates>,
+    /// `None` for layers that are elsewhere.
+    groups: Vec<Vec<Option<CacheLayer>>>,
+    /// Likewise.
+    recurrent: Vec<Option<SlotStates>>,
 }
 
 impl State {
@@ -21,31 +23,39 @@ impl State {
         plan: &CachePlan,
         capacity: CacheCapacity,
         format: KvFormat,
+        is_own: &dyn Fn(LayerSlot) -> bool,
     ) -> Result<Self, CudaError> {
-        let layer = |shape: &KvShape| {
+        let layer = |slot, shape: &KvShape| {
             let shape = CacheShape {
                 format,
                 n_kv_heads: shape.n_heads,
                 head_dim: shape.head_dim,
                 n_blocks: capacity.n_blocks,
             };
-            CacheLayer::new(device, shape)
+            let cache = is_own(slot).then(|| CacheLayer::new(device, shape));
+            cache.transpose()
         };
-        let groups = plan.groups.iter();
-        let groups = groups.map(|group| group.shapes.iter().map(layer).collect());
-        let slots = plan.recurrent.iter();
-        let slots = slots.map(|state| SlotStates::new(device, capacity.n_slots, state.len));
+        let groups = plan.groups.iter().enumerate().map(|(group, of)| {
+            let shapes = of.shapes.iter().enumerate();
+            let layers = shapes.map(|(index, shape)| layer(LayerSlot::Kv { group, index }, shape));
+            layers.collect()
+        });
+        let recurrent = plan.recurrent.iter().enumerate().map(|(index, state)| {
+            let is_own = is_own(LayerSlot::Recurrent { index });
+            let states = is_own.then(|| SlotStates::new(device, capacity.n_slots, state.len));
+            states.transpose()
+        });
         Ok(Self {
-            groups: groups.collect::<Result<_, _>>()?,
-            recurrent: slots.collect::<Result<_, _>>()?,
+            groups: groups.collect::<Result<_, CudaError>>()?,
+            recurrent: recurrent.collect::<Result<_, CudaError>>()?,
         })
     }
 
     pub(super) fn copy(&self, copy: CacheCopy) -> Result<(), CudaError> {
-        let mut recurrent = self.recurrent.iter();
+        let mut recurrent = self.recurrent.iter().flatten();
         match copy {
             CacheCopy::Block { group, from, to } => {
-                let mut layers = self.groups[group].iter();
+                let mut layers = self.groups[group].iter().flatten();
                 layers.try_for_each(|layer| layer.copy_block(from, to))
             }
             CacheCopy::Slot { from, to } => {
@@ -60,7 +70,10 @@ impl State {
     /// An attention layer's group, and its storage.
     pub(super) fn layer(&self, slot: LayerSlot) -> (usize, &CacheLayer) {
         match slot {
-            LayerSlot::Kv { group, index } => (group, &self.groups[group][index]),
+            LayerSlot::Kv { group, index } => {
+                let cache = self.groups[group][index].as_ref();
+                (group, cache.expect("the layer is one of this device's"))
+            }
             LayerSlot::Recurrent { .. } => {
                 unreachable!("the plan gave this layer a recurrent state")
             }
@@ -70,7 +83,10 @@ impl State {
     /// The states of a recurrent layer.
     pub(super) fn slots(&self, slot: LayerSlot) -> &SlotStates {
         match slot {
-            LayerSlot::Recurrent { index } => &self.recurrent[index],
+            LayerSlot::Recurrent { index } => {
+                let states = self.recurrent[index].as_ref();
+                states.expect("the layer is one of this device's")
+            }
             LayerSlot::Kv { .. } => unreachable!("the plan gave this layer keys and values"),
         }
     }

@@ -10,6 +10,8 @@ mod recurrent;
 mod state;
 mod weight;
 
+use std::ops::Range;
+
 use candle_core::{Device, Result as CandleResult, Tensor};
 use candle_nn::ops;
 
@@ -91,7 +93,12 @@ impl Backend for Reference {
         wrap("buffer", || Ok(Buffer(zeros(&[0, width])?)))
     }
 
-    fn state(&self, plan: &CachePlan, _: CacheCapacity) -> Result<State, BackendError> {
+    fn state(
+        &self,
+        plan: &CachePlan,
+        _: CacheCapacity,
+        _: Range<usize>,
+    ) -> Result<State, BackendError> {
         Ok(State::new(plan))
     }
 
@@ -202,6 +209,13 @@ impl Backend for Reference {
 
     fn select(&self, x: &Buffer, rows: &[usize], out: &mut Buffer) -> Result<(), BackendError> {
         wrap("select", || set(out, select_rows(&x.0, rows)?))
+    }
+
+    fn write(&self, values: &[f32], width: usize, out: &mut Buffer) -> Result<(), BackendError> {
+        let shape = (values.len() / width, width);
+        wrap("write", || {
+            set(out, Tensor::from_slice(values, shape, &Device::Cpu)?)
+        })
     }
 
     fn read(&self, x: &Buffer, out: &mut Vec<f32>) -> Result<(), BackendError> {
