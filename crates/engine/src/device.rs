@@ -1,7 +1,7 @@
 //! Where a model runs.
 
 #[cfg(feature = "cuda")]
-use ponder_runtime::backend::cuda::{Cuda, CudaOptions};
+use ponder_runtime::backend::cuda::{Cuda, CudaOptions, device_bytes};
 use ponder_runtime::{
     backend::{
         cpu::{Cpu, CpuOptions, KvFormat},
@@ -12,6 +12,8 @@ use ponder_runtime::{
     weights::Checkpoint,
 };
 
+#[cfg(feature = "cuda")]
+use crate::placement::{Parts, Placement};
 use crate::{EngineError, LoadOptions, memory};
 
 /// Where a model runs.
@@ -24,8 +26,8 @@ pub enum Device {
     Cpu,
     /// A device of NVIDIA's, by its index.
     Cuda(usize),
-    /// The first device of NVIDIA's, where this build and the machine have one and the model fits its
-    /// memory; the processor else, with a warning that says why.
+    /// The first device of NVIDIA's, where this build and the machine have one and it has room for a
+    /// layer at least; the processor else, with a warning that says why.
     Auto,
 }
 
@@ -39,27 +41,28 @@ pub(crate) enum Backend {
     Reference(Reference),
     Cpu(Cpu),
     #[cfg(feature = "cuda")]
-    Cuda(Cuda),
+    Cuda {
+        cuda: Cuda,
+        placement: Placement,
+        /// For the layers that are not on the device.
+        cpu: Option<Cpu>,
+    },
 }
 
 impl Backend {
-    /// Opens the device that the options name, for a model whose weights take so many bytes.
-    pub(crate) fn open(options: &LoadOptions, weight_bytes: u64) -> Result<Self, EngineError> {
+    /// Opens the device that the options name, for a model.
+    pub(crate) fn open(
+        options: &LoadOptions,
+        spec: &ArchSpec,
+        checkpoint: &Checkpoint,
+    ) -> Result<Self, EngineError> {
         let opened = match options.device {
             Device::Reference => Self::Reference(reference(options)?),
             Device::Cpu => Self::Cpu(cpu(options)?),
-            Device::Cuda(index) => Self::cuda(index, options)?,
+            Device::Cuda(index) => Self::cuda(index, options, spec, checkpoint)?,
             Device::Auto if !Device::HAS_CUDA => Self::Cpu(cpu(options)?),
-            Device::Auto => match Self::cuda(0, options) {
-                Ok(cuda) if cuda.available_bytes() > weight_bytes => cuda,
-                Ok(cuda) => {
-                    let free = cuda.available_bytes() >> 20;
-                    let wanted = weight_bytes >> 20;
-                    tracing::warn!(
-                        "the CUDA device has {free} MB free and the weights take {wanted} MB: running on the processor"
-                    );
-                    Self::Cpu(cpu(options)?)
-                }
+            Device::Auto => match Self::cuda(0, options, spec, checkpoint) {
+                Ok(opened) => opened,
                 Err(reason) => {
                     tracing::warn!("{reason}: running on the processor");
                     Self::Cpu(cpu(options)?)
@@ -69,22 +72,35 @@ impl Backend {
         Ok(opened)
     }
 
-    /// As `--device` calls it.
+    /// As `--device` calls it, with the layers that it has where those are not all.
     pub(crate) fn name(&self) -> String {
         match self {
             Self::Reference(_) => "reference".to_owned(),
             Self::Cpu(_) => "cpu".to_owned(),
             #[cfg(feature = "cuda")]
-            Self::Cuda(cuda) => format!("cuda:{}", cuda.index()),
+            Self::Cuda {
+                cuda,
+                placement,
+                cpu,
+            } => match cpu {
+                None => format!("cuda:{}", cuda.index()),
+                Some(_) => format!("cuda:{} ({} layers)", cuda.index(), placement.n_on_device),
+            },
         }
     }
 
-    /// Bytes of its memory that nobody uses.
-    pub(crate) fn available_bytes(&self) -> u64 {
+    /// Bytes that weights leave for keys and values.
+    pub(crate) fn bytes_left(&self, checkpoint: &Checkpoint) -> u64 {
+        let memory = memory::available_bytes();
         match self {
-            Self::Reference(_) | Self::Cpu(_) => memory::available_bytes(),
+            Self::Reference(_) | Self::Cpu(_) => memory.saturating_sub(checkpoint.file_bytes()),
             #[cfg(feature = "cuda")]
-            Self::Cuda(cuda) => cuda.free_memory().unwrap_or(0),
+            Self::Cuda { placement, cpu, .. } => match cpu {
+                None => placement.left,
+                Some(_) => placement
+                    .left
+                    .min(memory.saturating_sub(checkpoint.file_bytes())),
+            },
         }
     }
 
@@ -93,48 +109,69 @@ impl Backend {
         self,
         spec: ArchSpec,
         checkpoint: &Checkpoint,
-        cache_tokens: usize,
-        n_sequences: usize,
+        tokens: usize,
+        sequences: usize,
     ) -> Result<Box<dyn Model>, EngineError> {
         Ok(match self {
-            Self::Reference(backend) => Box::new(Decoder::load(
-                backend,
-                spec,
-                checkpoint,
-                cache_tokens,
-                n_sequences,
-            )?),
-            Self::Cpu(backend) => Box::new(Decoder::load(
-                backend,
-                spec,
-                checkpoint,
-                cache_tokens,
-                n_sequences,
-            )?),
+            Self::Reference(one) => {
+                Box::new(Decoder::load(one, spec, checkpoint, tokens, sequences)?)
+            }
+            Self::Cpu(one) => Box::new(Decoder::load(one, spec, checkpoint, tokens, sequences)?),
             #[cfg(feature = "cuda")]
-            Self::Cuda(backend) => Box::new(Decoder::load(
-                backend,
-                spec,
-                checkpoint,
-                cache_tokens,
-                n_sequences,
-            )?),
+            Self::Cuda {
+                cuda,
+                placement,
+                cpu,
+            } => match cpu {
+                None => Box::new(Decoder::load(cuda, spec, checkpoint, tokens, sequences)?),
+                Some(cpu) => {
+                    let first = (cpu, spec.layers.len() - placement.n_on_device);
+                    let split =
+                        Decoder::load_split(first, cuda, spec, checkpoint, tokens, sequences);
+                    Box::new(split?)
+                }
+            },
         })
     }
 
     #[cfg(feature = "cuda")]
-    fn cuda(index: usize, options: &LoadOptions) -> Result<Self, EngineError> {
+    fn cuda(
+        index: usize,
+        options: &LoadOptions,
+        spec: &ArchSpec,
+        checkpoint: &Checkpoint,
+    ) -> Result<Self, EngineError> {
+        let kv_format = options.cache_type()?;
         let cuda = CudaOptions {
-            kv_format: options.cache_type()?,
+            kv_format,
             ..CudaOptions::default()
         };
-        Ok(Self::Cuda(
-            Cuda::open(index, &cuda).map_err(DecoderError::from)?,
-        ))
+        let cuda = Cuda::open(index, &cuda).map_err(DecoderError::from)?;
+        let free = cuda.free_memory().map_err(DecoderError::from)?;
+        let parts = Parts::of(spec, checkpoint, kv_format.bytes_of_32(), device_bytes);
+        let least = memory::least_tokens(options.context, spec.context_len);
+        let tokens = options.cache_tokens.unwrap_or(least);
+        let placement = parts.place(free, tokens, options.gpu_layers);
+        let (n, all) = (placement.n_on_device, spec.layers.len());
+        let (free, wanted) = (free >> 20, parts.weights() >> 20);
+        if n == 0 {
+            return Err(EngineError::NoRoomOnDevice { free, wanted });
+        }
+        if n < all && options.gpu_layers.is_none() {
+            tracing::warn!(
+                "the device has {free} MB free and the weights take {wanted} MB: {n} of {all} layers run there, the others on the processor"
+            );
+        }
+        let cpu = (n < all).then(|| cpu(options)).transpose()?;
+        Ok(Self::Cuda {
+            cuda,
+            placement,
+            cpu,
+        })
     }
 
     #[cfg(not(feature = "cuda"))]
-    fn cuda(_: usize, _: &LoadOptions) -> Result<Self, EngineError> {
+    fn cuda(_: usize, _: &LoadOptions, _: &ArchSpec, _: &Checkpoint) -> Result<Self, EngineError> {
         Err(EngineError::NoCuda)
     }
 }

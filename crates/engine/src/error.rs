@@ -73,6 +73,10 @@ pub enum EngineError {
     )]
     NoCuda,
     #[error(
+        "the device has {free} MB free, too little for a layer of the model, whose weights take {wanted} MB (hint: end what else uses the device, or run with --device cpu)"
+    )]
+    NoRoomOnDevice { free: u64, wanted: u64 },
+    #[error(
         "the thread that runs the model has ended (hint: this is a bug; start again with -v and report what it prints)"
     )]
     WorkerGone,

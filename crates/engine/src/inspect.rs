@@ -125,7 +125,7 @@ pub fn logits(
         max_sequences: 1,
         ..options.clone()
     };
-    let backend = Backend::open(&alone, checkpoint.file_bytes())?;
+    let backend = Backend::open(&alone, &spec, &checkpoint)?;
     let mut model = backend.load(spec, &checkpoint, total, alone.n_sequences())?;
     let sequence = model.start(total)?;
     let values = model

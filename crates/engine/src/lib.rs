@@ -45,6 +45,8 @@ mod memory;
 mod occupancy;
 mod outlet;
 mod party;
+#[cfg(any(test, feature = "cuda"))]
+mod placement;
 mod probe;
 mod prompt;
 mod request;

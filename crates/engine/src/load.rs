@@ -129,7 +129,7 @@ pub(crate) fn load(
     }
     let checkpoint = place.open()?;
     let spec = ArchSpec::of(&checkpoint)?;
-    let backend = Backend::open(options, checkpoint.file_bytes())?;
+    let backend = Backend::open(options, &spec, &checkpoint)?;
     let (context, cache_tokens) = room(options, &spec, &checkpoint, &backend)?;
     let (device, n_sequences) = (backend.name(), options.n_sequences());
     // Weights are mapped in milliseconds; building the vocabulary takes longer, so both at once.
@@ -297,11 +297,10 @@ fn room(
     let context = context(options, spec)?;
     let bytes_of_32 = options.cache_type()?.bytes_of_32();
     let cache_tokens = options.cache_tokens.unwrap_or_else(|| {
-        let left = backend.available_bytes();
         memory::cache_tokens(
             &CachePlan::new(spec),
             bytes_of_32,
-            left.saturating_sub(checkpoint.file_bytes()),
+            backend.bytes_left(checkpoint),
             options.context,
             spec.context_len,
             options.n_sequences(),

@@ -22,11 +22,16 @@ pub(crate) fn cache_tokens(
     max_sequences: usize,
 ) -> usize {
     let tokens = tokens_in(bytes_left / 2, plan, bytes_of_32);
-    let least = context.unwrap_or(MIN_TOKENS.min(trained_context));
+    let least = least_tokens(context, trained_context);
     let most = context
         .unwrap_or(trained_context)
         .saturating_mul(max_sequences);
     tokens.clamp(least, most.max(least))
+}
+
+/// Tokens that a cache has at least, where nobody said how many.
+pub(crate) fn least_tokens(context: Option<usize>, trained_context: usize) -> usize {
+    context.unwrap_or(MIN_TOKENS.min(trained_context))
 }
 
 /// Tokens that fit into `bytes`. Windows count as if they were never full: a bound is a bound.

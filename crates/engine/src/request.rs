@@ -12,6 +12,9 @@ use crate::{Device, Effort, EffortOverrides, EngineError, device};
 pub struct LoadOptions {
     /// Where it runs.
     pub device: Device,
+    /// Layers that a device of NVIDIA's takes, the last ones; the others run on the processor. `None`:
+    /// as many as fit its memory.
+    pub gpu_layers: Option<usize>,
     /// Threads; `None`: one per processor.
     pub threads: Option<usize>,
     /// Tokens that prompt and answer may have together; `None`: what the model was trained for.
@@ -61,6 +64,7 @@ impl Default for LoadOptions {
     fn default() -> Self {
         Self {
             device: Device::default(),
+            gpu_layers: None,
             threads: None,
             context: None,
             offline: false,

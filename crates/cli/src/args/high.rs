@@ -314,6 +314,7 @@ impl LoadArgs {
         };
         Ok(LoadOptions {
             device: device(self.device.unwrap_or(DeviceName::Auto))?,
+            gpu_layers: self.gpu_layers.and_then(|layers| layers.0),
             threads,
             context: self.context,
             offline: global.offline,

@@ -13,8 +13,8 @@ use super::bench::BenchArgs;
 use super::eval::EvalArgs;
 use super::serve::ServeArgs;
 use super::values::{
-    ColorWhen, DeviceName, EffortLevel, LogitBias, ShowThinking, VoteBy, at_least_one, cache_type,
-    finite, fraction, local_time, non_negative, positive,
+    ColorWhen, DeviceName, EffortLevel, GpuLayers, LogitBias, ShowThinking, VoteBy, at_least_one,
+    cache_type, finite, fraction, local_time, non_negative, positive,
 };
 
 const MODEL_HELP: &str = "\
@@ -108,6 +108,9 @@ pub(crate) struct LoadArgs {
     /// this build and the machine have one that holds the model, else the CPU)
     #[arg(long)]
     pub(crate) device: Option<DeviceName>,
+    /// Layers that a GPU takes, the last ones; the others run on the CPU (default: as many as fit)
+    #[arg(long, value_name = "auto|N")]
+    pub(crate) gpu_layers: Option<GpuLayers>,
     /// Number of threads (default: the machine's cores)
     #[arg(long, value_name = "N", value_delimiter = ',', value_parser = at_least_one)]
     pub(crate) threads: Vec<usize>,

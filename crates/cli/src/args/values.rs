@@ -108,6 +108,21 @@ impl FromStr for DeviceName {
     }
 }
 
+/// `--gpu-layers`: a number, or as many as fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct GpuLayers(pub(crate) Option<usize>);
+
+impl FromStr for GpuLayers {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self(None)),
+            _ => at_least_one(text).map(|n| Self(Some(n))),
+        }
+    }
+}
+
 /// One `--logit-bias ID=BIAS`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct LogitBias {
@@ -239,6 +254,15 @@ pub(crate) fn local_time(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn gpu_layers_parse() {
+        assert_eq!("auto".parse(), Ok(GpuLayers(None)));
+        assert_eq!("12".parse(), Ok(GpuLayers(Some(12))));
+        for wrong in ["0", "all", "-1"] {
+            wrong.parse::<GpuLayers>().expect_err(wrong);
+        }
+    }
 
     #[test]
     fn devices_parse() {

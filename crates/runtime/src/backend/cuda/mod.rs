@@ -14,7 +14,7 @@ mod weight;
 
 pub use ponder_kernels_cuda::{CudaError, Precision};
 pub use state::State;
-pub use weight::Weight;
+pub use weight::{Weight, device_bytes};
 
 use std::cell::{RefCell, RefMut};
 use std::ops::Range;

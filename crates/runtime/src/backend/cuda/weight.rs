@@ -64,6 +64,15 @@ impl Table {
     }
 }
 
+/// Bytes that a tensor takes on the device.
+pub fn device_bytes(tensor: &MappedTensor) -> u64 {
+    let is_kept = encoding(tensor.ty()).is_some_and(Matrix::is_kept);
+    match is_kept && tensor.shape().len() > 1 {
+        true => tensor.bytes().len() as u64,
+        false => 4 * tensor.n_values() as u64,
+    }
+}
+
 /// Brings float32 over.
 pub(super) fn upload_floats(device: &Device, values: &[f32]) -> Result<Memory, CudaError> {
     let bytes: Vec<u8> = values
