@@ -6,8 +6,9 @@
 //!    its place (feature `emulated`), which runs the same sources slowly, for tests.
 //! 2. [`Memory`] lies on it. Everything that is launched happens in order, on one stream.
 //! 3. A [`Graph`] is what was launched, to be replayed; [`Mark`]s tell how long something took.
-//! 4. [`StepTables`] say what a step works on; [`View`] is a part of the activations.
-//! 5. [`elementwise`], [`attention`], [`experts`], [`recurrent`] and [`sampling`] are what happens
+//! 4. [`linear`] has layers of any kind of weights.
+//! 5. [`StepTables`] say what a step works on; [`View`] is a part of the activations.
+//! 6. [`elementwise`], [`attention`], [`experts`], [`recurrent`] and [`sampling`] are what happens
 //!    beside the products with weights.
 
 pub mod attention;
@@ -15,6 +16,7 @@ mod device;
 pub mod elementwise;
 mod error;
 pub mod experts;
+pub mod linear;
 mod precision;
 pub mod recurrent;
 pub mod sampling;

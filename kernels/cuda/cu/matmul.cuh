@@ -1,0 +1,339 @@
+// Products with many rows of activations, on tensor cores: activations rounded to bfloat16, weights
+// widened to it tile by tile, sums in float32.
+//
+// A block has a tile of rows of weights and one of activations (columns), and goes through the width
+// unit by unit. Activations, and weights that are bfloat16 already, are copied to shared memory while
+// earlier units are multiplied; other weights wait in registers, and are widened into shared memory one
+// unit ahead. Where there are few tiles, several blocks share one: each takes a part of the width, and
+// the last to be done adds the parts up, in order.
+#pragma once
+
+#include "mma.cuh"
+#include "products.cuh"
+#include "weights.cuh"
+
+// Units of activations that are in shared memory, or under way.
+constexpr unsigned STAGES = 3;
+// Distance of two columns where sums are staged: lanes do not meet in a bank.
+constexpr unsigned STAGING_STEP = 20;
+
+// A row of a tile has 32 values of 16 bits in four chunks of 16 bytes. They are permuted, so that the
+// same chunk of eight rows lies in different banks.
+__device__ __forceinline__ uint16_t *chunk_of(uint16_t *tile, unsigned row, unsigned chunk) {
+    return tile + row * UNIT + (chunk ^ (row / 2 % 4)) * 8;
+}
+
+// Two floats, rounded, in one word.
+__device__ __forceinline__ unsigned round_pair(float first, float second) {
+#if !defined(PONDER_EMULATED) && __CUDA_ARCH__ >= 800
+    unsigned pair;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(second), "f"(first));
+    return pair;
+#else
+    return pack_bf16(first, second);
+#endif
+}
+
+// How weights come to shared memory: widened by the threads, in as many terms as keep their bits.
+template <class Encoding> struct Widened {
+    static constexpr bool IS_COPIED = false;
+    static constexpr unsigned TERMS = 1;
+};
+
+// Eleven significant bits are the sum of two numbers of eight.
+template <> struct Widened<f16> {
+    static constexpr bool IS_COPIED = false;
+    static constexpr unsigned TERMS = 2;
+};
+
+template <> struct Widened<bf16> {
+    static constexpr bool IS_COPIED = true;
+    static constexpr unsigned TERMS = 1;
+};
+
+// What the blocks that share a tile use in common.
+struct Shares {
+    // The sums of each block, and how many blocks of each tile are done.
+    float *sums;
+    unsigned *done;
+};
+
+// `ROWS` by `COLUMNS` values of the output, by warps that have `WARP_ROWS` by `WARP_COLUMNS` of them.
+template <class Encoding_, unsigned ROWS_, unsigned COLUMNS_, unsigned WARP_ROWS, unsigned WARP_COLUMNS>
+struct Matmul {
+    using Encoding = Encoding_;
+    using Weights = Widened<Encoding>;
+    using Half = typename Reader<Encoding>::Half;
+    static constexpr unsigned ROWS = ROWS_, COLUMNS = COLUMNS_;
+    // Two threads have a row of weights.
+    static constexpr unsigned THREADS = 2 * ROWS;
+    static_assert(ROWS / WARP_ROWS * (COLUMNS / WARP_COLUMNS) * WARP == THREADS, "the warps cover the tile");
+    // Fragments of a warp: 16 rows and 8 columns each.
+    static constexpr unsigned HIGH = WARP_ROWS / 16, WIDE = WARP_COLUMNS / 8;
+    static constexpr unsigned WEIGHT_STAGES = Weights::IS_COPIED ? STAGES : 2;
+    // Units of weights that wait in registers.
+    static constexpr unsigned AHEAD = ROWS * COLUMNS > 64 * 64 ? 1 : 2;
+    static constexpr unsigned WEIGHT_TILE = ROWS * UNIT, COLUMN_TILE = COLUMNS * UNIT;
+
+    const uint16_t *x;
+    unsigned n, n_units;
+    Tile tile;
+    Reader<Encoding> reader;
+    // The row of weights that the calling thread brings, and which half of its units.
+    unsigned own, half;
+    const uint8_t *own_weights;
+    size_t own_unit;
+    bool is_there;
+    // [STAGES][COLUMNS][32], [WEIGHT_STAGES][TERMS][ROWS][32]
+    uint16_t *columns, *weights;
+    float sums[HIGH][WIDE][4];
+
+    __device__ __forceinline__ Matmul(const Products &products, const uint16_t *x, unsigned n, unsigned width,
+                                      uint16_t *shared)
+        : x(x), n(n), n_units((width + UNIT - 1) / UNIT), tile(products, blockIdx.y, ROWS),
+          reader(static_cast<size_t>(tile.part.n_rows) * n_units), sums{} {
+        own = threadIdx.x / 2, half = threadIdx.x % 2;
+        // Where products are gated, a fragment has eight rows of the gate, then the same of the other.
+        unsigned row = tile.row(own, 8);
+        is_there = row < tile.part.n_rows;
+        own_weights = tile.weights(own, 8);
+        own_unit = static_cast<size_t>(is_there ? row : 0) * n_units;
+        columns = shared, weights = shared + STAGES * COLUMN_TILE;
+    }
+
+    // Begins to copy a unit of activations, and of weights where they are only copied.
+    __device__ __forceinline__ void copy(unsigned unit, unsigned stage) {
+        for (unsigned i = threadIdx.x; i < COLUMNS * 4; i += THREADS) {
+            unsigned row = i / 4, chunk = i % 4, column = blockIdx.x * COLUMNS + row;
+            bool exists = column < n;
+            size_t at = static_cast<size_t>(exists ? column : 0) * n_units + unit;
+            const uint16_t *from = x + at * UNIT + chunk * 8;
+            copy_async_16(chunk_of(columns + stage * COLUMN_TILE, row, chunk), from, exists);
+        }
+        if constexpr (Weights::IS_COPIED) {
+            const uint8_t *from = own_weights + ((own_unit + unit) * 2 + half) * 32;
+            uint16_t *to = weights + stage * WEIGHT_TILE;
+            copy_async_16(chunk_of(to, own, 2 * half), from, is_there);
+            copy_async_16(chunk_of(to, own, 2 * half + 1), from + 16, is_there);
+        }
+    }
+
+    __device__ __forceinline__ Half load(unsigned unit) const {
+        // Rows that do not exist are computed like the first, and never written.
+        return reader.load(own_weights, own_unit + unit, half);
+    }
+
+    __device__ __forceinline__ void widen(const Half &raw, unsigned stage) {
+        float values[16];
+        Reader<Encoding>::values(raw, half, values);
+#pragma unroll
+        for (unsigned term = 0; term < Weights::TERMS; term++) {
+            uint16_t *to = weights + (stage * Weights::TERMS + term) * WEIGHT_TILE;
+#pragma unroll
+            for (unsigned i = 0; i < 2; i++) {
+                unsigned pairs[4];
+#pragma unroll
+                for (unsigned k = 0; k < 4; k++) {
+                    float *pair = values + 8 * i + 2 * k;
+                    pairs[k] = round_pair(pair[0], pair[1]);
+                    // What the next term has to stand for.
+                    pair[0] -= __uint_as_float(pairs[k] << 16);
+                    pair[1] -= __uint_as_float(pairs[k] & 0xffff0000u);
+                }
+                uint4 *chunk = reinterpret_cast<uint4 *>(chunk_of(to, own, 2 * half + i));
+                *chunk = make_uint4(pairs[0], pairs[1], pairs[2], pairs[3]);
+            }
+        }
+    }
+
+    // Multiplies what is in shared memory: the sixteen values `k` to `k + 15` of a unit at a time.
+    __device__ __forceinline__ void multiply(unsigned stage, unsigned weight_stage) {
+        constexpr unsigned ACROSS = COLUMNS / WARP_COLUMNS;
+        unsigned lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
+        unsigned first_row = warp / ACROSS * WARP_ROWS, first_column = warp % ACROSS * WARP_COLUMNS;
+#pragma unroll
+        for (unsigned k = 0; k < UNIT; k += 16) {
+            unsigned right[WIDE][2];
+#pragma unroll
+            for (unsigned j = 0; j < WIDE; j += 2) {
+                // Two fragments: columns 0 to 7 with both halves of k, then columns 8 to 15.
+                unsigned tiles[4];
+                unsigned row = first_column + 8 * j + lane / 16 * 8 + lane % 8;
+                load_tiles(tiles, chunk_of(columns + stage * COLUMN_TILE, row, k / 8 + lane / 8 % 2));
+                right[j][0] = tiles[0], right[j][1] = tiles[1];
+                right[j + 1][0] = tiles[2], right[j + 1][1] = tiles[3];
+            }
+#pragma unroll
+            for (unsigned term = 0; term < Weights::TERMS; term++) {
+                uint16_t *from = weights + (weight_stage * Weights::TERMS + term) * WEIGHT_TILE;
+#pragma unroll
+                for (unsigned i = 0; i < HIGH; i++) {
+                    unsigned left[4];
+                    load_tiles(left, chunk_of(from, first_row + 16 * i + lane % 16, k / 8 + lane / 16));
+#pragma unroll
+                    for (unsigned j = 0; j < WIDE; j++) {
+                        mma_bf16(sums[i][j], left, right[j]);
+                    }
+                }
+            }
+        }
+    }
+
+    // Goes through units `first` to `last`.
+    __device__ __forceinline__ void run(unsigned first, unsigned last) {
+        [[maybe_unused]] Half waiting[AHEAD];
+        for (unsigned i = 0; i + 1 < STAGES; i++) {
+            if (first + i < last) {
+                copy(first + i, i);
+            }
+            commit_copies();
+        }
+        if constexpr (!Weights::IS_COPIED) {
+            widen(load(first), 0);
+#pragma unroll
+            for (unsigned i = 0; i < AHEAD; i++) {
+                waiting[i] = load(min(first + 1 + i, last - 1));
+            }
+        }
+        unsigned stage = 0;
+        for (unsigned begin = first; begin < last; begin += AHEAD) {
+#pragma unroll
+            for (unsigned i = 0; i < AHEAD; i++) {
+                unsigned unit = begin + i;
+                if (unit >= last) {
+                    break;
+                }
+                // The unit is there for all threads, and all have multiplied the one before it.
+                wait_copies<STAGES - 2>();
+                __syncthreads();
+                if (unit + STAGES - 1 < last) {
+                    copy(unit + STAGES - 1, (stage + STAGES - 1) % STAGES);
+                }
+                commit_copies();
+                multiply(stage, Weights::IS_COPIED ? stage : (unit - first) % 2);
+                if constexpr (!Weights::IS_COPIED) {
+                    if (unit + 1 < last) {
+                        widen(waiting[i], (unit + 1 - first) % 2);
+                        waiting[i] = load(min(unit + 1 + AHEAD, last - 1));
+                    }
+                }
+                stage = (stage + 1) % STAGES;
+            }
+        }
+    }
+
+    // Adds up the parts of all blocks of the tile. Whether the calling block is the one that writes.
+    __device__ __forceinline__ bool gather(const Shares &shares, unsigned *is_last) {
+        size_t place = static_cast<size_t>(blockIdx.y) * gridDim.x + blockIdx.x;
+        float *all = shares.sums + place * gridDim.z * (ROWS * COLUMNS);
+        float *mine = all + blockIdx.z * (ROWS * COLUMNS) + threadIdx.x;
+        float *flat = &sums[0][0][0];
+        constexpr unsigned N = HIGH * WIDE * 4;
+#pragma unroll
+        for (unsigned i = 0; i < N; i++) {
+            mine[i * THREADS] = flat[i];
+        }
+        __threadfence();
+        __syncthreads();
+        if (threadIdx.x == 0) {
+            *is_last = atomicAdd(shares.done + place, 1u) == gridDim.z - 1 ? 1 : 0;
+        }
+        __syncthreads();
+        bool writes = *is_last;
+        __syncthreads();
+        if (!writes) {
+            return false;
+        }
+        if (threadIdx.x == 0) {
+            shares.done[place] = 0;
+        }
+        __threadfence();
+        const volatile float *parts = all + threadIdx.x;
+#pragma unroll
+        for (unsigned i = 0; i < N; i++) {
+            float sum = 0.0f;
+            for (unsigned z = 0; z < gridDim.z; z++) {
+                sum += parts[z * (ROWS * COLUMNS) + i * THREADS];
+            }
+            flat[i] = sum;
+        }
+        return true;
+    }
+
+    // Writes the sums, sixteen rows of a warp at a time: through shared memory, so that neighbours
+    // write neighbouring values.
+    __device__ __forceinline__ void write(float *shared) const {
+        constexpr unsigned ACROSS = COLUMNS / WARP_COLUMNS;
+        unsigned lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
+        unsigned first_row = warp / ACROSS * WARP_ROWS;
+        unsigned first_column = blockIdx.x * COLUMNS + warp % ACROSS * WARP_COLUMNS;
+        // [WARP_COLUMNS][16]
+        float *staging = shared + warp * (WARP_COLUMNS * STAGING_STEP);
+#pragma unroll
+        for (unsigned i = 0; i < HIGH; i++) {
+            __syncwarp();
+#pragma unroll
+            for (unsigned j = 0; j < WIDE; j++) {
+#pragma unroll
+                for (unsigned e = 0; e < 4; e++) {
+                    unsigned column = 8 * j + lane % 4 * 2 + e % 2, row = lane / 4 + e / 2 * 8;
+                    staging[column * STAGING_STEP + row] = sums[i][j][e];
+                }
+            }
+            __syncwarp();
+#pragma unroll 1
+            for (unsigned at = lane; at < 16 * WARP_COLUMNS; at += WARP) {
+                unsigned row = at % 16, column = at / 16;
+                const float *sum = staging + column * STAGING_STEP + row;
+                unsigned tile_row = first_row + 16 * i + row;
+                if (first_column + column < n && !tile.is_up(tile_row, 8)) {
+                    float up = tile.activation ? sum[8] : 0.0f;
+                    tile.write(tile.row(tile_row, 8), first_column + column, sum[0], up);
+                }
+            }
+        }
+    }
+};
+
+#if defined(PONDER_EMULATED) || __CUDA_ARCH__ >= 800
+template <class Kernel>
+__device__ __forceinline__ void matmul(const Products &products, const uint16_t *x, unsigned n,
+                                       unsigned width, const Shares &shares, uint16_t *shared) {
+    Kernel kernel(products, x, n, width, shared);
+    unsigned share = (kernel.n_units + gridDim.z - 1) / gridDim.z;
+    unsigned first = blockIdx.z * share;
+    // No share is empty: the launch sees to it.
+    kernel.run(first, min(first + share, kernel.n_units));
+    // Shared memory serves other ends now.
+    __syncthreads();
+    if (gridDim.z > 1) {
+        if (!kernel.gather(shares, reinterpret_cast<unsigned *>(shared))) {
+            return;
+        }
+    }
+    kernel.write(reinterpret_cast<float *>(shared));
+}
+#else
+// Tensor cores of older devices do not have the type: the exact kernel is launched there.
+template <class Kernel>
+__device__ __forceinline__ void matmul(const Products &, const uint16_t *, unsigned, unsigned, const Shares &,
+                                       uint16_t *) {
+    __trap();
+}
+#endif
+
+#define DEFINE_MATMUL_OF(name, size, rows, columns, warp_rows, warp_columns)                       \
+    extern "C" __global__ void __launch_bounds__(2 * rows)                                         \
+        matmul_##name##_##size(PRODUCTS_PARAMETERS, const uint16_t *x, unsigned n, unsigned width, \
+                               float *share_sums, unsigned *share_done) {                          \
+        DYNAMIC_SHARED(uint16_t, shared);                                                          \
+        Shares shares{share_sums, share_done};                                                     \
+        matmul<Matmul<name, rows, columns, warp_rows, warp_columns>>(PRODUCTS, x, n, width, shares, shared); \
+    }                                                                                              \
+    EXPORT(matmul_##name##_##size)
+
+// Three sizes of tiles, for few, some and many rows of activations.
+#define DEFINE_SMALL_MATMULS(name)                                                                 \
+    DEFINE_MATMUL_OF(name, small, 64, 32, 16, 32) DEFINE_MATMUL_OF(name, medium, 64, 64, 32, 32)
+
+#define DEFINE_MATMULS(name) DEFINE_SMALL_MATMULS(name) DEFINE_MATMUL_OF(name, large, 128, 128, 64, 32)

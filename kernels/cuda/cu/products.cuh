@@ -1,0 +1,104 @@
+// What is computed from one input in one launch: up to three matrices of the same encoding, each with
+// an output of its own; or a gate and what it gates, with one output.
+#pragma once
+
+#include "activation.cuh"
+
+// The arguments of every kernel of products. `rows` are those of a matrix, 0 where there is none.
+// Flags: bit i adds to output i what others replace; bits 4 and 5 have the activation of a gate, 0 for
+// products that are not gated; bits 6 and 7 that of a gate which the output already holds.
+#define PRODUCTS_PARAMETERS                                                                        \
+    const uint8_t *weights0, const uint8_t *weights1, const uint8_t *weights2, unsigned rows0,     \
+        unsigned rows1, unsigned rows2, const float *bias0, const float *bias1, const float *bias2, \
+        float *out0, float *out1, float *out2, unsigned flags
+
+#define PRODUCTS                                                                                   \
+    Products {                                                                                     \
+        weights0, weights1, weights2, rows0, rows1, rows2, bias0, bias1, bias2, out0, out1, out2, flags \
+    }
+
+// One matrix with its output.
+struct Part {
+    const uint8_t *weights;
+    unsigned n_rows;
+    const float *bias;
+    float *out;
+    bool adds;
+};
+
+struct Products {
+    const uint8_t *weights0, *weights1, *weights2;
+    unsigned rows0, rows1, rows2;
+    const float *bias0, *bias1, *bias2;
+    float *out0, *out1, *out2;
+    unsigned flags;
+
+    __device__ __forceinline__ unsigned activation() const { return (flags >> 4) & 3; }
+    __device__ __forceinline__ unsigned out_activation() const { return (flags >> 6) & 3; }
+
+    __device__ __forceinline__ Part part(unsigned i) const {
+        bool adds = (flags >> i) & 1;
+        return i == 0   ? Part{weights0, rows0, bias0, out0, adds}
+               : i == 1 ? Part{weights1, rows1, bias1, out1, adds}
+                        : Part{weights2, rows2, bias2, out2, adds};
+    }
+};
+
+// Consecutive rows of one part, or, where products are gated, half as many of the gate and of what it
+// gates.
+struct Tile {
+    // The gate, where there is one.
+    Part part;
+    // What it gates.
+    Part up;
+    unsigned activation, out_activation;
+    // Of the part, or of both.
+    unsigned first_row;
+
+    // Tile number `index` where tiles have `size` rows, of both together where products are gated.
+    // Behind the last tile: rows that no part has.
+    __device__ __forceinline__ Tile(const Products &products, unsigned index, unsigned size) {
+        activation = products.activation(), out_activation = products.out_activation();
+        if (activation) {
+            part = products.part(0), up = products.part(1);
+            first_row = index * (size / 2);
+            return;
+        }
+        unsigned tiles0 = (products.rows0 + size - 1) / size;
+        unsigned tiles1 = (products.rows1 + size - 1) / size;
+        unsigned i = index < tiles0 ? 0 : index < tiles0 + tiles1 ? 1 : 2;
+        part = up = products.part(i);
+        first_row = (index - (i > 0 ? tiles0 : 0) - (i > 1 ? tiles1 : 0)) * size;
+    }
+
+    // Whether row number `i` of the tile belongs to what is gated, and which row it is there, where
+    // groups of `group` rows take turns.
+    __device__ __forceinline__ bool is_up(unsigned i, unsigned group) const {
+        return activation && i / group % 2 == 1;
+    }
+    __device__ __forceinline__ unsigned row(unsigned i, unsigned group) const {
+        return first_row + (activation ? i / (2 * group) * group + i % group : i);
+    }
+
+    __device__ __forceinline__ const uint8_t *weights(unsigned i, unsigned group) const {
+        return is_up(i, group) ? up.weights : part.weights;
+    }
+
+    // Writes a value of `out`, `[columns, n_rows]`; `up_sum` counts only where products are gated.
+    __device__ __forceinline__ void write(unsigned row, unsigned column, float sum, float up_sum) const {
+        if (row >= part.n_rows) {
+            return;
+        }
+        float value = sum + (part.bias ? part.bias[row] : 0.0f);
+        if (activation) {
+            value = activate(activation, value) * (up_sum + (up.bias ? up.bias[row] : 0.0f));
+        }
+        size_t at = static_cast<size_t>(column) * part.n_rows + row;
+        if (part.adds) {
+            value += part.out[at];
+        } else if (out_activation) {
+            value *= activate(out_activation, part.out[at]);
+        }
+        part.out[at] = value;
+    }
+};

@@ -1,0 +1,246 @@
+//! Which kernel computes a product, and how it is started.
+
+use super::group::Group;
+use super::names::{Kernel, Most, TileSize};
+use super::rows::Int8;
+use super::{Encoding, Rows, UNIT};
+use crate::{Arg, CudaError, Device, Launch, Memory, Precision};
+
+/// Warps of a block of the kernels for few rows, and threads of a warp.
+const MATVEC_WARPS: usize = 4;
+const WARP: usize = 32;
+
+/// Warps of a multiprocessor that keep its memory busy.
+const BUSY_WARPS: usize = 16;
+
+/// Blocks of a multiprocessor that share the tiles of a matrix, and the fewest units of 32 values that
+/// are worth a share.
+const BUSY_BLOCKS: usize = 2;
+const LEAST_SHARE: usize = 8;
+
+/// Rows of weights and of activations of a block of the exact kernel, its threads, and its shared
+/// memory: a unit of both, with a gap between values.
+const EXACT_ROWS: usize = 64;
+const EXACT_COLUMNS: usize = 32;
+const EXACT_THREADS: u32 = 128;
+const EXACT_SHARED: usize = UNIT * 4 * (EXACT_ROWS + 1 + EXACT_COLUMNS + 1);
+
+/// Activations, as a kernel takes them.
+enum Input<'a> {
+    Plain(&'a Memory),
+    Int8(&'a Int8),
+    Bf16(&'a Memory),
+}
+
+/// What kernels are chosen for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Chip {
+    pub(super) n_multiprocessors: usize,
+    /// Whether tensor cores multiply bfloat16.
+    pub(super) has_bf16: bool,
+}
+
+impl Chip {
+    pub(super) fn of(device: &Device) -> Self {
+        let properties = device.properties();
+        Self {
+            n_multiprocessors: properties.n_multiprocessors.max(1),
+            has_bf16: properties.compute_capability >= (8, 0),
+        }
+    }
+}
+
+/// Starts kernels of products.
+#[derive(Debug)]
+pub(super) struct Launcher {
+    device: Device,
+    precision: Precision,
+    chip: Chip,
+    /// The sums of blocks that share a tile.
+    share_sums: Memory,
+    /// How many blocks of each tile are done; always zero between launches.
+    share_done: Memory,
+}
+
+impl Launcher {
+    pub(super) fn new(
+        device: &Device,
+        precision: Precision,
+        chip: Chip,
+    ) -> Result<Self, CudaError> {
+        let n_blocks = BUSY_BLOCKS * chip.n_multiprocessors;
+        let tile = TileSize::Medium.rows() * TileSize::Medium.columns();
+        let share_done = device.alloc(n_blocks * 4)?;
+        device.clear(&share_done, 0, n_blocks * 4)?;
+        Ok(Self {
+            device: device.clone(),
+            precision,
+            chip,
+            share_sums: device.alloc(n_blocks * tile * 4)?,
+            share_done,
+        })
+    }
+
+    /// Computes a group of products.
+    pub(super) fn launch(&self, x: &mut Rows, group: Group<'_>) -> Result<(), CudaError> {
+        if group.n_rows() == 0 {
+            return Ok(());
+        }
+        let encoding = group.first().encoding();
+        match self.kernel(encoding, &group, x) {
+            Kernel::Matvec(most) => self.matvec(x, &group, most),
+            Kernel::Matmul(size) => self.matmul(x, &group, size),
+            _ => self.exact(x, &group),
+        }
+    }
+
+    /// The kernel for a product.
+    fn kernel(&self, encoding: Encoding, group: &Group<'_>, x: &Rows) -> Kernel {
+        // Plain numbers are loaded eight at a time.
+        let is_whole = matches!(encoding, Encoding::Block(_)) || x.width().is_multiple_of(8);
+        match Most::of(x.n_rows()) {
+            _ if self.precision == Precision::Exact => Kernel::Exact,
+            Some(most) if is_whole => Kernel::Matvec(most),
+            None if self.chip.has_bf16 && encoding != Encoding::F32 => {
+                Kernel::Matmul(self.tile_size(encoding, group, x.n_rows()))
+            }
+            _ => Kernel::Exact,
+        }
+    }
+
+    /// The largest tiles that every multiprocessor gets one of.
+    fn tile_size(&self, encoding: Encoding, group: &Group<'_>, n: usize) -> TileSize {
+        let large = TileSize::Large;
+        let n_large = group.n_tiles(large.rows()) * n.div_ceil(large.columns());
+        if n <= TileSize::Small.columns() {
+            TileSize::Small
+        } else if n <= TileSize::Medium.columns()
+            || n_large < self.chip.n_multiprocessors
+            // There is no such kernel: each weight takes twice the room.
+            || encoding == Encoding::F16
+        {
+            TileSize::Medium
+        } else {
+            large
+        }
+    }
+
+    fn matvec(&self, x: &mut Rows, group: &Group<'_>, most: Most) -> Result<(), CudaError> {
+        let (n, width) = (x.n_rows(), x.width());
+        let encoding = group.first().encoding();
+        let chunk = match encoding {
+            Encoding::F32 => 4,
+            Encoding::F16 | Encoding::BF16 => 8,
+            Encoding::Block(_) => UNIT,
+        };
+        // It depends on the weights alone, so that the order of sums does: with two rows for a team
+        // there is enough to do, and no lane is without a chunk.
+        let n_teams = group.n_rows().div_ceil(2);
+        let mut warps = 1;
+        while warps < MATVEC_WARPS
+            && n_teams * warps < BUSY_WARPS * self.chip.n_multiprocessors
+            && width / chunk >= 2 * warps * WARP
+        {
+            warps *= 2;
+        }
+        let n_blocks = group
+            .n_tiles(most.tile_rows())
+            .div_ceil(MATVEC_WARPS / warps);
+        let launch = Launch {
+            grid: [n_blocks as u32, 1, 1],
+            block: [(MATVEC_WARPS * WARP) as u32, 1, 1],
+            shared: (MATVEC_WARPS * WARP * 4) as u32,
+        };
+        let sizes = [n, width, warps].map(|size| Arg::U32(size as u32));
+        let name = Kernel::Matvec(most).name(encoding);
+        let input = match encoding {
+            Encoding::Block(_) => Input::Int8(x.int8()?),
+            _ => Input::Plain(x.values()),
+        };
+        self.start(name, launch, group, input, sizes)
+    }
+
+    fn matmul(&self, x: &mut Rows, group: &Group<'_>, size: TileSize) -> Result<(), CudaError> {
+        let (n, width) = (x.n_rows(), x.width());
+        let encoding = group.first().encoding();
+        let tiles = [n.div_ceil(size.columns()), group.n_tiles(size.rows())];
+        let n_units = width.div_ceil(UNIT);
+        let n_shares = match size {
+            TileSize::Large => 1,
+            TileSize::Small | TileSize::Medium => {
+                let wanted = BUSY_BLOCKS * self.chip.n_multiprocessors / (tiles[0] * tiles[1]);
+                wanted.min(n_units / LEAST_SHARE).max(1)
+            }
+        };
+        // None is empty.
+        let n_shares = n_units.div_ceil(n_units.div_ceil(n_shares).max(1)).max(1);
+        let launch = Launch {
+            grid: [tiles[0] as u32, tiles[1] as u32, n_shares as u32],
+            block: [2 * size.rows() as u32, 1, 1],
+            shared: matmul_shared(encoding, size) as u32,
+        };
+        let sizes = [n, width].map(|size| Arg::U32(size as u32));
+        let shares = [
+            Arg::Memory(&self.share_sums, 0),
+            Arg::Memory(&self.share_done, 0),
+        ];
+        let own = [sizes[0], sizes[1], shares[0], shares[1]];
+        let name = Kernel::Matmul(size).name(encoding);
+        let input = Input::Bf16(x.bf16()?);
+        self.start(name, launch, group, input, own)
+    }
+
+    fn exact(&self, x: &Rows, group: &Group<'_>) -> Result<(), CudaError> {
+        let launch = Launch {
+            grid: [
+                group.n_tiles(EXACT_ROWS) as u32,
+                x.n_rows().div_ceil(EXACT_COLUMNS) as u32,
+                1,
+            ],
+            block: [EXACT_THREADS, 1, 1],
+            shared: EXACT_SHARED as u32,
+        };
+        let sizes = [x.n_rows(), x.width()].map(|size| Arg::U32(size as u32));
+        let name = Kernel::Exact.name(group.first().encoding());
+        self.start(name, launch, group, Input::Plain(x.values()), sizes)
+    }
+
+    /// Launches a kernel of products: those of `group`, the input, and what else it takes.
+    fn start<const N: usize>(
+        &self,
+        name: &'static str,
+        launch: Launch,
+        group: &Group<'_>,
+        input: Input<'_>,
+        own: [Arg<'_>; N],
+    ) -> Result<(), CudaError> {
+        let mut args = group.args();
+        match input {
+            Input::Plain(x) | Input::Bf16(x) => args.extend([Arg::Memory(x, 0)]),
+            Input::Int8(x) => args.extend([
+                Arg::Memory(&x.codes, 0),
+                Arg::Memory(&x.meta, 0),
+                Arg::Memory(&x.again_codes, 0),
+                Arg::Memory(&x.again_meta, 0),
+            ]),
+        }
+        args.extend(own);
+        // SAFETY: the arguments are those that kernels of this kind declare. Matrices are as wide as the
+        // input, which has room for what it was reset to and was rounded as a whole; outputs have room
+        // for every row of their matrix, biases a number for each; blocks that share tiles are no more
+        // than there is room for.
+        unsafe { self.device.launch(name, launch, args.as_slice()) }
+    }
+}
+
+/// Bytes of shared memory: three units of activations; of weights three where they are only copied,
+/// else two, in twice the room for float16.
+fn matmul_shared(encoding: Encoding, size: TileSize) -> usize {
+    let unit = UNIT * 2;
+    let weights = match encoding {
+        Encoding::BF16 => 3,
+        Encoding::F16 => 4,
+        Encoding::F32 | Encoding::Block(_) => 2,
+    };
+    unit * (3 * size.columns() + weights * size.rows())
+}

@@ -1,0 +1,44 @@
+//! Linear layers: `x @ weightsᵀ`, for weights of any encoding, with what follows them fused.
+//!
+//! 1. [`Matrix::upload`] brings a matrix from a file's bytes to the device, quantized as it was.
+//! 2. [`Rows`] are activations; beside them lies what they were rounded to, for as long as they do
+//!    not change.
+//! 3. [`Linear::multiply`] computes several products of the same input, each replacing its output or
+//!    added to it; [`Linear::multiply_gated`] computes `activation(x @ gateᵀ) * (x @ upᵀ)`;
+//!    [`Linear::embed`] looks rows of a table up.
+//!
+//! What [`Precision::Fast`](crate::Precision::Fast) does, by rows of activations:
+//!
+//! | weights | up to 8 | more |
+//! |---|---|---|
+//! | in blocks | activations rounded to eight bits, sums of whole numbers | both rounded to bfloat16, on tensor cores |
+//! | bfloat16 | activations as they are | activations rounded to bfloat16, on tensor cores |
+//! | float16 | activations as they are | likewise, weights as the sum of two bfloat16 |
+//! | float32, and formats of blocks without a kernel, which are widened to it | activations as they are | activations as they are |
+//!
+//! Devices before Ampere, whose tensor cores do not have bfloat16, leave more than 8 rows as they are.
+//!
+//! For up to 8 rows, and with [`Precision::Exact`](crate::Precision::Exact) for any number, every sum
+//! is taken in an order that depends on the weights alone: a row's result is the same whatever else is
+//! computed beside it.
+
+mod group;
+mod launch;
+mod matrix;
+mod multiply;
+mod names;
+mod planes;
+mod rows;
+mod split;
+#[cfg(all(test, feature = "emulated"))]
+mod tests;
+
+pub use matrix::Matrix;
+pub use multiply::{Linear, Output, Product, Projection};
+pub use ponder_kernels_cpu::elementwise::Activation;
+pub use ponder_kernels_cpu::linear::Encoding;
+pub use rows::Rows;
+
+/// Values of a unit: those that share a scale of activations, and the least that a row of weights is
+/// filled up to.
+const UNIT: usize = 32;

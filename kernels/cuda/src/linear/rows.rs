@@ -1,0 +1,174 @@
+//! Activations, and beside them the same numbers rounded, for as long as they are the same.
+
+use super::UNIT;
+use crate::{Arg, CudaError, Device, Launch, Memory};
+
+/// Threads of a block of the kernels that round.
+const THREADS: u32 = 256;
+
+/// `[n_rows, width]` of float32 on a device.
+#[derive(Debug)]
+pub struct Rows {
+    device: Device,
+    n_rows: usize,
+    width: usize,
+    /// Planned for the largest batch; grows if there is a larger one.
+    values: Memory,
+    int8: Option<Int8>,
+    /// Whether these are the present values.
+    has_int8: bool,
+    /// `[n_rows, width]`, rows filled up with zeros to a multiple of 32 values.
+    bf16: Option<Memory>,
+    /// Likewise.
+    has_bf16: bool,
+}
+
+/// Activations as scale × code, with a scale for each 32 (a unit). Units in which one value outweighs
+/// the row are rounded twice: what the first rounding took, rounded in turn.
+#[derive(Debug)]
+pub(super) struct Int8 {
+    /// `[n_rows, width]`
+    pub(super) codes: Memory,
+    /// `[n_rows, width / 32]`: the scale, whose sign bit is set if there is a second rounding, and the
+    /// sums of the codes in each half of the unit, 16 bits each.
+    pub(super) meta: Memory,
+    /// The second roundings, where there are.
+    pub(super) again_codes: Memory,
+    pub(super) again_meta: Memory,
+}
+
+impl Rows {
+    /// Room for `max_rows` rows of `width`; there are none yet.
+    ///
+    /// # Errors
+    /// Where the device has not enough memory, and of the driver.
+    pub fn new(device: &Device, max_rows: usize, width: usize) -> Result<Self, CudaError> {
+        Ok(Self {
+            device: device.clone(),
+            n_rows: 0,
+            width,
+            values: device.alloc((max_rows * width * 4).max(4))?,
+            int8: None,
+            has_int8: false,
+            bf16: None,
+            has_bf16: false,
+        })
+    }
+
+    /// Rows.
+    pub fn n_rows(&self) -> usize {
+        self.n_rows
+    }
+
+    /// Values of a row.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// The rows, to be read. The memory may be longer.
+    pub fn values(&self) -> &Memory {
+        &self.values
+    }
+
+    /// Makes room for `n_rows` rows of `width`, to be overwritten: what was there is lost. Layers of
+    /// different widths may share a buffer.
+    ///
+    /// # Errors
+    /// Where there is no room yet and the device has not enough memory, and of the driver.
+    pub fn reset(&mut self, n_rows: usize, width: usize) -> Result<&Memory, CudaError> {
+        let len = n_rows * width * 4;
+        if self.values.len() < len {
+            self.values = self.device.alloc(len)?;
+        }
+        (self.n_rows, self.width) = (n_rows, width);
+        Ok(self.change())
+    }
+
+    /// The rows, to be changed: what they were rounded to is forgotten.
+    pub fn change(&mut self) -> &Memory {
+        (self.has_int8, self.has_bf16) = (false, false);
+        &self.values
+    }
+
+    /// The rows rounded to eight bits, unless that was done already.
+    ///
+    /// # Panics
+    /// If the width is no multiple of 32.
+    pub(super) fn int8(&mut self) -> Result<&Int8, CudaError> {
+        assert!(self.width.is_multiple_of(UNIT));
+        let capacity = self.n_rows * self.width;
+        let int8 = match self.int8.take() {
+            Some(int8) if int8.codes.len() >= capacity => int8,
+            _ => Int8::new(&self.device, capacity.max(self.values.len() / 4))?,
+        };
+        let int8 = self.int8.insert(int8);
+        if !self.has_int8 {
+            int8.round(&self.device, &self.values, [self.n_rows, self.width])?;
+            self.has_int8 = true;
+        }
+        Ok(int8)
+    }
+
+    /// The rows rounded to bfloat16, unless that was done already.
+    pub(super) fn bf16(&mut self) -> Result<&Memory, CudaError> {
+        let padded = self.width.next_multiple_of(UNIT);
+        let len = self.n_rows * padded * 2;
+        let bf16 = match self.bf16.take() {
+            Some(bf16) if bf16.len() >= len => bf16,
+            _ => self.device.alloc(len.max(self.values.len() / 2))?,
+        };
+        let bf16 = self.bf16.insert(bf16);
+        if !self.has_bf16 && self.n_rows > 0 {
+            let launch = Launch {
+                grid: [self.n_rows as u32, (padded as u32).div_ceil(4 * THREADS), 1],
+                block: [THREADS, 1, 1],
+                shared: 0,
+            };
+            let args = [
+                Arg::Memory(&self.values, 0),
+                Arg::U32(self.width as u32),
+                Arg::Memory(bf16, 0),
+                Arg::U32(padded as u32),
+            ];
+            // SAFETY: the arguments are those of the kernel; it reads `n_rows` rows of `width`, which
+            // `reset` made room for, and writes as many of `padded`, for which there is room.
+            unsafe { self.device.launch("round_bf16", launch, &args)? };
+            self.has_bf16 = true;
+        }
+        Ok(bf16)
+    }
+}
+
+impl Int8 {
+    fn new(device: &Device, n_values: usize) -> Result<Self, CudaError> {
+        let (codes, meta) = (n_values.max(UNIT), n_values.div_ceil(UNIT).max(1) * 8);
+        Ok(Self {
+            codes: device.alloc(codes)?,
+            meta: device.alloc(meta)?,
+            again_codes: device.alloc(codes)?,
+            again_meta: device.alloc(meta)?,
+        })
+    }
+
+    fn round(&self, device: &Device, x: &Memory, [n, width]: [usize; 2]) -> Result<(), CudaError> {
+        if n == 0 {
+            return Ok(());
+        }
+        let launch = Launch {
+            grid: [n as u32, 1, 1],
+            block: [THREADS, 1, 1],
+            shared: (width / UNIT) as u32 * 4 + THREADS / 32 * 4,
+        };
+        let args = [
+            Arg::Memory(x, 0),
+            Arg::U32(width as u32),
+            Arg::Memory(&self.codes, 0),
+            Arg::Memory(&self.meta, 0),
+            Arg::Memory(&self.again_codes, 0),
+            Arg::Memory(&self.again_meta, 0),
+        ];
+        // SAFETY: the arguments are those of the kernel; it reads `n` rows of `width`, which there are,
+        // and writes a byte for each value and eight for each unit, for which there is room.
+        unsafe { device.launch("round_int8", launch, &args) }
+    }
+}
