@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use xshell::{Cmd, Shell, cmd};
+use xshell::{Shell, cmd};
 
 /// Where the toolkit is, relative to the workspace's root; the build script looks there, too.
 const FOLDER: &str = "target/cuda";
@@ -28,8 +28,11 @@ const PACKAGES: &[(&str, &str)] = &[
 
 const PACKAGE: &str = "ponder-kernels-cuda";
 
-/// Enough to compare names with.
+/// Enough where the machine code does not matter.
 const ONE_ARCHITECTURE: &str = "80";
+
+/// Tells the build script which architectures to compile for, if not for all.
+const ARCHITECTURES: &str = "PONDER_CUDA_ARCHS";
 
 /// Makes sure that the toolkit is there.
 pub(crate) fn toolkit(sh: &Shell) -> Result<()> {
@@ -39,21 +42,23 @@ pub(crate) fn toolkit(sh: &Shell) -> Result<()> {
 /// Compiles the kernels for every architecture and tests them.
 pub(crate) fn run(sh: &Shell) -> Result<()> {
     let compiler = compiler(sh)?;
-    // Nothing else in the environment may choose another compiler or other architectures.
-    let with_compiler = |command: Cmd<'_>| -> Result<()> {
-        let command = command.env("NVCC", &compiler);
-        Ok(command.env_remove("PONDER_CUDA_ARCHS").run()?)
-    };
-    println!("cuda: compiling the kernels for all architectures");
-    with_compiler(cmd!(
+    println!("cuda: lints of what loads and launches the kernels");
+    cmd!(
         sh,
         "cargo clippy --locked --package {PACKAGE} --features cuda --all-targets -- -D warnings"
-    ))
-    .context("compiling the kernels, and lints")?;
-    with_compiler(cmd!(
+    )
+    .env("NVCC", &compiler)
+    .env(ARCHITECTURES, ONE_ARCHITECTURE)
+    .run()
+    .context("lints")?;
+    println!("cuda: compiling the kernels for all architectures");
+    cmd!(
         sh,
         "cargo test --locked --package {PACKAGE} --features cuda"
-    ))
+    )
+    .env("NVCC", &compiler)
+    .env_remove(ARCHITECTURES)
+    .run()
     .context("the tests of what was compiled")?;
     starts_without_driver(sh, &compiler)?;
 
@@ -63,7 +68,7 @@ pub(crate) fn run(sh: &Shell) -> Result<()> {
         "cargo test --locked --package {PACKAGE} --features cuda,emulated"
     )
     .env("NVCC", &compiler)
-    .env("PONDER_CUDA_ARCHS", ONE_ARCHITECTURE)
+    .env(ARCHITECTURES, ONE_ARCHITECTURE)
     .run()
     .context("the tests of the kernels on the processor")?;
     emulated(sh)
@@ -136,7 +141,7 @@ fn starts_without_driver(sh: &Shell, compiler: &Path) -> Result<()> {
         "cargo test --locked --package {PACKAGE} --features cuda --no-run --message-format json"
     )
     .env("NVCC", compiler)
-    .env_remove("PONDER_CUDA_ARCHS")
+    .env_remove(ARCHITECTURES)
     .quiet()
     .ignore_stderr()
     .read()?;

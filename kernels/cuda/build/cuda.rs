@@ -100,7 +100,7 @@ fn compile(sources: &[Source], compiler: &Compiler, architectures: &[String]) ->
         return Ok(());
     }
     // What is left over, architectures of one file share.
-    let n_threads = n_jobs.div_ceil(n_workers);
+    let n_threads = n_jobs / n_workers;
     let next = AtomicUsize::new(0);
     let work = || {
         let mut errors = Vec::new();

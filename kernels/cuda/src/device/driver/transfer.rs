@@ -154,12 +154,13 @@ impl Ring {
 /// Copies, by several threads where there is much: one alone does not keep up with the bus, least of
 /// all if the bytes are of a file that is being mapped page by page.
 fn copy(from: &[u8], to: &mut [u8]) {
-    let n_cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let n_threads = (from.len() / PER_THREAD).min(n_cores).min(MAX_THREADS);
-    if n_threads < 2 {
-        to.copy_from_slice(from);
-        return;
+    let wanted = (from.len() / PER_THREAD).min(MAX_THREADS);
+    // Asking how many cores there are takes longer than a small copy.
+    if wanted < 2 {
+        return to.copy_from_slice(from);
     }
+    let n_cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let n_threads = wanted.min(n_cores);
     let part = from.len().div_ceil(n_threads);
     std::thread::scope(|scope| {
         let mut parts = from.chunks(part).zip(to.chunks_mut(part));
