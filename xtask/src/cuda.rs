@@ -71,23 +71,27 @@ pub(crate) fn run(sh: &Shell) -> Result<()> {
     .env(ARCHITECTURES, ONE_ARCHITECTURE)
     .run()
     .context("the tests of the kernels on the processor")?;
-    emulated(sh)
+    lint_emulated(sh)
 }
 
 /// Runs the kernels on the processor, without NVIDIA's compiler.
 pub(crate) fn emulated(sh: &Shell) -> Result<()> {
-    cmd!(
-        sh,
-        "cargo clippy --locked --package {PACKAGE} --features emulated --all-targets -- -D warnings"
-    )
-    .run()
-    .context("lints of the kernels on the processor")?;
+    lint_emulated(sh)?;
     cmd!(
         sh,
         "cargo test --locked --package {PACKAGE} --features emulated"
     )
     .run()
     .context("the tests of the kernels on the processor")
+}
+
+fn lint_emulated(sh: &Shell) -> Result<()> {
+    cmd!(
+        sh,
+        "cargo clippy --locked --package {PACKAGE} --features emulated --all-targets -- -D warnings"
+    )
+    .run()
+    .context("lints of the kernels on the processor")
 }
 
 /// The compiler, after it was fetched if it was not there.
