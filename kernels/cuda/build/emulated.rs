@@ -183,6 +183,8 @@ fn compile_one(source: &Source, root: &Path, object: &Path) {
         .flag("-fno-strict-aliasing")
         .flag("-fwrapv")
         .flags(["-g1", "-gdwarf-4"])
+        // Messages name files as they lie in `cu`.
+        .flag(format!("-ffile-prefix-map={}/=", root.display()))
         .flag("-fno-exceptions")
         .flag("-fno-threadsafe-statics")
         .flag("-Wno-psabi")
@@ -197,7 +199,7 @@ fn compile_one(source: &Source, root: &Path, object: &Path) {
             .flag("-Wno-unused-function")
             .flag("-Wno-unknown-pragmas")
             .flag("-Wno-maybe-uninitialized")
-            .flag("-fsanitize=alignment,bounds,shift-exponent,integer-divide-by-zero")
+            .flag("-fsanitize=alignment,bounds,bool,shift-exponent,integer-divide-by-zero")
             .flag("-fno-sanitize-recover=all")
             // Accesses are announced as for ThreadSanitizer; `cu/emulation/races.cpp` is in its place.
             .flag("-fsanitize=thread")

@@ -5,6 +5,14 @@
 // All its variables without initial values are shared ones; the section that they lie in is given a
 // name of its own by `build/emulated.rs`, and is filled with NaN before each block. Headers of the
 // standard library that kernels need must be included here, outside that namespace.
+//
+// What there is in `emulation/`, besides what kernels see:
+// - `launch.cpp`: the face to Rust; one block after the other.
+// - `scheduler.cpp` over `fibre.cpp`: one thread at a time, and who is the next one; barriers.
+// - `collectives.cpp`, `tensor.cpp`, `copies.cpp`, `atomics.cpp`: what kernels call.
+// - `accesses.cpp` over `races.cpp` and `regions.cpp`: what each access of a kernel is checked for.
+// - `checks.cpp`, `faults.cpp`: what the compiler's own checks and the processor find; `places.cpp`
+//   says in which line.
 #pragma once
 
 #include <float.h>

@@ -25,6 +25,17 @@ Page recent[64];
 // Shared memory of the launch: that of its file, and what it is given.
 Region of_file, of_launch;
 
+// Words of the file's shared variables that the block has accessed. Which variables a kernel has is
+// not known otherwise.
+size_t n_file_words;
+
+void check_room() {
+    size_t n_bytes = n_file_words * WORD;
+    if (n_bytes > MAX_STATIC_SHARED || n_bytes + n_dynamic_shared > MAX_SHARED) {
+        fail("%zu bytes of shared variables beside %u that the launch gives", n_bytes, n_dynamic_shared);
+    }
+}
+
 // A file's shared variables keep their cells: what they say of earlier blocks is of no interest.
 Region region_of_file() {
     static std::vector<Region> files;
@@ -90,9 +101,6 @@ void check_bounds(const Region &region, uintptr_t at, size_t n_bytes, Access acc
 } // namespace
 
 void note(const void *address, size_t n_bytes, Access access, const void *place) {
-    if (is_in_stacks(address)) {
-        return;
-    }
     uintptr_t at = reinterpret_cast<uintptr_t>(address);
     const Region *region = region_of(at);
     if (region == nullptr) {
@@ -116,8 +124,11 @@ void note(const void *address, size_t n_bytes, Access access, const void *place)
         unsigned first = word < at ? static_cast<unsigned>(at - word) : 0;
         unsigned behind = end - word < WORD ? static_cast<unsigned>(end - word) : WORD;
         now.bytes = static_cast<uint8_t>((1u << behind) - (1u << first));
-        check_word(region->cells[(word - first_word) / WORD], now, access, first_block);
+        Cell &cell = region->cells[(word - first_word) / WORD];
+        n_file_words += region == &of_file && cell.written.block != n_blocks && cell.read.block != n_blocks;
+        check_word(cell, now, access, first_block);
     }
+    check_room();
     if (access == Access::atomic && !region->is_shared) {
         block.has_acquired = true;
     }
@@ -132,13 +143,16 @@ void begin_launch_of_accesses() {
 
 void begin_block_of_accesses() {
     n_blocks++;
+    n_file_words = 0;
     block.has_acquired = false;
 }
 
 // What the compiler calls before accesses.
 #define EMULATION_ACCESS(name, n_bytes, access)                                                    \
     extern "C" void __tsan_##name(const void *address) {                                           \
-        note(address, n_bytes, access, __builtin_return_address(0));                               \
+        if (!is_in_stacks(address)) {                                                              \
+            note(address, n_bytes, access, __builtin_return_address(0));                           \
+        }                                                                                          \
     }
 #define EMULATION_ACCESSES(n_bytes)                                                                \
     EMULATION_ACCESS(read##n_bytes, n_bytes, Access::read)                                         \

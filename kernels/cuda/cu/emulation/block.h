@@ -9,8 +9,8 @@ namespace emulation {
 
 constexpr unsigned LANES = 32;
 
-// The most shared memory that a launch may ask for, on the devices that have least.
-constexpr size_t MAX_SHARED = 99 * 1024;
+// The most shared memory of a block, on the devices that have least, and of its variables.
+constexpr size_t MAX_SHARED = 99 * 1024, MAX_STATIC_SHARED = 48 * 1024;
 
 struct Thread {
     void *stack_pointer;

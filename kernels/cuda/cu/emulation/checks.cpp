@@ -39,6 +39,10 @@ extern "C" {
     fail("shift by %zd bits at %s:%u", static_cast<ssize_t>(n_bits), place->file, place->line);
 }
 
+[[noreturn]] void __ubsan_handle_load_invalid_value_abort(const Place *place, size_t value) {
+    fail("%zu is no truth value at %s:%u", value, place->file, place->line);
+}
+
 [[noreturn]] void __ubsan_handle_divrem_overflow_abort(const Place *place, size_t, size_t) {
     fail("division by zero at %s:%u", place->file, place->line);
 }

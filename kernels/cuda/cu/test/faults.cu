@@ -76,3 +76,25 @@ extern "C" __global__ void test_copy_of_unaligned(const float *from, float *out,
     out[0] = shared[0];
 }
 EXPORT(test_copy_of_unaligned)
+
+// Reads a truth value that nobody has written.
+extern "C" __global__ void test_unwritten_truth(unsigned *out, unsigned is_written) {
+    __shared__ bool is_true;
+    if (is_written && threadIdx.x == 0) {
+        is_true = true;
+    }
+    __syncthreads();
+    out[threadIdx.x] = is_true ? 2 : 1;
+}
+EXPORT(test_unwritten_truth)
+
+// Many shared variables, of which it uses the first ones.
+extern "C" __global__ void test_room(unsigned *out, unsigned n_used) {
+    __shared__ unsigned values[13000];
+    for (unsigned i = threadIdx.x; i < n_used; i += blockDim.x) {
+        values[i] = i;
+    }
+    __syncthreads();
+    out[threadIdx.x] = values[(threadIdx.x + 1) % n_used];
+}
+EXPORT(test_room)

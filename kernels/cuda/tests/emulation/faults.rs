@@ -137,3 +137,37 @@ fn memory_of_another_device_is_refused() {
     let message = message_of(|| run(&device, "test_early_end", launch(1, 128), &args));
     assert!(message.contains("memory of another device"), "{message}");
 }
+
+#[test]
+fn truth_values_are_written() {
+    let message = said_of("test_unwritten_truth", 128, 0, false);
+    assert!(message.contains("255 is no truth value at"), "{message}");
+    let device = Device::emulated();
+    let out = words(&device, &[0; 32]);
+    let args = [Arg::Memory(&out, 0), Arg::U32(1)];
+    run(&device, "test_unwritten_truth", launch(1, 32), &args);
+    assert_eq!(read_words(&out, &device), [2; 32]);
+}
+
+#[test]
+fn variables_and_what_a_launch_gives_fit_together() {
+    let device = Device::emulated();
+    let out = words(&device, &[0; 32]);
+    let try_with = |shared: u32, n_used: u32| {
+        let args = [Arg::Memory(&out, 0), Arg::U32(n_used)];
+        let launch = Launch {
+            shared,
+            ..launch(1, 32)
+        };
+        run(&device, "test_room", launch, &args);
+    };
+    try_with(99 * 1024 - 400, 100);
+    try_with(1024, 12 * 1024);
+    for (shared, n_used) in [(99 * 1024 - 400, 101), (0, 12 * 1024 + 1)] {
+        let message = message_of(|| try_with(shared, n_used));
+        assert!(
+            message.contains("bytes of shared variables beside"),
+            "{message}"
+        );
+    }
+}
