@@ -61,6 +61,14 @@ impl Matrix {
         })
     }
 
+    /// Whether weights stay as they are in a file; others are widened to float32.
+    pub fn is_kept(encoding: Encoding) -> bool {
+        match encoding {
+            Encoding::Block(format) => Planes::of(format).is_some(),
+            Encoding::F32 | Encoding::F16 | Encoding::BF16 => true,
+        }
+    }
+
     /// How many rows there are: the width of a product.
     pub fn n_rows(&self) -> usize {
         self.n_rows

@@ -40,16 +40,12 @@ pub(super) fn attention(
             }
         }
     }
-    let of_heads = |weight: Option<&'_ Weight>| {
-        weight
-            .filter(|_| spec.qk_norm == QkNorm::Head)
-            .map(Weight::vector)
-    };
+    let is_of_heads = spec.qk_norm == QkNorm::Head;
     let append = Append {
         n_heads: spec.n_heads,
         norms: HeadNorms {
-            query: of_heads(layer.query_norm),
-            key: of_heads(layer.key_norm),
+            query: layer.query_norm.filter(|_| is_of_heads).map(Weight::vector),
+            key: layer.key_norm.filter(|_| is_of_heads).map(Weight::vector),
             eps: layer.norm.eps,
             offset: layer.norm.offset,
         },

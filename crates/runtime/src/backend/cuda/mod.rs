@@ -128,9 +128,10 @@ impl Cuda {
 
     /// The step at hand.
     fn step(&self) -> RefMut<'_, StepState> {
-        let step =
-            |step: &mut Option<StepState>| step.as_mut().expect("the state was made at load");
-        RefMut::map(self.step.borrow_mut(), step)
+        fn made(step: &mut Option<StepState>) -> &mut StepState {
+            step.as_mut().expect("the state was made at load")
+        }
+        RefMut::map(self.step.borrow_mut(), made)
     }
 
     /// Whether what the step does was recorded earlier.

@@ -97,12 +97,22 @@ impl StepState {
         }
         self.tables.set_tokens(step.tokens);
         self.tables.choose(step.rows);
-        self.tables.upload()?;
-        self.bounds = self.tables.bounds();
         self.ropes
             .iter_mut()
             .for_each(|turns| turns.is_current = false);
-        Ok(())
+        self.bounds = self.tables.bounds();
+        self.n_wanted = step.rows.len();
+        self.n_chosen = self.n_wanted;
+        let can_be_recorded = step.output == StepOutput::Logits && self.graphs.is_on();
+        let size = match can_be_recorded {
+            true => Size::of(&self.bounds, self.n_wanted),
+            false => None,
+        };
+        if let Some(size) = size {
+            (self.bounds, self.n_chosen) = (size.bounds, size.n_chosen);
+        }
+        self.tables.upload_for(&self.bounds)?;
+        self.graphs.begin(&self.device, size)
     }
 
     /// Turns a position encoding to the step, unless it is already, by its place in the model's list.
