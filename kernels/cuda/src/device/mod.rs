@@ -16,6 +16,9 @@ use graph::{Capture, Step};
 pub use graph::Graph;
 pub use mark::Mark;
 
+/// A kernel has this many arguments at most.
+const MAX_ARGS: usize = 32;
+
 /// A device. Clones are the same one.
 #[derive(Clone, Debug)]
 pub struct Device {
@@ -285,6 +288,12 @@ impl Device {
         launch: Launch,
         args: &[Arg<'_>],
     ) -> Result<(), CudaError> {
+        if args.len() > MAX_ARGS {
+            return Err(CudaError::Driver {
+                operation: kernel,
+                message: format!("{} arguments, at most {MAX_ARGS} are possible", args.len()),
+            });
+        }
         let step = || Step::Launch {
             kernel,
             launch,

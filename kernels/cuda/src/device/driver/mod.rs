@@ -25,7 +25,7 @@ use std::ptr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::graph::Graphs;
-use super::{Arg, Launch, Machine, Properties};
+use super::{Arg, Launch, MAX_ARGS, Machine, Properties};
 use crate::CudaError;
 use api::{Api, Handle};
 use context::Context;
@@ -38,9 +38,6 @@ use transfer::Transfer;
 
 /// Kernels are compiled for compute capabilities from this on.
 const OLDEST: (u32, u32) = (7, 5);
-
-/// A kernel has this many arguments at most.
-const MAX_ARGS: usize = 32;
 
 /// A device with the kernels loaded.
 pub(super) struct Driver {
@@ -215,12 +212,6 @@ impl Machine for Driver {
         let Context { api, stream, .. } = *self.context;
         self.context.enter()?;
         let function = self.kernels.get(kernel, launch.shared)?;
-        if args.len() > MAX_ARGS {
-            return Err(CudaError::Driver {
-                operation: kernel,
-                message: format!("{} arguments, at most {MAX_ARGS} are possible", args.len()),
-            });
-        }
         // The driver reads as many bytes of each as the kernel declares: the lower ones.
         let mut values = [0_u64; MAX_ARGS];
         let mut pointers: [Handle; MAX_ARGS] = [ptr::null_mut(); MAX_ARGS];
