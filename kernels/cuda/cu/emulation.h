@@ -10,7 +10,7 @@
 // - `launch.cpp`: the face to Rust; one block after the other.
 // - `scheduler.cpp` over `fibre.cpp`: one thread at a time, and who is the next one; barriers.
 // - `collectives.cpp`, `tensor.cpp`, `copies.cpp`, `atomics.cpp`: what kernels call.
-// - `accesses.cpp` over `races.cpp` and `regions.cpp`: what each access of a kernel is checked for.
+// - `accesses.cpp` over `ordering.h` and `regions.cpp`: what each access of a kernel is checked for.
 // - `checks.cpp`, `faults.cpp`: what the compiler's own checks and the processor find; `places.cpp`
 //   says in which line.
 #pragma once

@@ -3,8 +3,8 @@
 #include "accesses.h"
 
 #include "block.h"
+#include "ordering.h"
 #include "places.h"
-#include "races.h"
 
 #include <vector>
 
@@ -20,7 +20,7 @@ struct Page {
     uintptr_t number;
     const Region *region;
 };
-Page recent[64];
+Page recent[1024];
 
 // Shared memory of the launch: that of its file, and what it is given.
 Region of_file, of_launch;

@@ -28,10 +28,10 @@ struct Cell {
     Mark written, read;
 };
 
-// Adds an access. Those of blocks before `first_block` happened before everything.
-void check_word(Cell &cell, const Mark &now, Access access, uint32_t first_block);
-
 const char *name_of(Access access);
+
+// Ends the launch: `now` races with an access that is called `what`.
+[[noreturn]] void report(const Mark &other, const char *what, const Mark &now, Access access);
 
 // Cells for a region of `size` bytes, none of which was accessed.
 Cell *take_cells(size_t size);
