@@ -71,7 +71,8 @@ pub(crate) fn run(sh: &Shell) -> Result<()> {
     .env(ARCHITECTURES, ONE_ARCHITECTURE)
     .run()
     .context("the tests of the kernels on the processor")?;
-    lint_emulated(sh)
+    lint_emulated(sh)?;
+    emulated_models(sh)
 }
 
 /// Runs the kernels on the processor, without NVIDIA's compiler.
@@ -82,7 +83,19 @@ pub(crate) fn emulated(sh: &Shell) -> Result<()> {
         "cargo test --locked --package {PACKAGE} --features emulated"
     )
     .run()
-    .context("the tests of the kernels on the processor")
+    .context("the tests of the kernels on the processor")?;
+    emulated_models(sh)
+}
+
+/// Runs small models on the processor in place of a device.
+fn emulated_models(sh: &Shell) -> Result<()> {
+    println!("cuda: running models on the processor in place of a device");
+    cmd!(
+        sh,
+        "cargo test --locked --package ponder-tests --features cuda-emulated --test backend_cuda"
+    )
+    .run()
+    .context("the tests of models on the kernels")
 }
 
 fn lint_emulated(sh: &Shell) -> Result<()> {
