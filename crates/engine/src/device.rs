@@ -39,13 +39,13 @@ impl Device {
 /// A device that is ready to take a model.
 pub(crate) enum Backend {
     Reference(Reference),
-    Cpu(Cpu),
+    Cpu(Box<Cpu>),
     #[cfg(feature = "cuda")]
     Cuda {
-        cuda: Cuda,
+        cuda: Box<Cuda>,
         placement: Placement,
         /// For the layers that are not on the device.
-        cpu: Option<Cpu>,
+        cpu: Option<Box<Cpu>>,
     },
 }
 
@@ -116,18 +116,18 @@ impl Backend {
             Self::Reference(one) => {
                 Box::new(Decoder::load(one, spec, checkpoint, tokens, sequences)?)
             }
-            Self::Cpu(one) => Box::new(Decoder::load(one, spec, checkpoint, tokens, sequences)?),
+            Self::Cpu(one) => Box::new(Decoder::load(*one, spec, checkpoint, tokens, sequences)?),
             #[cfg(feature = "cuda")]
             Self::Cuda {
                 cuda,
                 placement,
                 cpu,
             } => match cpu {
-                None => Box::new(Decoder::load(cuda, spec, checkpoint, tokens, sequences)?),
+                None => Box::new(Decoder::load(*cuda, spec, checkpoint, tokens, sequences)?),
                 Some(cpu) => {
-                    let first = (cpu, spec.layers.len() - placement.n_on_device);
+                    let first = (*cpu, spec.layers.len() - placement.n_on_device);
                     let split =
-                        Decoder::load_split(first, cuda, spec, checkpoint, tokens, sequences);
+                        Decoder::load_split(first, *cuda, spec, checkpoint, tokens, sequences);
                     Box::new(split?)
                 }
             },
@@ -164,7 +164,7 @@ impl Backend {
         }
         let cpu = (n < all).then(|| cpu(options)).transpose()?;
         Ok(Self::Cuda {
-            cuda,
+            cuda: Box::new(cuda),
             placement,
             cpu,
         })
@@ -180,13 +180,13 @@ fn reference(options: &LoadOptions) -> Result<Reference, EngineError> {
     Ok(Reference::new(options.threads).map_err(DecoderError::from)?)
 }
 
-fn cpu(options: &LoadOptions) -> Result<Cpu, EngineError> {
+fn cpu(options: &LoadOptions) -> Result<Box<Cpu>, EngineError> {
     let cpu = CpuOptions {
         threads: options.threads,
         kv_format: options.cache_type()?,
         ..CpuOptions::default()
     };
-    Ok(Cpu::new(&cpu).map_err(DecoderError::from)?)
+    Ok(Box::new(Cpu::new(&cpu).map_err(DecoderError::from)?))
 }
 
 /// How keys and values are stored on a device where `wanted` was asked for.

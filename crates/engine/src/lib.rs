@@ -46,6 +46,7 @@ mod occupancy;
 mod outlet;
 mod party;
 #[cfg(any(test, feature = "cuda"))]
+#[cfg_attr(not(feature = "cuda"), allow(dead_code))] // Only its arithmetic is tested there.
 mod placement;
 mod probe;
 mod prompt;
