@@ -72,7 +72,8 @@ pub(crate) fn run(sh: &Shell) -> Result<()> {
     .run()
     .context("the tests of the kernels on the processor")?;
     lint_emulated(sh)?;
-    emulated_models(sh)
+    emulated_models(sh)?;
+    runs_without_device(sh, &compiler)
 }
 
 /// Runs the kernels on the processor, without NVIDIA's compiler.
@@ -85,6 +86,43 @@ pub(crate) fn emulated(sh: &Shell) -> Result<()> {
     .run()
     .context("the tests of the kernels on the processor")?;
     emulated_models(sh)
+}
+
+/// The whole program with the kernels, where there may be no device: it says so once, and answers.
+fn runs_without_device(sh: &Shell, compiler: &Path) -> Result<()> {
+    println!("cuda: the program with the kernels");
+    let features = ["--features", "ponder-cli/cuda"];
+    let packages = ["ponder-runtime", "ponder-engine", "ponder-cli"];
+    let packages = packages.map(|name| format!("--package={name}"));
+    cmd!(
+        sh,
+        "cargo clippy --locked {packages...} {features...} --all-targets -- -D warnings"
+    )
+    .env("NVCC", compiler)
+    .env(ARCHITECTURES, ONE_ARCHITECTURE)
+    .run()
+    .context("lints")?;
+    let question = "What is 17 + 25?";
+    let run = cmd!(
+        sh,
+        "cargo run --quiet --locked --package ponder-cli {features...} -- run {question}"
+    )
+    .env("NVCC", compiler)
+    .env(ARCHITECTURES, ONE_ARCHITECTURE)
+    .output()
+    .context("the program with the kernels")?;
+    let (answer, notes) = (
+        String::from_utf8_lossy(&run.stdout),
+        String::from_utf8_lossy(&run.stderr),
+    );
+    ensure!(answer.contains("42"), "it answers: {answer}");
+    let n_notes = notes.matches("no NVIDIA driver").count();
+    let has_driver = Path::new("/proc/driver/nvidia").exists();
+    ensure!(
+        has_driver || n_notes == 1,
+        "it says once what it lacks: {notes}"
+    );
+    Ok(())
 }
 
 /// Runs small models on the processor in place of a device.

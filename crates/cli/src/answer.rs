@@ -76,6 +76,10 @@ pub(crate) fn load(model: &ModelChoice, display: Display) -> Result<Engine, CliE
             tracing::info!("loading {}", path.display());
         }
         LoadProgress::Tokenizer => {}
+        LoadProgress::Note(note) => {
+            spinner.clear();
+            eprintln!("note: {}", clean(note));
+        }
     })?;
     Ok(engine)
 }

@@ -27,7 +27,7 @@ pub enum Device {
     /// A device of NVIDIA's, by its index.
     Cuda(usize),
     /// The first device of NVIDIA's, where this build and the machine have one and it has room for a
-    /// layer at least; the processor else, with a warning that says why.
+    /// layer at least; the processor else, with a [note](crate::LoadProgress::Note) that says why.
     Auto,
 }
 
@@ -55,16 +55,17 @@ impl Backend {
         options: &LoadOptions,
         spec: &ArchSpec,
         checkpoint: &Checkpoint,
+        note: &mut dyn FnMut(&str),
     ) -> Result<Self, EngineError> {
         let opened = match options.device {
             Device::Reference => Self::Reference(reference(options)?),
             Device::Cpu => Self::Cpu(cpu(options)?),
-            Device::Cuda(index) => Self::cuda(index, options, spec, checkpoint)?,
+            Device::Cuda(index) => Self::cuda(index, options, spec, checkpoint, note)?,
             Device::Auto if !Device::HAS_CUDA => Self::Cpu(cpu(options)?),
-            Device::Auto => match Self::cuda(0, options, spec, checkpoint) {
+            Device::Auto => match Self::cuda(0, options, spec, checkpoint, note) {
                 Ok(opened) => opened,
                 Err(reason) => {
-                    tracing::warn!("{reason}: running on the processor");
+                    note(&format!("the model runs on the CPU: {reason}"));
                     Self::Cpu(cpu(options)?)
                 }
             },
@@ -140,6 +141,7 @@ impl Backend {
         options: &LoadOptions,
         spec: &ArchSpec,
         checkpoint: &Checkpoint,
+        note: &mut dyn FnMut(&str),
     ) -> Result<Self, EngineError> {
         let kv_format = options.cache_type()?;
         let cuda = CudaOptions {
@@ -158,9 +160,9 @@ impl Backend {
             return Err(EngineError::NoRoomOnDevice { free, wanted });
         }
         if n < all && options.gpu_layers.is_none() {
-            tracing::warn!(
-                "the device has {free} MB free and the weights take {wanted} MB: {n} of {all} layers run there, the others on the processor"
-            );
+            note(&format!(
+                "{n} of {all} layers run on the device, the others on the CPU: it has {free} MB free, and the weights take {wanted} MB"
+            ));
         }
         let cpu = (n < all).then(|| cpu(options)).transpose()?;
         Ok(Self::Cuda {
@@ -171,7 +173,13 @@ impl Backend {
     }
 
     #[cfg(not(feature = "cuda"))]
-    fn cuda(_: usize, _: &LoadOptions, _: &ArchSpec, _: &Checkpoint) -> Result<Self, EngineError> {
+    fn cuda(
+        _: usize,
+        _: &LoadOptions,
+        _: &ArchSpec,
+        _: &Checkpoint,
+        _: &mut dyn FnMut(&str),
+    ) -> Result<Self, EngineError> {
         Err(EngineError::NoCuda)
     }
 }

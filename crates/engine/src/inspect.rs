@@ -125,7 +125,9 @@ pub fn logits(
         max_sequences: 1,
         ..options.clone()
     };
-    let backend = Backend::open(&alone, &spec, &checkpoint)?;
+    let backend = Backend::open(&alone, &spec, &checkpoint, &mut |note| {
+        tracing::warn!("{note}")
+    })?;
     let mut model = backend.load(spec, &checkpoint, total, alone.n_sequences())?;
     let sequence = model.start(total)?;
     let values = model

@@ -36,6 +36,8 @@ pub enum LoadProgress<'a> {
     },
     /// The tokenizer is being built.
     Tokenizer,
+    /// Something that was decided and that the user may not expect, such as another device.
+    Note(&'a str),
 }
 
 /// A model in memory.
@@ -129,7 +131,9 @@ pub(crate) fn load(
     }
     let checkpoint = place.open()?;
     let spec = ArchSpec::of(&checkpoint)?;
-    let backend = Backend::open(options, &spec, &checkpoint)?;
+    let backend = Backend::open(options, &spec, &checkpoint, &mut |note| {
+        progress(LoadProgress::Note(note));
+    })?;
     let (context, cache_tokens) = room(options, &spec, &checkpoint, &backend)?;
     let (device, n_sequences) = (backend.name(), options.n_sequences());
     // Weights are mapped in milliseconds; building the vocabulary takes longer, so both at once.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ponder_engine::{Engine, EngineError, LoadOptions, available_bytes, store};
+use ponder_engine::{Engine, EngineError, LoadOptions, LoadProgress, available_bytes, store};
 use thiserror::Error;
 use tokio::sync::watch;
 
@@ -44,7 +44,11 @@ async fn load(models: &Arc<Models>, entry: &Arc<Entry>) -> Result<(), Arc<LoadFa
     let (models, name) = (Arc::clone(models), entry.names.given.clone());
     let work = tokio::task::spawn_blocking(move || -> Result<Engine, LoadFailure> {
         make_room(&models, &name)?;
-        Ok(Engine::load(&name, &models.options, &mut |_| {})?)
+        Ok(Engine::load(&name, &models.options, &mut |step| {
+            if let LoadProgress::Note(note) = step {
+                tracing::warn!(model = name, "{note}");
+            }
+        })?)
     });
     let loaded = work.await.unwrap_or(Err(LoadFailure::BrokenOff));
     let model = &entry.names.id;
