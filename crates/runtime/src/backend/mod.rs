@@ -74,7 +74,7 @@ pub trait Backend {
     // Each step.
 
     /// Begins a step: copies blocks and slots, in order, and takes in what the step is made of.
-    fn begin(&self, step: &StepInputs<'_>, state: &mut Self::State) -> Result<(), BackendError>;
+    fn begin(&self, step: &StepInputs<'_>, state: &mut Self::State) -> Result<Begun, BackendError>;
     /// `out[i] = scale * table[tokens[i]]`, for the step's tokens.
     fn embed(
         &self,
@@ -249,6 +249,15 @@ pub enum StepOutput {
     Logits,
     /// [`Backend::read`], of the states behind the last norm.
     Hidden,
+}
+
+/// How a step goes on when it has begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begun {
+    /// Operation by operation.
+    Operations,
+    /// The backend recorded them in a step before: what is left is [`Backend::logits`].
+    Recorded,
 }
 
 /// What a step is made of.

@@ -2,7 +2,7 @@
 
 use super::layer::{Buffers, Layer};
 use crate::{
-    backend::{Backend, BackendError, StepInputs, StepOutput},
+    backend::{Backend, BackendError, Begun, StepInputs, StepOutput},
     spec::{ArchSpec, RopeTable},
 };
 
@@ -42,9 +42,28 @@ impl<B: Backend> Stage<B> {
         input: &[f32],
         output: &mut Vec<f32>,
     ) -> Result<(), BackendError> {
+        let begun = self.backend.begin(&pass.step, &mut self.state)?;
+        if begun == Begun::Operations && !self.layers(pass, input)? {
+            return self.backend.read(&self.buffers.residual, output);
+        }
+        let (Some(head), false) = (&self.head, pass.step.rows.is_empty()) else {
+            return Ok(());
+        };
+        let normed = &mut self.buffers.normed;
+        match pass.step.output {
+            StepOutput::Hidden => self.backend.read(normed, output),
+            StepOutput::Logits => {
+                let softcap = pass.spec.logit_softcap;
+                self.backend.logits(normed, &head.weight, softcap, output)
+            }
+        }
+    }
+
+    /// The layers, and the last norm of the rows that are selected. Returns whether this was the last
+    /// stage.
+    fn layers(&mut self, pass: &Pass<'_>, input: &[f32]) -> Result<bool, BackendError> {
         let Pass { spec, ropes, step } = pass;
         let (backend, buffers) = (&self.backend, &mut self.buffers);
-        backend.begin(step, &mut self.state)?;
         let residual = &mut buffers.residual;
         match &self.embedding {
             Some(table) => backend.embed(table, step.tokens, spec.embed_scale, residual)?,
@@ -62,17 +81,13 @@ impl<B: Backend> Stage<B> {
             )?;
         }
         let Some(head) = &self.head else {
-            return backend.read(&buffers.residual, output);
+            return Ok(false);
         };
-        if step.rows.is_empty() {
-            return Ok(());
+        if !step.rows.is_empty() {
+            backend.select(&buffers.residual, step.rows, &mut buffers.output)?;
+            let normed = &mut buffers.normed;
+            backend.norm(&buffers.output, &head.norm, spec.norm, normed)?;
         }
-        backend.select(&buffers.residual, step.rows, &mut buffers.output)?;
-        let normed = &mut buffers.normed;
-        backend.norm(&buffers.output, &head.norm, spec.norm, normed)?;
-        match step.output {
-            StepOutput::Hidden => backend.read(normed, output),
-            StepOutput::Logits => backend.logits(normed, &head.weight, spec.logit_softcap, output),
-        }
+        Ok(true)
     }
 }

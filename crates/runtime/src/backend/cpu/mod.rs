@@ -27,7 +27,8 @@ pub(super) use weight::encoding;
 use ponder_kernels_cpu::{Arena, elementwise, linear};
 
 use super::{
-    AttentionLayer, Backend, BackendError, Batch, Experts, Linear, RecurrentLayer, StepInputs,
+    AttentionLayer, Backend, BackendError, Batch, Begun, Experts, Linear, RecurrentLayer,
+    StepInputs,
 };
 use crate::{
     cache::{CacheCapacity, CachePlan},
@@ -151,10 +152,10 @@ impl Backend for Cpu {
         State::new(plan, capacity, self.kv_format, &is_own).map_err(failed("reserve the cache"))
     }
 
-    fn begin(&self, step: &StepInputs<'_>, state: &mut State) -> Result<(), BackendError> {
+    fn begin(&self, step: &StepInputs<'_>, state: &mut State) -> Result<Begun, BackendError> {
         state.begin_step();
         step.copies.iter().for_each(|copy| state.copy(*copy));
-        Ok(())
+        Ok(Begun::Operations)
     }
 
     fn embed(

@@ -25,8 +25,8 @@ use ponder_kernels_cuda::{
 };
 
 use super::{
-    AttentionLayer, Backend, BackendError, Batch, Experts, Linear, RecurrentLayer, StepInputs,
-    cpu::KvFormat,
+    AttentionLayer, Backend, BackendError, Batch, Begun, Experts, Linear, RecurrentLayer,
+    StepInputs, cpu::KvFormat,
 };
 use crate::{
     cache::{CacheCapacity, CachePlan},
@@ -134,11 +134,6 @@ impl Cuda {
         RefMut::map(self.step.borrow_mut(), made)
     }
 
-    /// Whether what the step does was recorded earlier.
-    fn is_replayed(&self) -> bool {
-        self.step().graphs.is_replay()
-    }
-
     /// Appends the first `n` numbers of some rows.
     fn bring_back(&self, rows: &Rows, n: usize, out: &mut Vec<f32>) -> Result<(), BackendError> {
         let mut bytes = self.transfer.borrow_mut();
@@ -196,10 +191,15 @@ impl Backend for Cuda {
         )?)
     }
 
-    fn begin(&self, step: &StepInputs<'_>, state: &mut State) -> Result<(), BackendError> {
+    fn begin(&self, step: &StepInputs<'_>, state: &mut State) -> Result<Begun, BackendError> {
         let mut copies = step.copies.iter();
         copies.try_for_each(|copy| state.copy(*copy))?;
-        Ok(self.step().begin(step)?)
+        let mut state = self.step();
+        state.begin(step)?;
+        Ok(match state.graphs.is_replay() {
+            true => Begun::Recorded,
+            false => Begun::Operations,
+        })
     }
 
     fn embed(
@@ -210,9 +210,6 @@ impl Backend for Cuda {
         out: &mut Rows,
     ) -> Result<(), BackendError> {
         let step = self.step();
-        if step.graphs.is_replay() {
-            return Ok(());
-        }
         let (matrix, n) = (table.matrix(), step.bounds.n_rows);
         Ok(self
             .linear
@@ -226,9 +223,6 @@ impl Backend for Cuda {
         spec: NormSpec,
         out: &mut Rows,
     ) -> Result<(), BackendError> {
-        if self.is_replayed() {
-            return Ok(());
-        }
         let (n, width) = (x.n_rows(), x.width());
         let out = out.reset(n, width)?;
         let numbers = (spec.eps, spec.offset);
@@ -248,9 +242,6 @@ impl Backend for Cuda {
         x: &mut Rows,
         projections: [(&Linear<Weight>, &mut Rows); N],
     ) -> Result<(), BackendError> {
-        if self.is_replayed() {
-            return Ok(());
-        }
         let mut products = projections.map(|(linear, out)| Product {
             projection: projection(linear),
             output: Output::Replace(out),
@@ -264,9 +255,6 @@ impl Backend for Cuda {
         linear: &Linear<Weight>,
         residual: &mut Rows,
     ) -> Result<(), BackendError> {
-        if self.is_replayed() {
-            return Ok(());
-        }
         let product = Product {
             projection: projection(linear),
             output: Output::Add(residual),
@@ -282,9 +270,6 @@ impl Backend for Cuda {
         activation: Activation,
         out: &mut Rows,
     ) -> Result<(), BackendError> {
-        if self.is_replayed() {
-            return Ok(());
-        }
         let (gate, up) = (projection(gate), projection(up));
         let activation = kernel(activation);
         Ok(self.linear.multiply_gated(x, gate, up, activation, out)?)
@@ -298,9 +283,6 @@ impl Backend for Cuda {
         state: &mut State,
         out: &mut Rows,
     ) -> Result<(), BackendError> {
-        if self.is_replayed() {
-            return Ok(());
-        }
         Ok(attention::attention(self, layer, qkv, state, out)?)
     }
 
@@ -312,9 +294,6 @@ impl Backend for Cuda {
         state: &mut State,
         out: &mut Rows,
     ) -> Result<(), BackendError> {
-        if self.is_replayed() {
-            return Ok(());
-        }
         Ok(recurrent::recurrent(self, layer, x, state, out)?)
     }
 
@@ -325,18 +304,12 @@ impl Backend for Cuda {
         x: &mut Rows,
         out: &mut Rows,
     ) -> Result<(), BackendError> {
-        if self.is_replayed() {
-            return Ok(());
-        }
         // Who works on what is known when the device has said it.
         self.step().graphs.turn_off();
         Ok(experts::experts(self, spec, experts, x, out)?)
     }
 
     fn add(&self, residual: &mut Rows, x: &Rows) -> Result<(), BackendError> {
-        if self.is_replayed() {
-            return Ok(());
-        }
         let n = x.n_rows() * x.width();
         Ok(elementwise::add(
             &self.device,
@@ -348,9 +321,6 @@ impl Backend for Cuda {
 
     fn select(&self, x: &Rows, _: &[usize], out: &mut Rows) -> Result<(), BackendError> {
         let step = self.step();
-        if step.graphs.is_replay() {
-            return Ok(());
-        }
         let shape = (step.n_chosen, x.width());
         let out = out.reset(shape.0, shape.1)?;
         let tables = (&step.tables, &step.bounds);
@@ -383,7 +353,7 @@ impl Backend for Cuda {
         out: &mut Vec<f32>,
     ) -> Result<(), BackendError> {
         let mut logits = self.logits.borrow_mut();
-        if !self.is_replayed() {
+        if !self.step().graphs.is_replay() {
             let product = Product {
                 projection: linear::Projection {
                     matrix: head.matrix(),

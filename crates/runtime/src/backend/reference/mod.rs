@@ -19,7 +19,8 @@ pub use state::State;
 pub use weight::Weight;
 
 use super::{
-    AttentionLayer, Backend, BackendError, Batch, Experts, Linear, RecurrentLayer, StepInputs,
+    AttentionLayer, Backend, BackendError, Batch, Begun, Experts, Linear, RecurrentLayer,
+    StepInputs,
 };
 use crate::{
     cache::{CacheCapacity, CachePlan},
@@ -102,9 +103,9 @@ impl Backend for Reference {
         Ok(State::new(plan))
     }
 
-    fn begin(&self, step: &StepInputs<'_>, state: &mut State) -> Result<(), BackendError> {
+    fn begin(&self, step: &StepInputs<'_>, state: &mut State) -> Result<Begun, BackendError> {
         step.copies.iter().for_each(|copy| state.copy(*copy));
-        Ok(())
+        Ok(Begun::Operations)
     }
 
     fn embed(
