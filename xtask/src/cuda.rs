@@ -130,6 +130,12 @@ fn emulated_models(sh: &Shell) -> Result<()> {
     println!("cuda: running models on the processor in place of a device");
     cmd!(
         sh,
+        "cargo test --locked --package ponder-runtime --features cuda-emulated --lib backend::cuda"
+    )
+    .run()
+    .context("the tests of the backend")?;
+    cmd!(
+        sh,
         "cargo test --locked --package ponder-tests --features cuda-emulated --test backend_cuda"
     )
     .run()

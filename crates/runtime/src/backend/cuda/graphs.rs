@@ -53,12 +53,15 @@ impl Graphs {
         !self.is_off
     }
 
-    /// Begins a step of this size, if it can be recorded.
-    pub(super) fn begin(&mut self, device: &Device, size: Option<Size>) -> Result<(), CudaError> {
+    /// Leaves nothing of a step that failed in the middle.
+    pub(super) fn forget_step(&mut self, device: &Device) {
         if let Mode::Record(_) = std::mem::take(&mut self.mode) {
-            // The step before failed in the middle.
             device.abandon_capture();
         }
+    }
+
+    /// Begins a step of this size, if it can be recorded.
+    pub(super) fn begin(&mut self, device: &Device, size: Option<Size>) -> Result<(), CudaError> {
         let Some(size) = size else {
             return Ok(());
         };
@@ -127,4 +130,45 @@ impl Size {
 /// Up to 8 as it is, beyond in steps of 8.
 fn round(n: usize) -> usize {
     if n <= 8 { n } else { n.next_multiple_of(8) }
+}
+
+#[cfg(all(test, feature = "cuda-emulated"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_that_failed_in_the_middle_leaves_the_device_usable() {
+        let device = Device::emulated();
+        let memory = device.alloc(4).expect("memory");
+        let size = Size::of(&StepBounds::decode(1, 1, 10), 1);
+        let mut graphs = Graphs::default();
+        for _ in 0..2 {
+            graphs.forget_step(&device);
+            graphs.begin(&device, size).expect("a step");
+        }
+        let error = device.upload(&[1; 4], &memory, 0);
+        error.expect_err("the second step is recorded");
+        graphs.forget_step(&device);
+        device.upload(&[1; 4], &memory, 0).expect("as before");
+        graphs.begin(&device, size).expect("a step");
+        graphs.finish(&device).expect("nothing to do is soon done");
+        assert!(!graphs.is_replay());
+        graphs.forget_step(&device);
+        graphs.begin(&device, size).expect("a step");
+        assert!(graphs.is_replay(), "it is recorded by now");
+    }
+
+    #[test]
+    fn few_sizes_stand_for_all() {
+        let of = |n_spans, len| Size::of(&StepBounds::decode(n_spans, 1, len), n_spans);
+        assert_eq!(of(1, 3), of(1, 512));
+        assert_ne!(of(1, 512), of(1, 513));
+        assert_eq!(of(9, 600), of(16, 1024));
+        assert_eq!(of(65, 3), None, "too many rows");
+        let prefill = StepBounds {
+            n_long: 1,
+            ..StepBounds::decode(1, 1, 3)
+        };
+        assert_eq!(Size::of(&prefill, 1), None);
+    }
 }

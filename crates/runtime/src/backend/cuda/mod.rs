@@ -192,11 +192,12 @@ impl Backend for Cuda {
     }
 
     fn begin(&self, step: &StepInputs<'_>, state: &mut State) -> Result<Begun, BackendError> {
+        let mut own = self.step();
+        own.graphs.forget_step(&self.device);
         let mut copies = step.copies.iter();
         copies.try_for_each(|copy| state.copy(*copy))?;
-        let mut state = self.step();
-        state.begin(step)?;
-        Ok(match state.graphs.is_replay() {
+        own.begin(step)?;
+        Ok(match own.graphs.is_replay() {
             true => Begun::Recorded,
             false => Begun::Operations,
         })
