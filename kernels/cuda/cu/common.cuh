@@ -67,3 +67,14 @@ __device__ __forceinline__ float warp_max(float value) {
     }
     return value;
 }
+
+// The threads of a block copy a row of `width` numbers.
+__device__ __forceinline__ void copy_row(const float *from, float *to, unsigned width) {
+    unsigned n_fours = width % 4 == 0 ? width / 4 : 0;
+    for (unsigned i = threadIdx.x; i < n_fours; i += blockDim.x) {
+        reinterpret_cast<float4 *>(to)[i] = reinterpret_cast<const float4 *>(from)[i];
+    }
+    for (unsigned i = 4 * n_fours + threadIdx.x; i < width; i += blockDim.x) {
+        to[i] = from[i];
+    }
+}

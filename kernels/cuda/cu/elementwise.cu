@@ -59,15 +59,7 @@ EXPORT(add)
 
 // out[i] = x[rows[i]], a block for each row.
 extern "C" __global__ void select_rows(const float *x, const unsigned *rows, float *out, unsigned width) {
-    const float *from = x + size_t(rows[blockIdx.x]) * width;
-    float *to = out + size_t(blockIdx.x) * width;
-    unsigned n_fours = width % 4 == 0 ? width / 4 : 0;
-    for (unsigned i = threadIdx.x; i < n_fours; i += blockDim.x) {
-        reinterpret_cast<float4 *>(to)[i] = reinterpret_cast<const float4 *>(from)[i];
-    }
-    for (unsigned i = 4 * n_fours + threadIdx.x; i < width; i += blockDim.x) {
-        to[i] = from[i];
-    }
+    copy_row(x + size_t(rows[blockIdx.x]) * width, out + size_t(blockIdx.x) * width, width);
 }
 EXPORT(select_rows)
 

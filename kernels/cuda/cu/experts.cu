@@ -124,15 +124,7 @@ EXPORT(group_by_expert)
 // A block for each place: the row of its pair.
 extern "C" __global__ void gather_for_experts(const float *x, const unsigned *order, float *out,
                                               unsigned width, unsigned top_k) {
-    const float *from = x + size_t(order[blockIdx.x] / top_k) * width;
-    float *to = out + size_t(blockIdx.x) * width;
-    unsigned n_fours = width % 4 == 0 ? width / 4 : 0;
-    for (unsigned i = threadIdx.x; i < n_fours; i += blockDim.x) {
-        reinterpret_cast<float4 *>(to)[i] = reinterpret_cast<const float4 *>(from)[i];
-    }
-    for (unsigned i = 4 * n_fours + threadIdx.x; i < width; i += blockDim.x) {
-        to[i] = from[i];
-    }
+    copy_row(x + size_t(order[blockIdx.x] / top_k) * width, out + size_t(blockIdx.x) * width, width);
 }
 EXPORT(gather_for_experts)
 

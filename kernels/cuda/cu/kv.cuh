@@ -18,62 +18,32 @@ __device__ __forceinline__ uint16_t f32_to_f16_saturated(float value) {
 // - `get`: a number of a head;
 // - `put`: stores a number for each lane of a warp, whose dimensions are `first + lane`; 0 where
 //   they are beyond the head.
-struct KvF32 {
+
+// Numbers one by one, each a `Word`.
+template <class Word, float (*WIDEN)(Word), Word (*ROUND)(float)> struct KvWords {
     static __device__ __forceinline__ size_t head_bytes(unsigned head_dim) {
-        return size_t(BLOCK_LEN) * head_dim * sizeof(float);
+        return size_t(BLOCK_LEN) * head_dim * sizeof(Word);
     }
 
     static __device__ __forceinline__ float get(const unsigned char *head, unsigned token, unsigned dim,
                                                 unsigned head_dim) {
-        return reinterpret_cast<const float *>(head)[token * head_dim + dim];
+        return WIDEN(reinterpret_cast<const Word *>(head)[token * head_dim + dim]);
     }
 
     static __device__ __forceinline__ void put(unsigned char *head, unsigned token, unsigned first,
                                                unsigned head_dim, float value) {
         unsigned dim = first + threadIdx.x % WARP;
         if (dim < head_dim) {
-            reinterpret_cast<float *>(head)[token * head_dim + dim] = value;
+            reinterpret_cast<Word *>(head)[token * head_dim + dim] = ROUND(value);
         }
     }
 };
 
-struct KvF16 {
-    static __device__ __forceinline__ size_t head_bytes(unsigned head_dim) {
-        return size_t(BLOCK_LEN) * head_dim * sizeof(uint16_t);
-    }
+__device__ __forceinline__ float as_it_is(float value) { return value; }
 
-    static __device__ __forceinline__ float get(const unsigned char *head, unsigned token, unsigned dim,
-                                                unsigned head_dim) {
-        return f16_to_f32(reinterpret_cast<const uint16_t *>(head)[token * head_dim + dim]);
-    }
-
-    static __device__ __forceinline__ void put(unsigned char *head, unsigned token, unsigned first,
-                                               unsigned head_dim, float value) {
-        unsigned dim = first + threadIdx.x % WARP;
-        if (dim < head_dim) {
-            reinterpret_cast<uint16_t *>(head)[token * head_dim + dim] = f32_to_f16_saturated(value);
-        }
-    }
-};
-
-struct KvBf16 {
-    static __device__ __forceinline__ size_t head_bytes(unsigned head_dim) {
-        return KvF16::head_bytes(head_dim);
-    }
-
-    static __device__ __forceinline__ float get(const unsigned char *head, unsigned token, unsigned dim,
-                                                unsigned head_dim) {
-        return bf16_to_f32(reinterpret_cast<const uint16_t *>(head)[token * head_dim + dim]);
-    }
-
-    static __device__ __forceinline__ void put(unsigned char *head, unsigned token, unsigned first,
-                                               unsigned head_dim, float value) {
-        unsigned dim = first + threadIdx.x % WARP;
-        if (dim < head_dim) {
-            reinterpret_cast<uint16_t *>(head)[token * head_dim + dim] = f32_to_bf16(value);
-        }
-    }
-};
+using KvF32 = KvWords<float, as_it_is, as_it_is>;
+using KvF16 = KvWords<uint16_t, f16_to_f32, f32_to_f16_saturated>;
+using KvBf16 = KvWords<uint16_t, bf16_to_f32, f32_to_bf16>;
 
 // The codes of all tokens, then their scales, one of half precision for each 32 dimensions.
 struct KvQ8 {

@@ -211,9 +211,7 @@ impl Routing {
             &mut self.order,
             &mut self.places,
         ] {
-            if memory.len() < wanted {
-                *memory = self.device.alloc(wanted.next_power_of_two())?;
-            }
+            self.device.grow(memory, wanted)?;
         }
         Ok(())
     }

@@ -29,7 +29,6 @@ pub struct TokenSearch {
     candidates: [Memory; 2],
     /// How many parts of a row are finished; 0 between launches.
     counters: Memory,
-    generation: u64,
 }
 
 /// Rows of logits.
@@ -64,13 +63,7 @@ impl TokenSearch {
             device: device.clone(),
             candidates: [device.alloc(0)?, device.alloc(0)?],
             counters: device.alloc(0)?,
-            generation: 0,
         })
-    }
-
-    /// Changes when addresses do: what was captured before must not be replayed.
-    pub fn generation(&self) -> u64 {
-        self.generation
     }
 
     /// `tokens[row]` = the best token of each row, a 32-bit number.
@@ -174,19 +167,11 @@ impl TokenSearch {
     }
 
     fn reserve(&mut self, n_candidates: usize, n_counters: usize) -> Result<(), CudaError> {
-        let wanted = n_candidates * CANDIDATE;
         for memory in &mut self.candidates {
-            if memory.len() < wanted {
-                *memory = self.device.alloc(wanted.next_power_of_two())?;
-                self.generation += 1;
-            }
+            self.device.grow(memory, n_candidates * CANDIDATE)?;
         }
-        if self.counters.len() < n_counters * FLOAT {
-            self.counters = self
-                .device
-                .alloc((n_counters * FLOAT).next_power_of_two())?;
+        if self.device.grow(&mut self.counters, n_counters * FLOAT)? {
             self.device.clear(&self.counters, 0, self.counters.len())?;
-            self.generation += 1;
         }
         Ok(())
     }

@@ -32,7 +32,6 @@ pub struct Rope {
     interleaved: bool,
     /// Cosine and sine, `[max_rows, n_pairs]`.
     turns: Memory,
-    generation: u64,
 }
 
 impl Rope {
@@ -59,7 +58,6 @@ impl Rope {
             factor: table.factor,
             interleaved: table.interleaved,
             turns: device.alloc(max_rows * n_pairs * TURN)?,
-            generation: 0,
         })
     }
 
@@ -73,10 +71,7 @@ impl Rope {
     pub fn update(&mut self, tables: &StepTables, bounds: &StepBounds) -> Result<(), CudaError> {
         tables.check(bounds);
         let len = bounds.n_rows * self.n_pairs * TURN;
-        if len > self.turns.len() {
-            self.turns = self.device.alloc(len.next_power_of_two())?;
-            self.generation += 1;
-        }
+        self.device.grow(&mut self.turns, len)?;
         if len == 0 {
             return Ok(());
         }
@@ -96,11 +91,6 @@ impl Rope {
         ];
         // SAFETY: a block for each row, for which there is room; the tables name spans that are there.
         unsafe { self.device.launch("turns", launch, &args) }
-    }
-
-    /// Changes when the address of the angles does: what was captured before must not be replayed.
-    pub fn generation(&self) -> u64 {
-        self.generation
     }
 
     /// Pairs that turn, after a check that the angles of `n_rows` rows are there.

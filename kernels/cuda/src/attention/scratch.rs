@@ -10,7 +10,6 @@ pub struct AttentionScratch {
     states: Memory,
     /// How many parts have been finished; 0 between launches.
     counters: Memory,
-    generation: u64,
 }
 
 impl AttentionScratch {
@@ -24,13 +23,7 @@ impl AttentionScratch {
             sums: device.alloc(0)?,
             states: device.alloc(0)?,
             counters: device.alloc(0)?,
-            generation: 0,
         })
-    }
-
-    /// Changes when addresses do: what was captured before must not be replayed.
-    pub fn generation(&self) -> u64 {
-        self.generation
     }
 
     /// Makes room for `n_columns` times as many parts as a launch has splits; a column is a tile and
@@ -49,10 +42,8 @@ impl AttentionScratch {
         ];
         let memories = [&mut self.sums, &mut self.states, &mut self.counters];
         for (memory, wanted) in memories.into_iter().zip(wanted) {
-            if memory.len() < wanted {
-                *memory = self.device.alloc(wanted.next_power_of_two())?;
+            if self.device.grow(memory, wanted)? {
                 self.device.clear(memory, 0, memory.len())?;
-                self.generation += 1;
             }
         }
         Ok(())

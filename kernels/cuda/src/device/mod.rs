@@ -202,6 +202,19 @@ impl Device {
         self.n_allocations.load(Ordering::Relaxed)
     }
 
+    /// Sees to it that a memory has `len` bytes at least. Where it had fewer, another takes its place,
+    /// with room for some more; what that holds is undefined. Returns whether this happened.
+    ///
+    /// # Errors
+    /// Where there is not so much.
+    pub(crate) fn grow(&self, memory: &mut Memory, len: usize) -> Result<bool, CudaError> {
+        let is_short = memory.len() < len;
+        if is_short {
+            *memory = self.alloc(len.next_power_of_two())?;
+        }
+        Ok(is_short)
+    }
+
     /// Copies `from` to the bytes from `offset` on. `from` may be changed when this returns.
     ///
     /// # Errors

@@ -80,7 +80,6 @@ pub struct StepTables {
     shape: StepShape,
     layout: Layout,
     memory: Memory,
-    generation: u64,
     is_uploaded: bool,
     spans: Vec<StepSpan>,
     /// Where a list begins in `blocks` and how many were dropped, group after group for each span.
@@ -104,7 +103,6 @@ impl StepTables {
             memory: device.alloc(layout.len(shape.max_blocks))?,
             layout,
             shape,
-            generation: 0,
             is_uploaded: false,
             spans: Vec::new(),
             lists: Vec::new(),
@@ -118,16 +116,6 @@ impl StepTables {
     /// What they are planned for, which grows where a step needs more.
     pub fn shape(&self) -> &StepShape {
         &self.shape
-    }
-
-    /// Changes when addresses change: what was captured before must not be replayed.
-    pub fn generation(&self) -> u64 {
-        self.generation
-    }
-
-    /// Tells of a cache that has other blocks now.
-    pub fn set_n_blocks(&mut self, group: usize, n_blocks: usize) {
-        self.shape.groups[group].n_blocks = n_blocks;
     }
 
     /// Begins a step.
