@@ -20,12 +20,14 @@ mod plan;
 mod pool;
 mod prefix;
 mod sequence;
+mod storage;
 mod store;
 mod table;
 mod tree;
 
 pub use plan::{CachePlan, KvGroup, KvShape, LayerSlot, RecurrentState};
 pub use sequence::{Opened, Room, Sequence};
+pub use storage::LayerStorage;
 pub use table::BlockTable;
 
 use sequence::{Past, Saved};

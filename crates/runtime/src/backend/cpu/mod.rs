@@ -148,8 +148,7 @@ impl Backend for Cpu {
         capacity: CacheCapacity,
         layers: Range<usize>,
     ) -> Result<State, BackendError> {
-        let is_own = |slot| plan.layers[layers.clone()].contains(&slot);
-        State::new(plan, capacity, self.kv_format, &is_own).map_err(failed("reserve the cache"))
+        State::new(plan, capacity, self.kv_format, layers).map_err(failed("reserve the cache"))
     }
 
     fn begin(&self, step: &StepInputs<'_>, state: &mut State) -> Result<Begun, BackendError> {

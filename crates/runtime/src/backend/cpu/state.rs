@@ -1,20 +1,20 @@
 //! Keys, values and recurrent states of all sequences.
 
 use std::io;
+use std::ops::Range;
 
 use ponder_kernels_cpu::HugeBytes;
 use ponder_kernels_cpu::attention::{AttentionScratch, KvFormat, KvLayout};
 
 use super::attention::Turns;
-use crate::cache::{CacheCapacity, CacheCopy, CachePlan, KvShape, LayerSlot};
+use crate::cache::{
+    CacheCapacity, CacheCopy, CachePlan, KvShape, LayerSlot, LayerStorage, RecurrentState,
+};
 
 /// The storage behind the cache's bookkeeping. Its memory is the system's until it is used.
 #[derive(Debug)]
 pub struct State {
-    /// `None` for layers that are elsewhere.
-    groups: Vec<Vec<Option<KvLayer>>>,
-    /// Likewise.
-    recurrent: Vec<Option<Slots>>,
+    layers: LayerStorage<KvLayer, Slots>,
     turns: Turns,
     pub(super) scratch: AttentionScratch,
 }
@@ -45,9 +45,9 @@ impl State {
         plan: &CachePlan,
         capacity: CacheCapacity,
         format: KvFormat,
-        is_own: &dyn Fn(LayerSlot) -> bool,
+        layers: Range<usize>,
     ) -> io::Result<Self> {
-        let layer = |shape: &KvShape| {
+        let layer = |shape: &KvShape| -> io::Result<KvLayer> {
             let layout = KvLayout {
                 format,
                 n_kv_heads: shape.n_heads,
@@ -60,23 +60,14 @@ impl State {
                 storage: HugeBytes::growing(len)?,
             })
         };
-        let groups = plan.groups.iter().enumerate().map(|(group, of)| {
-            let shapes = of.shapes.iter().enumerate();
-            let layers = shapes.map(|(index, shape)| {
-                let is_own = is_own(LayerSlot::Kv { group, index });
-                is_own.then(|| layer(shape)).transpose()
-            });
-            layers.collect()
-        });
-        let slots = plan.recurrent.iter().enumerate().map(|(index, state)| {
-            is_own(LayerSlot::Recurrent { index }).then(|| Slots {
+        let slots = |state: &RecurrentState| {
+            Ok(Slots {
                 len: state.len,
                 values: vec![0.0; state.len * capacity.n_slots],
             })
-        });
+        };
         Ok(Self {
-            groups: groups.collect::<io::Result<_>>()?,
-            recurrent: slots.collect(),
+            layers: LayerStorage::new(plan, layers, layer, slots)?,
             turns: Turns::default(),
             scratch: AttentionScratch::new(),
         })
@@ -90,7 +81,7 @@ impl State {
     pub(super) fn copy(&mut self, copy: CacheCopy) {
         match copy {
             CacheCopy::Block { group, from, to } => {
-                for layer in self.groups[group].iter_mut().flatten() {
+                for layer in self.layers.group(group) {
                     let len = layer.layout.block_bytes();
                     let start = from as usize * len;
                     layer
@@ -99,7 +90,7 @@ impl State {
                 }
             }
             CacheCopy::Slot { from, to } => {
-                for slots in self.recurrent.iter_mut().flatten() {
+                for slots in self.layers.all_recurrent() {
                     let start = from as usize * slots.len;
                     slots
                         .values
@@ -107,7 +98,7 @@ impl State {
                 }
             }
             CacheCopy::ClearSlot { slot } => {
-                let slots = self.recurrent.iter_mut().flatten();
+                let slots = self.layers.all_recurrent();
                 slots.for_each(|slots| slots.get(slot).fill(0.0));
             }
         }
@@ -118,28 +109,12 @@ impl State {
         &mut self,
         slot: LayerSlot,
     ) -> (&mut KvLayer, &mut AttentionScratch, &mut Turns) {
-        match slot {
-            LayerSlot::Kv { group, index } => {
-                let layer = self.groups[group][index].as_mut();
-                let layer = layer.expect("the layer is one of this backend's");
-                (layer, &mut self.scratch, &mut self.turns)
-            }
-            LayerSlot::Recurrent { .. } => {
-                unreachable!("the plan gave this layer a recurrent state")
-            }
-        }
+        let (_, layer) = self.layers.kv(slot);
+        (layer, &mut self.scratch, &mut self.turns)
     }
 
     /// The state of a recurrent layer.
     pub(super) fn recurrent(&mut self, slot: LayerSlot, index: u32) -> &mut [f32] {
-        match slot {
-            LayerSlot::Recurrent { index: layer } => {
-                let slots = self.recurrent[layer].as_mut();
-                slots
-                    .expect("the layer is one of this backend's")
-                    .get(index)
-            }
-            LayerSlot::Kv { .. } => unreachable!("the plan gave this layer keys and values"),
-        }
+        self.layers.recurrent(slot).get(index)
     }
 }

@@ -18,7 +18,7 @@ pub(super) fn attention(
     cuda: &Cuda,
     layer: &AttentionLayer<'_, Weight>,
     [q, k, v]: [&mut Rows; 3],
-    state: &State,
+    state: &mut State,
     out: &mut Rows,
 ) -> Result<(), CudaError> {
     let (device, spec) = (&cuda.device, layer.spec);
@@ -62,7 +62,7 @@ pub(super) fn attention(
         View::new(k.values(), narrow),
         View::new(v.values(), narrow),
     ];
-    let (group, cache) = state.layer(layer.slot);
+    let (group, cache) = state.layers.kv(layer.slot);
     let batch = AttentionBatch {
         tables: &step.tables,
         bounds: &step.bounds,

@@ -181,14 +181,8 @@ impl Backend for Cuda {
             step.graphs.turn_off();
         }
         *self.step.borrow_mut() = Some(step);
-        let is_own = |slot| plan.layers[layers.clone()].contains(&slot);
-        Ok(State::new(
-            &self.device,
-            plan,
-            capacity,
-            self.kv_format,
-            &is_own,
-        )?)
+        let state = State::new(&self.device, plan, capacity, self.kv_format, layers);
+        Ok(state?)
     }
 
     fn begin(&self, step: &StepInputs<'_>, state: &mut State) -> Result<Begun, BackendError> {

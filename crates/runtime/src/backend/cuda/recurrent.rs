@@ -10,7 +10,7 @@ pub(super) fn recurrent(
     cuda: &Cuda,
     layer: &RecurrentLayer<'_, Weight>,
     x: &Rows,
-    state: &State,
+    state: &mut State,
     out: &mut Rows,
 ) -> Result<(), CudaError> {
     let RecurrentMixer::ShortConv { spec, filter, bias } = layer.mixer;
@@ -27,7 +27,7 @@ pub(super) fn recurrent(
         &cuda.device,
         tables,
         x.values(),
-        state.slots(layer.slot),
+        state.layers.recurrent(layer.slot),
         out,
     )
 }
