@@ -48,8 +48,8 @@ pub(crate) fn run(sh: &Shell, names: &[&str]) -> Result<()> {
         let built = suite.fetch(sh).and_then(|()| suite.build(sh));
         built.with_context(|| format!("preparing the clients for {}", suite.name()))?;
     }
-    // With tests, so that the dependencies are those that other tests have, too.
-    cmd!(sh, "cargo build --locked --package ponder-cli --tests").run()?;
+    // As for a test of the whole workspace, so that dependencies are compiled once for all tests.
+    cmd!(sh, "cargo test --locked --workspace --test usage --no-run").run()?;
 
     let other = format!("{KEY}-other");
     let caller = caller::write(sh)?.display().to_string();

@@ -5,10 +5,11 @@
 //!    needs a device.
 //! 3. [`emulated`] runs the tests that need no compiler but the processor's.
 
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{env, fs};
 
 use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
 use xshell::{Shell, cmd};
 
 /// Where the toolkit is, relative to the workspace's root; the build script looks there, too.
@@ -26,91 +27,132 @@ const PACKAGES: &[(&str, &str)] = &[
     ("nvidia-cuda-cccl", "13.0.85"),
 ];
 
-const PACKAGE: &str = "ponder-kernels-cuda";
+/// What has the kernels run by the processor; with what the whole workspace needs besides,
+/// dependencies are compiled once for all tests.
+const EMULATED: &str = "ponder-tests/cuda-emulated,ponder-kernels-cuda/emulated";
 
-/// Enough where the machine code does not matter.
-const ONE_ARCHITECTURE: &str = "80";
-
-/// Tells the build script which architectures to compile for, if not for all.
-const ARCHITECTURES: &str = "PONDER_CUDA_ARCHS";
+/// What has them compiled for devices as well.
+const COMPILED: &str = "ponder-tests/cuda-emulated,ponder-kernels-cuda/emulated,ponder-cli/cuda";
 
 /// Makes sure that the toolkit is there.
 pub(crate) fn toolkit(sh: &Shell) -> Result<()> {
     compiler(sh).map(drop)
 }
 
-/// Compiles the kernels for every architecture and tests them.
+/// Compiles the kernels for every architecture, and tests them and what they are part of.
 pub(crate) fn run(sh: &Shell) -> Result<()> {
-    let compiler = compiler(sh)?;
-    println!("cuda: lints of what loads and launches the kernels");
-    cmd!(
-        sh,
-        "cargo clippy --locked --package {PACKAGE} --features cuda --all-targets -- -D warnings"
-    )
-    .env("NVCC", &compiler)
-    .env(ARCHITECTURES, ONE_ARCHITECTURE)
-    .run()
-    .context("lints")?;
+    let _compiler = sh.push_env("NVCC", compiler(sh)?);
     println!("cuda: compiling the kernels for all architectures");
-    cmd!(
-        sh,
-        "cargo test --locked --package {PACKAGE} --features cuda"
-    )
-    .env("NVCC", &compiler)
-    .env_remove(ARCHITECTURES)
-    .run()
-    .context("the tests of what was compiled")?;
-    starts_without_driver(sh, &compiler)?;
-
-    println!("cuda: running the kernels on the processor");
-    cmd!(
-        sh,
-        "cargo test --locked --package {PACKAGE} --features cuda,emulated"
-    )
-    .env("NVCC", &compiler)
-    .env(ARCHITECTURES, ONE_ARCHITECTURE)
-    .run()
-    .context("the tests of the kernels on the processor")?;
-    lint_emulated(sh)?;
-    emulated_models(sh)?;
-    runs_without_device(sh, &compiler)
+    lint(sh, COMPILED)?;
+    let programs = build(sh, COMPILED)?;
+    programs
+        .iter()
+        .try_for_each(|program| starts_without_driver(sh, program))?;
+    println!("cuda: {} programs start without a driver", programs.len());
+    test(sh, &programs)?;
+    runs_without_device(sh)
 }
 
 /// Runs the kernels on the processor, without NVIDIA's compiler.
 pub(crate) fn emulated(sh: &Shell) -> Result<()> {
-    lint_emulated(sh)?;
+    lint(sh, EMULATED)?;
+    test(sh, &build(sh, EMULATED)?)
+}
+
+/// A program of tests.
+struct Program {
+    /// Where its package is, which is where it runs.
+    folder: PathBuf,
+    path: String,
+    /// Which of its tests are about the kernels; empty: all.
+    filter: &'static str,
+}
+
+/// What is tested: packages, their targets and, of some, the tests about the kernels.
+const TESTS: &[(&str, &[&str], &str)] = &[
+    (
+        "ponder-kernels-cuda",
+        &["ponder_kernels_cuda", "device", "emulation"],
+        "",
+    ),
+    ("ponder-runtime", &["ponder_runtime"], "backend::cuda"),
+    ("ponder-tests", &["backend_cuda"], ""),
+];
+
+fn lint(sh: &Shell, features: &str) -> Result<()> {
     cmd!(
         sh,
-        "cargo test --locked --package {PACKAGE} --features emulated"
+        "cargo clippy --locked --workspace --features {features} --all-targets -- -D warnings"
     )
     .run()
-    .context("the tests of the kernels on the processor")?;
-    emulated_models(sh)
+    .context("lints")
+}
+
+/// Builds the [`TESTS`], and the program beside them.
+fn build(sh: &Shell, features: &str) -> Result<Vec<Program>> {
+    let messages = cmd!(
+        sh,
+        "cargo test --locked --workspace --features {features} --lib --test device --test emulation --test backend_cuda --test usage --no-run --message-format json-render-diagnostics"
+    )
+    .read()
+    .context("building the tests")?;
+    let mut programs = Vec::new();
+    for line in messages.lines() {
+        let message: Value = serde_json::from_str(line).context("cargo's messages")?;
+        let of = |key: &str| message[key].as_str();
+        let (Some(path), Some(id), Some(manifest)) =
+            (of("executable"), of("package_id"), of("manifest_path"))
+        else {
+            continue;
+        };
+        let target = message["target"]["name"].as_str().unwrap_or_default();
+        let mut tests = TESTS.iter();
+        let known =
+            tests.find(|(package, targets, _)| id.contains(package) && targets.contains(&target));
+        if let Some((_, _, filter)) = known {
+            programs.push(Program {
+                folder: Path::new(manifest).parent().context("a folder")?.to_owned(),
+                path: path.to_owned(),
+                filter,
+            });
+        }
+    }
+    let n_expected: usize = TESTS.iter().map(|(_, targets, _)| targets.len()).sum();
+    ensure!(
+        programs.len() == n_expected,
+        "{} of {n_expected} programs were built",
+        programs.len()
+    );
+    Ok(programs)
+}
+
+fn test(sh: &Shell, programs: &[Program]) -> Result<()> {
+    println!("cuda: running kernels, and models on them, on the processor");
+    for Program {
+        folder,
+        path,
+        filter,
+    } in programs
+    {
+        let _folder = sh.push_dir(folder);
+        cmd!(sh, "{path} {filter}")
+            .run()
+            .context("the tests of the kernels")?;
+    }
+    Ok(())
 }
 
 /// The whole program with the kernels, where there may be no device: it says so once, and answers.
-fn runs_without_device(sh: &Shell, compiler: &Path) -> Result<()> {
+fn runs_without_device(sh: &Shell) -> Result<()> {
     println!("cuda: the program with the kernels");
-    let features = ["--features", "ponder-cli/cuda"];
-    let packages = ["ponder-runtime", "ponder-engine", "ponder-cli"];
-    let packages = packages.map(|name| format!("--package={name}"));
-    cmd!(
-        sh,
-        "cargo clippy --locked {packages...} {features...} --all-targets -- -D warnings"
-    )
-    .env("NVCC", compiler)
-    .env(ARCHITECTURES, ONE_ARCHITECTURE)
-    .run()
-    .context("lints")?;
+    let target = env::var_os("CARGO_TARGET_DIR").map_or("target".into(), PathBuf::from);
+    let program = target
+        .join("debug")
+        .join(format!("ponder{}", env::consts::EXE_SUFFIX));
     let question = "What is 17 + 25?";
-    let run = cmd!(
-        sh,
-        "cargo run --quiet --locked --package ponder-cli {features...} -- run {question}"
-    )
-    .env("NVCC", compiler)
-    .env(ARCHITECTURES, ONE_ARCHITECTURE)
-    .output()
-    .context("the program with the kernels")?;
+    let run = cmd!(sh, "{program} run {question}")
+        .output()
+        .context("the program with the kernels")?;
     let (answer, notes) = (
         String::from_utf8_lossy(&run.stdout),
         String::from_utf8_lossy(&run.stderr),
@@ -123,32 +165,6 @@ fn runs_without_device(sh: &Shell, compiler: &Path) -> Result<()> {
         "it says once what it lacks: {notes}"
     );
     Ok(())
-}
-
-/// Runs small models on the processor in place of a device.
-fn emulated_models(sh: &Shell) -> Result<()> {
-    println!("cuda: running models on the processor in place of a device");
-    cmd!(
-        sh,
-        "cargo test --locked --package ponder-runtime --features cuda-emulated --lib backend::cuda"
-    )
-    .run()
-    .context("the tests of the backend")?;
-    cmd!(
-        sh,
-        "cargo test --locked --package ponder-tests --features cuda-emulated --test backend_cuda"
-    )
-    .run()
-    .context("the tests of models on the kernels")
-}
-
-fn lint_emulated(sh: &Shell) -> Result<()> {
-    cmd!(
-        sh,
-        "cargo clippy --locked --package {PACKAGE} --features emulated --all-targets -- -D warnings"
-    )
-    .run()
-    .context("lints of the kernels on the processor")
 }
 
 /// The compiler, after it was fetched if it was not there.
@@ -192,37 +208,15 @@ fn compiler(sh: &Shell) -> Result<PathBuf> {
 
 /// A program with the kernels must start on machines that have no driver: the loader must not be told
 /// to look for one.
-fn starts_without_driver(sh: &Shell, compiler: &Path) -> Result<()> {
+fn starts_without_driver(sh: &Shell, program: &Program) -> Result<()> {
     if !cfg!(target_os = "linux") {
-        println!("cuda: what programs are linked to is only looked at on Linux");
         return Ok(());
     }
-    let messages = cmd!(
-        sh,
-        "cargo test --locked --package {PACKAGE} --features cuda --no-run --message-format json"
-    )
-    .env("NVCC", compiler)
-    .env_remove(ARCHITECTURES)
-    .quiet()
-    .ignore_stderr()
-    .read()?;
-    let mut n_programs = 0;
-    for line in messages.lines() {
-        let message: serde_json::Value = serde_json::from_str(line).context("cargo's messages")?;
-        let Some(program) = message["executable"].as_str() else {
-            continue;
-        };
-        let libraries = cmd!(sh, "ldd {program}").quiet().read()?;
-        let found = libraries
-            .lines()
-            .map(str::trim)
-            .find(|line| line.starts_with("libcu"));
-        if let Some(library) = found {
-            bail!("{program} is linked to {library}");
-        }
-        n_programs += 1;
+    let path = &program.path;
+    let libraries = cmd!(sh, "ldd {path}").quiet().read()?;
+    let mut libraries = libraries.lines().map(str::trim);
+    match libraries.find(|line| line.starts_with("libcu")) {
+        None => Ok(()),
+        Some(library) => bail!("{path} is linked to {library}"),
     }
-    ensure!(n_programs > 0, "no program was built");
-    println!("cuda: {n_programs} programs start without a driver");
-    Ok(())
 }

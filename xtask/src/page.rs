@@ -41,8 +41,8 @@ pub(crate) fn fetch(sh: &Shell) -> Result<()> {
 /// Builds the program and runs the tests.
 pub(crate) fn run(sh: &Shell) -> Result<()> {
     fetch(sh)?;
-    // With tests, so that the dependencies are those that other tests have, too.
-    cmd!(sh, "cargo build --locked --package ponder-cli --tests").run()?;
+    // As for a test of the whole workspace, so that dependencies are compiled once for all tests.
+    cmd!(sh, "cargo test --locked --workspace --test usage --no-run").run()?;
     let root = sh.current_dir();
     let program = format!("ponder{}", env::consts::EXE_SUFFIX);
     let target = env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
