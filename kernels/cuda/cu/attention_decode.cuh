@@ -72,7 +72,8 @@ __device__ __forceinline__ void merge_warps(const Layer &layer, const QueryRows 
             total += factor * state.total;
         }
         if (is_whole) {
-            layer.out[rows.place(row, layer.out_stride, layer.head_dim) + dim] = sum / total;
+            float factor = layer.factor(rows.head(row), largest, total);
+            layer.out[rows.place(row, layer.out_stride, layer.head_dim) + dim] = sum * factor;
             continue;
         }
         parts.sums[(place + row) * layer.head_dim + dim] = sum;
@@ -98,8 +99,9 @@ __device__ __forceinline__ void merge_splits(const Layer &layer, const QueryRows
             factors[row * n_splits + split] = factor;
             total += factor * states[split * step + row].total;
         }
+        float factor = layer.factor(rows.head(row), largest, total);
         for (unsigned split = 0; split < n_splits; split++) {
-            factors[row * n_splits + split] /= total;
+            factors[row * n_splits + split] *= factor;
         }
     }
     __syncthreads();

@@ -66,11 +66,12 @@ template <class Format> __device__ __forceinline__ void attend(const Layer &laye
             }
         }
     }
+    float factor = layer.factor(head, largest, total);
 #pragma unroll
     for (unsigned i = 0; i < DIMS_PER_THREAD; i++) {
         unsigned dim = i * THREADS + threadIdx.x;
         if (dim < head_dim) {
-            layer.out[size_t(row) * layer.out_stride + head * head_dim + dim] = sums[i] / total;
+            layer.out[size_t(row) * layer.out_stride + head * head_dim + dim] = sums[i] * factor;
         }
     }
 }

@@ -24,7 +24,8 @@ __device__ __forceinline__ void store(const Layer &layer, const QueryRows &rows,
                 continue;
             }
             float *to = layer.out + rows.place(row, layer.out_stride, layer.head_dim) + 2 * (lane % 4);
-            float factor = 1.0f / own.total[tile][half];
+            unsigned head = rows.head(row);
+            float factor = layer.factor(head, own.largest[tile][half], own.total[tile][half]);
 #pragma unroll
             for (unsigned i = 0; i < DIM / 8; i++) {
                 const float(&sums)[4] = own.sums[tile][i];

@@ -172,10 +172,15 @@ struct QueryRows {
         return min(BLOCK_LEN, span.position + span.n_rows - block * BLOCK_LEN);
     }
 
+    // The query head of a row.
+    __device__ __forceinline__ unsigned head(unsigned row) const {
+        return kv_head * group + (first + row) % group;
+    }
+
     // Where a row's head begins, in numbers.
     __device__ __forceinline__ size_t place(unsigned row, unsigned stride, unsigned head_dim) const {
-        unsigned token = (first + row) / group, head = (first + row) % group;
-        return size_t(span.first_row + token) * stride + (kv_head * group + head) * head_dim;
+        unsigned token = (first + row) / group;
+        return size_t(span.first_row + token) * stride + head(row) * head_dim;
     }
 
     // Rounds `n_rows` rows into shared memory, zeros beyond the last one and beyond the head.

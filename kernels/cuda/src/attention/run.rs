@@ -1,7 +1,7 @@
 use super::shape::{DecodeLaunch, FastKernels, PrefillLaunch};
 use super::{AttentionBatch, AttentionScratch, CacheLayer, KvFormat};
-use crate::view::{View, count, joined};
-use crate::{Arg, CudaError, Device, Launch, Precision, Properties};
+use crate::view::{View, check_len, count, joined};
+use crate::{Arg, CudaError, Device, Launch, Memory, Precision, Properties};
 
 /// Threads of a block of the exact kernel.
 const EXACT_THREADS: u32 = 128;
@@ -9,10 +9,12 @@ const EXACT_THREADS: u32 = 128;
 const ALL_KEYS: u32 = u32::MAX;
 
 /// An attention layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Attention {
+#[derive(Clone, Copy, Debug)]
+pub struct Attention<'a> {
     /// Query heads, a multiple of the KV heads; head `i` reads KV head `i * n_kv_heads / n_heads`.
     pub n_heads: usize,
+    /// `[n_heads]` of float32: a score of each head that takes part in the softmax and has no value.
+    pub sinks: Option<&'a Memory>,
     /// How exactly.
     pub precision: Precision,
 }
@@ -27,9 +29,10 @@ struct Run<'a> {
     out: View<'a>,
     n_heads: usize,
     window: Option<usize>,
+    sinks: Option<&'a Memory>,
 }
 
-impl Attention {
+impl Attention<'_> {
     /// `out = softmax(queries · keys) · values`, over the keys that each row's token sees. Queries
     /// are scaled already; keys and values of all rows are in the cache.
     ///
@@ -76,6 +79,9 @@ impl Attention {
             self.n_heads,
             shape.n_kv_heads
         );
+        if let Some(sinks) = self.sinks {
+            check_len(sinks, self.n_heads, "sinks");
+        }
         queries.check(bounds.n_rows, self.n_heads * shape.head_dim);
         out.check(bounds.n_rows, self.n_heads * shape.head_dim);
         let run = Run {
@@ -87,6 +93,7 @@ impl Attention {
             out,
             n_heads: self.n_heads,
             window: batch.tables.shape().groups[batch.group].window,
+            sinks: self.sinks,
         };
         let is_aligned = queries.is_aligned() && out.is_aligned();
         let kernels = FastKernels::find(shape.format, shape.head_dim)
@@ -106,7 +113,7 @@ impl Attention {
 
 impl<'a> Run<'a> {
     /// The arguments that all kernels begin with.
-    fn args(&self, spans: Arg<'a>) -> [Arg<'a>; 12] {
+    fn args(&self, spans: Arg<'a>) -> [Arg<'a>; 13] {
         let shape = self.cache.shape();
         let [keys, values] = self.cache.memories();
         [
@@ -122,6 +129,7 @@ impl<'a> Run<'a> {
             Arg::U32(count(shape.n_kv_heads)),
             Arg::U32(count(shape.head_dim)),
             Arg::U32(self.window.map_or(ALL_KEYS, count)),
+            self.sinks.map_or(Arg::Null, |sinks| Arg::Memory(sinks, 0)),
         ]
     }
 
@@ -142,7 +150,7 @@ impl<'a> Run<'a> {
             KvFormat::Q8_0 => "attention_exact_q8_0",
         };
         let (tables, group) = (self.batch.tables, self.batch.group);
-        let args: [_; 13] = joined(self.args(tables.spans(group)), [tables.rows()]);
+        let args: [_; 14] = joined(self.args(tables.spans(group)), [tables.rows()]);
         // SAFETY: rows are there, as was checked; the tables name spans, and blocks of the cache.
         unsafe { self.device.launch(kernel, launch, &args) }
     }
@@ -175,7 +183,7 @@ impl<'a> Run<'a> {
             Arg::Memory(counters, 0),
         ];
         let spans = self.batch.tables.spans(self.batch.group);
-        let args: [_; 17] = joined(self.args(spans), own);
+        let args: [_; 18] = joined(self.args(spans), own);
         // SAFETY: as above; there is room for the parts of all splits, and a counter for each column.
         unsafe { self.device.launch(kernels.decode, launch, &args) }
     }
@@ -195,7 +203,7 @@ impl<'a> Run<'a> {
         };
         let stages = [Arg::U32(count(plan.n_stages))];
         let spans = self.batch.tables.long_spans(self.batch.group);
-        let args: [_; 13] = joined(self.args(spans), stages);
+        let args: [_; 14] = joined(self.args(spans), stages);
         // SAFETY: as above.
         unsafe { self.device.launch(kernels.prefill, launch, &args) }
     }

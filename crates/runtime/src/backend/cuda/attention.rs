@@ -71,6 +71,7 @@ pub(super) fn attention(
     append.run(device, &batch, views, cache)?;
     let attention = Attention {
         n_heads: spec.n_heads,
+        sinks: None,
         precision: cuda.precision,
     };
     let views = [View::new(q.values(), width), View::new(out, width)];

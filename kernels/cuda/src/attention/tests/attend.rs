@@ -95,8 +95,10 @@ impl Case {
             bounds,
             group: 0,
         };
+        let sinks = self.sinks.as_ref().map(|sinks| upload(&self.device, sinks));
         let attention = Attention {
             n_heads: self.n_heads,
+            sinks: sinks.as_ref(),
             precision,
         };
         let views = [View::new(&queries, width), View::new(&out, width)];
@@ -141,8 +143,10 @@ impl Case {
                     .sum()
             })
             .collect();
-        let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let total: f64 = scores.iter().map(|score| (score - largest).exp()).sum();
+        let sink = self.sinks.as_ref().map(|sinks| f64::from(sinks[head]));
+        let competing = || scores.iter().copied().chain(sink);
+        let largest = competing().fold(f64::NEG_INFINITY, f64::max);
+        let total: f64 = competing().map(|score| (score - largest).exp()).sum();
         let mut out = vec![(0.0, 1e-6); shape.head_dim];
         for (token, score) in (first..=position).zip(scores) {
             let weight = (score - largest).exp() / total;
@@ -219,6 +223,24 @@ fn run(case: &Case, random: &mut Random) {
     };
     let out = case.attend_as(&properties, step, &queries, Precision::Fast, &mut scratch);
     case.check(&queries, &out, Precision::Fast);
+}
+
+#[test]
+fn sinks_below_and_above_all_scores() {
+    let mut random = Random(17);
+    for format in KvFormat::ALL {
+        for (sink, window) in [
+            (-30.0, None),
+            (0.5, Some(40)),
+            (60.0, None),
+            (1e30, Some(33)),
+        ] {
+            let layer = (4, shape(format, 2, 32));
+            let mut case = Case::new(&mut random, layer, window, &MIXED);
+            case.sinks = Some(vec![sink, 0.0, -sink, 1.0]);
+            run(&case, &mut random);
+        }
+    }
 }
 
 /// Decode, drafts and prefill in one step.
@@ -374,6 +396,7 @@ fn a_captured_launch_does_later_steps() {
     let out = upload(device, &vec![UNTOUCHED; bounds.n_rows * width]);
     let attention = Attention {
         n_heads: 8,
+        sinks: None,
         precision: Precision::Fast,
     };
     let mut launch = |tables: &StepTables| {
@@ -442,6 +465,7 @@ fn parts_of_one_buffer_will_do() {
     };
     let attention = Attention {
         n_heads: 4,
+        sinks: None,
         precision: Precision::Fast,
     };
     let views = [View::part(&wide, 8, 200), View::part(&out, 4, 132)];

@@ -46,6 +46,8 @@ struct Case {
     device: Device,
     n_heads: usize,
     window: Option<usize>,
+    /// Of the heads, where they have some.
+    sinks: Option<Vec<f32>>,
     cache: CacheLayer,
     sequences: Vec<Sequence>,
     /// Row of each sequence's first token; there may be rows between that are nobody's.
@@ -99,6 +101,7 @@ impl Case {
             device,
             n_heads,
             window,
+            sinks: None,
             cache,
             sequences,
             first_rows,
