@@ -1,5 +1,5 @@
-// What happens to activations between the products: norms, sums, caps, chosen rows.
-#include "common.cuh"
+// What happens to activations between the products: norms, sums, gates, caps, chosen rows.
+#include "activation.cuh"
 
 // A block for each row. Each thread reads and writes its own elements only, so that `out` may be `x`.
 extern "C" __global__ void rms_norm(const float *x, const float *weight, float *out, unsigned width,
@@ -56,6 +56,23 @@ extern "C" __global__ void add(float *sum, const float *x, unsigned n) {
     }
 }
 EXPORT(add)
+
+// gates = activation(gates) * up; the activation by its number.
+extern "C" __global__ void gate(float *gates, const float *up, unsigned activation, unsigned n) {
+    unsigned i = 4 * (blockIdx.x * blockDim.x + threadIdx.x);
+    if (i + 4 <= n) {
+        float4 a = *reinterpret_cast<const float4 *>(gates + i);
+        float4 b = *reinterpret_cast<const float4 *>(up + i);
+        *reinterpret_cast<float4 *>(gates + i) =
+            make_float4(activate(activation, a.x) * b.x, activate(activation, a.y) * b.y,
+                        activate(activation, a.z) * b.z, activate(activation, a.w) * b.w);
+        return;
+    }
+    for (; i < n; i++) {
+        gates[i] = activate(activation, gates[i]) * up[i];
+    }
+}
+EXPORT(gate)
 
 // out[i] = x[rows[i]], a block for each row.
 extern "C" __global__ void select_rows(const float *x, const unsigned *rows, float *out, unsigned width) {

@@ -99,6 +99,11 @@ impl Capture {
         }
     }
 
+    /// Whether a graph is captured.
+    pub(super) fn is_on(&self) -> bool {
+        self.by.load(Ordering::Acquire) != 0
+    }
+
     /// Keeps the step if a graph is captured, and says so.
     pub(super) fn takes(&self, step: impl FnOnce() -> Step) -> Result<bool, CudaError> {
         match self.by.load(Ordering::Acquire) {
@@ -189,6 +194,11 @@ impl Device {
         let _session = Session { device: self };
         work()?;
         self.end_capture()
+    }
+
+    /// Whether a graph is captured.
+    pub(crate) fn is_capturing(&self) -> bool {
+        self.capture.is_on()
     }
 
     /// Does again what the graph recorded, on the same memory.

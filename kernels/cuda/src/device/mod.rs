@@ -5,6 +5,7 @@ mod driver;
 #[cfg(feature = "emulated")]
 mod emulated;
 mod graph;
+mod library;
 mod mark;
 
 use std::sync::Arc;
@@ -14,6 +15,9 @@ use crate::CudaError;
 use graph::{Capture, Step};
 
 pub use graph::Graph;
+#[cfg(all(test, feature = "emulated"))]
+pub(crate) use library::Multiplier;
+pub(crate) use library::{Library, PlainProduct};
 pub use mark::Mark;
 
 /// A kernel has this many arguments at most.
@@ -52,6 +56,12 @@ trait Machine: std::fmt::Debug + Send + Sync {
     fn graphs(&self) -> Option<&dyn graph::Graphs> {
         None
     }
+    /// The vendor's library, where the machine has it.
+    fn multiplier(&self) -> Option<Box<dyn library::Multiplier>> {
+        None
+    }
+    /// It will be asked for.
+    fn expect_multiplier(&self) {}
     /// Notes when everything that was launched before is done; the number stands for that moment.
     fn mark(&self) -> Result<u64, CudaError> {
         self.synchronize()?;

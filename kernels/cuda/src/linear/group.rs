@@ -68,7 +68,13 @@ impl<'a> Group<'a> {
         args
     }
 
-    fn rows(&self) -> [usize; MAX_PARTS] {
+    /// The parts that there are.
+    pub(super) fn parts(&self) -> impl Iterator<Item = &Part<'a>> {
+        self.parts.iter().flatten()
+    }
+
+    /// Rows of each matrix, 0 where there is none.
+    pub(super) fn rows(&self) -> [usize; MAX_PARTS] {
         self.parts
             .map(|part| part.map_or(0, |part| part.matrix.n_rows()))
     }
@@ -86,7 +92,7 @@ impl<'a> Group<'a> {
 }
 
 /// As `cu/activation.cuh` counts them.
-fn number(activation: Activation) -> u32 {
+pub(super) fn number(activation: Activation) -> u32 {
     match activation {
         Activation::Silu => 1,
         Activation::Gelu => 2,

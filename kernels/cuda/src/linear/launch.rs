@@ -1,5 +1,6 @@
 //! Which kernel computes a product, and how it is started.
 
+use super::contest::Contest;
 use super::group::Group;
 use super::names::{Kernel, Most, TileSize};
 use super::rows::Int8;
@@ -60,6 +61,8 @@ pub(super) struct Launcher {
     share_sums: Memory,
     /// How many blocks of each tile are done; always zero between launches.
     share_done: Memory,
+    /// Between the kernels here and the vendor's library, where tensor cores multiply bfloat16.
+    contest: Option<Contest>,
 }
 
 impl Launcher {
@@ -78,7 +81,18 @@ impl Launcher {
             chip,
             share_sums: device.alloc(n_blocks * tile * 4)?,
             share_done,
+            contest: match precision {
+                Precision::Fast if chip.has_bf16 => Some(Contest::new(device)?),
+                _ => None,
+            },
         })
+    }
+
+    /// With this contest in place of its own.
+    #[cfg(all(test, feature = "emulated"))]
+    pub(super) fn with(self, contest: Contest) -> Self {
+        let contest = Some(contest);
+        Self { contest, ..self }
     }
 
     /// Computes a group of products.
@@ -86,11 +100,19 @@ impl Launcher {
         if group.n_rows() == 0 {
             return Ok(());
         }
+        let own = |x: &mut Rows, group: &Group<'_>| self.launch_own(x, group);
+        match &self.contest {
+            Some(contest) if contest.multiply(x, &group, &own) => Ok(()),
+            _ => own(x, &group),
+        }
+    }
+
+    fn launch_own(&self, x: &mut Rows, group: &Group<'_>) -> Result<(), CudaError> {
         let encoding = group.first().encoding();
-        match self.kernel(encoding, &group, x) {
-            Kernel::Matvec(most) => self.matvec(x, &group, most),
-            Kernel::Matmul(size) => self.matmul(x, &group, size),
-            _ => self.exact(x, &group),
+        match self.kernel(encoding, group, x) {
+            Kernel::Matvec(most) => self.matvec(x, group, most),
+            Kernel::Matmul(size) => self.matmul(x, group, size),
+            _ => self.exact(x, group),
         }
     }
 

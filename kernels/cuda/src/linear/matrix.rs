@@ -51,7 +51,12 @@ impl Matrix {
                 None => (Encoding::F32, upload_widened(device, format, bytes, shape)?),
             },
             Encoding::F32 => (encoding, upload_floats(device, 4, bytes, shape)?),
-            Encoding::F16 | Encoding::BF16 => (encoding, upload_floats(device, 2, bytes, shape)?),
+            Encoding::F16 | Encoding::BF16 => {
+                if encoding == Encoding::BF16 {
+                    device.expect_library();
+                }
+                (encoding, upload_floats(device, 2, bytes, shape)?)
+            }
         };
         Ok(Self {
             memory,

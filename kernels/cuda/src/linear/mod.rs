@@ -16,12 +16,18 @@
 //! | float16 | activations as they are | likewise, weights as the sum of two bfloat16 |
 //! | float32, and formats of blocks without a kernel, which are widened to it | activations as they are | activations as they are |
 //!
+//! Where the machine has NVIDIA's library cuBLASLt, products of many rows with weights in bfloat16 are
+//! timed with it and with the kernel here, once for each shape, and the faster one is kept. Which that is
+//! may be another one the next time that a program runs, and with it the last bits of what comes out;
+//! `PONDER_CUBLAS=0` leaves the library out.
+//!
 //! Devices before Ampere, whose tensor cores do not have bfloat16, leave more than 8 rows as they are.
 //!
 //! For up to 8 rows, and with [`Precision::Exact`](crate::Precision::Exact) for any number, every sum
 //! is taken in an order that depends on the weights alone: a row's result is the same whatever else is
 //! computed beside it.
 
+mod contest;
 mod group;
 mod launch;
 mod matrix;

@@ -66,6 +66,15 @@ impl Linear {
         })
     }
 
+    /// This one with a contest between its own kernels and a library.
+    #[cfg(all(test, feature = "emulated"))]
+    pub(super) fn with(self, contest: super::contest::Contest) -> Self {
+        Self {
+            launcher: self.launcher.with(contest),
+            ..self
+        }
+    }
+
     /// Computes `x @ matrixᵀ + bias` for each product. Neighbours with the same encoding share a
     /// launch.
     ///

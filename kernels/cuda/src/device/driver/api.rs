@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 
 use libloading::Library;
 
+use super::functions::functions;
 use super::status::{self, Status};
 use crate::CudaError;
 
@@ -27,33 +28,9 @@ const NAMES: &[&str] = if cfg!(windows) {
     ]
 };
 
-macro_rules! functions {
-    ($($field:ident = $name:literal ($($arg:ty),*);)*) => {
-        /// The driver's functions; each is described in NVIDIA's manual of the driver API.
-        pub(super) struct Api {
-            $(pub(super) $field: unsafe extern "system" fn($($arg),*) -> Status,)*
-            /// What they are in; it must stay loaded.
-            pub(super) _library: Option<Library>,
-        }
-
-        impl Api {
-            /// # Safety
-            /// The library is the driver's.
-            unsafe fn look_up(library: Library) -> Result<Self, &'static str> {
-                Ok(Self {
-                    $($field: {
-                        // SAFETY: the function of this name has this type in every driver.
-                        let symbol = unsafe { library.get(concat!($name, "\0")) };
-                        *symbol.map_err(|_| $name)?
-                    },)*
-                    _library: Some(library),
-                })
-            }
-        }
-    };
-}
-
 functions! {
+    /// The driver's functions; each is described in NVIDIA's manual of the driver API.
+    Status;
     init = "cuInit"(c_uint);
     driver_version = "cuDriverGetVersion"(*mut c_int);
     error_name = "cuGetErrorName"(Status, *mut *const c_char);

@@ -5,11 +5,14 @@
 //! 3. [`embedded`] are the kernels in this program, [`kernels`] those that are loaded.
 //! 4. [`transfer`] copies between machine and device, [`graphs`] records and replays, [`marks`] tell
 //!    the time.
+//! 5. [`cublas`] multiplies, where the machine has that library.
 
 mod api;
 mod context;
+mod cublas;
 mod embedded;
 mod freed;
+mod functions;
 mod graphs;
 mod kernels;
 mod marks;
@@ -25,6 +28,7 @@ use std::ptr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::graph::Graphs;
+use super::library::Multiplier;
 use super::{Arg, Launch, MAX_ARGS, Machine, Properties};
 use crate::CudaError;
 use api::{Api, Handle};
@@ -247,6 +251,14 @@ impl Machine for Driver {
 
     fn graphs(&self) -> Option<&dyn Graphs> {
         Some(self)
+    }
+
+    fn multiplier(&self) -> Option<Box<dyn Multiplier>> {
+        cublas::multiplier(&self.context, self.properties.driver_version)
+    }
+
+    fn expect_multiplier(&self) {
+        cublas::expect(self.properties.driver_version);
     }
 
     fn mark(&self) -> Result<u64, CudaError> {

@@ -36,15 +36,15 @@ fn erfc(x: f64) -> f64 {
 
 const ACTIVATIONS: [Activation; 3] = [Activation::Silu, Activation::Gelu, Activation::GeluTanh];
 
-struct Case {
-    precision: Precision,
-    encodings: [Encoding; 2],
-    activation: Activation,
+pub(super) struct Case {
+    pub(super) precision: Precision,
+    pub(super) encodings: [Encoding; 2],
+    pub(super) activation: Activation,
     /// Rows of weights, width, rows of activations.
-    shape: [usize; 3],
+    pub(super) shape: [usize; 3],
 }
 
-fn check_gated(device: &Device, linear: &Linear, case: &Case) {
+pub(super) fn check_gated(device: &Device, linear: &Linear, case: &Case) {
     let [n_rows, k, n] = case.shape;
     let mut random = Random((n_rows + k + n) as u64);
     let pair = case

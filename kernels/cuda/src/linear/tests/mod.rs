@@ -1,5 +1,6 @@
 //! Every encoding, odd shapes: against dequantized weights in float64.
 
+mod contest;
 mod gated;
 mod products;
 mod rounding;

@@ -3,7 +3,7 @@
 use super::*;
 
 /// Multiplies and compares: `[n_rows, k]` weights with `n` rows of activations.
-fn check_product(
+pub(super) fn check_product(
     device: &Device,
     linear: &Linear,
     precision: Precision,
