@@ -5,7 +5,10 @@ use std::path::Path;
 
 use ponder_models::FAMILIES;
 use ponder_runtime::{
-    backend::cpu::{Cpu, CpuOptions, Isa, KvFormat, Precision},
+    backend::{
+        KvFormat,
+        cpu::{Cpu, CpuOptions, Isa, Precision},
+    },
     decoder::{Decoder, LogitsFor, Model, Step},
     spec::ArchSpec,
     weights::Checkpoint,
@@ -118,6 +121,7 @@ fn all_ways_to_store_keys_and_values_agree() {
             KvFormat::BF16 => 2e-2,
             KvFormat::Q8_0 => 3e-2,
             KvFormat::Q4_0 => 0.5,
+            KvFormat::Fp8 => continue,
         };
         let options = CpuOptions {
             kv_format,
@@ -133,6 +137,16 @@ fn all_ways_to_store_keys_and_values_agree() {
             assert!(error <= limit, "{kv_format:?}: {error:.1e}");
         }
     }
+}
+
+#[test]
+fn a_way_to_store_them_that_only_devices_have_is_refused() {
+    let options = CpuOptions {
+        kv_format: KvFormat::Fp8,
+        ..CpuOptions::default()
+    };
+    let error = Cpu::new(&options).expect_err("no kernels").to_string();
+    assert!(error.contains("fp8 there (hint: q8_0 is"), "{error}");
 }
 
 /// Sequences that run at the same time.

@@ -7,7 +7,7 @@ use std::path::Path;
 use ponder_models::FAMILIES;
 use ponder_runtime::{
     backend::{
-        cpu::KvFormat,
+        KvFormat,
         cuda::{Cuda, CudaOptions, Precision},
     },
     decoder::{Decoder, LogitsFor, Model, Step},
@@ -119,6 +119,7 @@ fn all_ways_to_store_keys_and_values_agree() {
         (KvFormat::F16, 2e-3),
         (KvFormat::BF16, 2e-2),
         (KvFormat::Q8_0, 3e-2),
+        (KvFormat::Fp8, 0.1),
     ] {
         let options = CudaOptions {
             kv_format,
@@ -130,6 +131,7 @@ fn all_ways_to_store_keys_and_values_agree() {
         for case in cases(&folder.join("golden.safetensors")) {
             let logits = logits_in_chunks(&mut model, &case.prompt, 5, case.prompt.len());
             let error = worst_relative_error(&logits, &case.logits, width);
+            println!("{kv_format:?}: {error:.1e}");
             assert!(error <= limit, "{kv_format:?}: {error:.1e}");
         }
     }

@@ -3,7 +3,8 @@
 use ponder_models::FAMILIES;
 use ponder_runtime::{
     backend::{
-        cpu::{Cpu, CpuOptions, KvFormat, Precision},
+        KvFormat,
+        cpu::{Cpu, CpuOptions, Precision},
         reference::Reference,
     },
     decoder::{Decoder, Model},

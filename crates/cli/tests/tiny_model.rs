@@ -69,6 +69,12 @@ fn the_cache_is_as_it_was_asked_for() {
     let (code, _, error) = run(&["hi", "--device", "reference", "--cache-type", "q8_0"]);
     assert_eq!(code, Some(1));
     assert!(error.contains("not as q8_0\nhint: "), "{error}");
+    let (code, _, error) = run(&["hi", "--device", "cpu", "--cache-type", "fp8"]);
+    assert_eq!(code, Some(1));
+    assert!(
+        error.contains("not stored as fp8 there\nhint: q8_0 is"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -4,7 +4,8 @@
 use ponder_runtime::backend::cuda::{Cuda, CudaOptions, device_bytes};
 use ponder_runtime::{
     backend::{
-        cpu::{Cpu, CpuOptions, KvFormat},
+        KvFormat,
+        cpu::{Cpu, CpuOptions},
         reference::Reference,
     },
     decoder::{Decoder, DecoderError, Model},

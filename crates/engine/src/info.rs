@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use ponder_runtime::{
-    backend::cpu::KvFormat,
+    backend::KvFormat,
     cache::CachePlan,
     hub::ModelRef,
     spec::{ArchSpec, MixerSpec},

@@ -79,7 +79,7 @@ pub use memory::available_bytes;
 pub use occupancy::Occupancy;
 pub use outlet::Canceller;
 pub use ponder_effort::{SamplingOverrides, votes::Weighing};
-pub use ponder_runtime::backend::cpu::KvFormat;
+pub use ponder_runtime::backend::KvFormat;
 pub use ponder_tokenizer::chat::{Content, FunctionCall, Message, ToolCall};
 pub use request::{Format, LoadOptions, RawPrompt, Request, ToolChoice};
 pub use vocab::gguf_vocab;

@@ -1,7 +1,7 @@
 //! What an edge asks for.
 
 use ponder_effort::SamplingOverrides;
-use ponder_runtime::backend::cpu::{KvFormat, n_cores};
+use ponder_runtime::backend::{KvFormat, cpu::n_cores};
 use ponder_tokenizer::chat::Message;
 use serde_json::{Map, Value};
 

@@ -1,4 +1,4 @@
-// Attention over a cache of eight bits.
+// Attention over a cache of whole numbers of eight bits.
 #include "attention_kernels.cuh"
 
-ATTENTION_KERNELS(q8_0, QuantizedTile)
+ATTENTION_KERNELS(q8_0, Q8Tile)

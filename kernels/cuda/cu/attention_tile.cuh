@@ -115,39 +115,52 @@ struct NarrowedTile {
     }
 };
 
-// A cache of codes and scales: widened on the way.
-struct QuantizedTile {
+// A cache of codes and scales: eight at a time are widened on the way.
+template <class Kv, uint4 (*WIDEN)(uint2, unsigned)> struct ScaledTile {
     using Number = Half;
 
     static __device__ __forceinline__ size_t head_bytes(unsigned head_dim) {
-        return KvQ8::head_bytes(head_dim);
-    }
-
-    static __device__ __forceinline__ unsigned widen(unsigned word, unsigned byte, float scale) {
-        float first = static_cast<float>(static_cast<int8_t>(word >> (8 * byte)));
-        float second = static_cast<float>(static_cast<int8_t>(word >> (8 * byte + 8)));
-        return Half::pack(first * scale, second * scale);
+        return Kv::head_bytes(head_dim);
     }
 
     template <unsigned DIM>
     static __device__ __forceinline__ void fill(uint16_t *tile, const unsigned char *head, unsigned n,
                                                 unsigned head_dim, unsigned thread, unsigned n_threads) {
         constexpr unsigned CHUNKS = DIM / 8;
-        const uint16_t *scales = KvQ8::scales(head, head_dim);
-        unsigned n_scales = KvQ8::n_scales(head_dim);
         for (unsigned i = thread; i < BLOCK_LEN * CHUNKS; i += n_threads) {
             unsigned token = i / CHUNKS, dim = i % CHUNKS * 8;
             uint4 numbers = make_uint4(0, 0, 0, 0);
             if (token < n && dim < head_dim) {
                 uint2 codes = *reinterpret_cast<const uint2 *>(head + token * head_dim + dim);
-                float scale = f16_to_f32(scales[token * n_scales + dim / KvQ8::CHUNK]);
-                numbers = make_uint4(widen(codes.x, 0, scale), widen(codes.x, 2, scale),
-                                     widen(codes.y, 0, scale), widen(codes.y, 2, scale));
+                numbers = WIDEN(codes, Kv::scale(head, token, dim, head_dim));
             }
             *reinterpret_cast<uint4 *>(tile + token * ROW_STRIDE<DIM> + dim) = numbers;
         }
     }
 };
+
+__device__ __forceinline__ unsigned widen_whole(unsigned word, unsigned byte, float scale) {
+    float first = static_cast<float>(static_cast<int8_t>(word >> (8 * byte)));
+    float second = static_cast<float>(static_cast<int8_t>(word >> (8 * byte + 8)));
+    return Half::pack(first * scale, second * scale);
+}
+
+__device__ __forceinline__ uint4 widen_q8(uint2 codes, unsigned scale) {
+    float factor = f16_to_f32(static_cast<uint16_t>(scale));
+    return make_uint4(widen_whole(codes.x, 0, factor), widen_whole(codes.x, 2, factor),
+                      widen_whole(codes.y, 0, factor), widen_whole(codes.y, 2, factor));
+}
+
+__device__ __forceinline__ uint4 widen_fp8(uint2 codes, unsigned scale) {
+    unsigned factors = scale * 0x01000100u;
+    auto widen = [factors](unsigned both) {
+        return multiply_f16x2(e4m3x2_to_f16x2(both & 0xffffu), factors);
+    };
+    return make_uint4(widen(codes.x), widen(codes.x >> 16), widen(codes.y), widen(codes.y >> 16));
+}
+
+using Q8Tile = ScaledTile<KvQ8, widen_q8>;
+using Fp8Tile = ScaledTile<KvFp8, widen_fp8>;
 
 // Which rows a block of threads works on.
 struct QueryRows {

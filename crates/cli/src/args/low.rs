@@ -124,7 +124,8 @@ pub(crate) struct LoadArgs {
     /// of the free memory holds)
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub(crate) cache_tokens: Option<usize>,
-    /// How keys and values are stored: f32, f16, bf16, q8_0 or q4_0 (default: f16)
+    /// How keys and values are stored: f32, f16, bf16, q8_0, q4_0 (CPU only) or fp8 (GPU only)
+    /// (default: f16)
     #[arg(long, value_name = "TYPE", value_parser = cache_type)]
     pub(crate) cache_type: Option<KvFormat>,
     /// Let a text that repeats itself say what comes next; saves time, changes nothing

@@ -278,8 +278,9 @@ mod tests {
     fn cache_types_have_their_usual_names() {
         assert_eq!(cache_type("q8_0"), Ok(KvFormat::Q8_0));
         assert_eq!(cache_type("bf16"), Ok(KvFormat::BF16));
+        assert_eq!(cache_type("fp8"), Ok(KvFormat::Fp8));
         let error = cache_type("q5_1").expect_err("no such type");
-        assert_eq!(error, "expected f32, f16, bf16, q8_0, q4_0");
+        assert_eq!(error, "expected f32, f16, bf16, fp8, q8_0, q4_0");
     }
 
     #[test]

@@ -7,7 +7,10 @@
 pub mod cpu;
 #[cfg(feature = "cuda-backend")]
 pub mod cuda;
+mod kv_format;
 pub mod reference;
+
+pub use kv_format::KvFormat;
 
 use std::ops::Range;
 

@@ -40,24 +40,6 @@ impl KvFormat {
     /// All of them.
     pub const ALL: [Self; 5] = [Self::F32, Self::F16, Self::BF16, Self::Q8_0, Self::Q4_0];
 
-    /// The name as people write it: `f16`, `q8_0`.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::F32 => "f32",
-            Self::F16 => "f16",
-            Self::BF16 => "bf16",
-            Self::Q8_0 => "q8_0",
-            Self::Q4_0 => "q4_0",
-        }
-    }
-
-    /// Bytes of 32 numbers, with their scale.
-    #[must_use]
-    pub const fn bytes_of_32(self) -> usize {
-        self.row_bytes() + if self.has_scales() { 2 } else { 0 }
-    }
-
     /// Bytes of a row of 32 numbers, without their scale.
     const fn row_bytes(self) -> usize {
         match self {

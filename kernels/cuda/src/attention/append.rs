@@ -141,5 +141,6 @@ fn kernel(format: KvFormat) -> &'static str {
         KvFormat::F16 => "append_f16",
         KvFormat::Bf16 => "append_bf16",
         KvFormat::Q8_0 => "append_q8_0",
+        KvFormat::Fp8 => "append_fp8",
     }
 }

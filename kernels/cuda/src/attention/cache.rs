@@ -13,32 +13,16 @@ pub enum KvFormat {
     F16,
     /// bfloat16.
     Bf16,
-    /// 8 bits, and a half-precision scale for 32 dimensions of a token.
+    /// Whole numbers of 8 bits, and a half-precision scale for 32 dimensions of a token.
     Q8_0,
+    /// Floats of 8 bits (E4M3), and a power of two as their scale for 32 dimensions of a token. What
+    /// is beyond 57,344 becomes that.
+    Fp8,
 }
 
 impl KvFormat {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::F32, Self::F16, Self::Bf16, Self::Q8_0];
-
-    /// The name as people write it: `f16`, `q8_0`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::F32 => "f32",
-            Self::F16 => "f16",
-            Self::Bf16 => "bf16",
-            Self::Q8_0 => "q8_0",
-        }
-    }
-
-    /// Bytes of 32 numbers, with their scale.
-    pub const fn bytes_of_32(self) -> usize {
-        match self {
-            Self::F32 => 128,
-            Self::F16 | Self::Bf16 => 64,
-            Self::Q8_0 => 34,
-        }
-    }
+    pub const ALL: [Self; 5] = [Self::F32, Self::F16, Self::Bf16, Self::Q8_0, Self::Fp8];
 }
 
 /// The shape of a layer's cache.
@@ -61,6 +45,7 @@ impl CacheShape {
             KvFormat::F32 => 4 * self.head_dim,
             KvFormat::F16 | KvFormat::Bf16 => 2 * self.head_dim,
             KvFormat::Q8_0 => self.head_dim + 2 * self.head_dim.div_ceil(32),
+            KvFormat::Fp8 => self.head_dim + self.head_dim.div_ceil(32),
         };
         self.n_kv_heads * BLOCK_LEN * of_token
     }

@@ -148,6 +148,7 @@ impl<'a> Run<'a> {
             KvFormat::F16 => "attention_exact_f16",
             KvFormat::Bf16 => "attention_exact_bf16",
             KvFormat::Q8_0 => "attention_exact_q8_0",
+            KvFormat::Fp8 => "attention_exact_fp8",
         };
         let (tables, group) = (self.batch.tables, self.batch.group);
         let args: [_; 14] = joined(self.args(tables.spans(group)), [tables.rows()]);

@@ -46,6 +46,7 @@ impl FastKernels {
             KvFormat::F16 => of_format!("f16"),
             KvFormat::Bf16 => of_format!("bf16"),
             KvFormat::Q8_0 => of_format!("q8_0"),
+            KvFormat::Fp8 => of_format!("fp8"),
         };
         let fits = |kernels: &Self| head_dim <= kernels.dim;
         kernels

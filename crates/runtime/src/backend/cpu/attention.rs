@@ -1,12 +1,14 @@
 //! Queries and keys made ready, keys and values stored, attention.
 
-use ponder_kernels_cpu::attention::{Attention, AttentionBatch, Span as KernelSpan, append};
+use ponder_kernels_cpu::attention::{
+    Attention, AttentionBatch, KvFormat, Span as KernelSpan, append,
+};
 use ponder_kernels_cpu::elementwise::{RopePairs, rms_norm_heads, rope};
 use ponder_kernels_cpu::linear::Team;
 
 use super::{Buffer, State, Weight, state::KvLayer};
 use crate::{
-    backend::{AttentionLayer, Batch},
+    backend::{self, AttentionLayer, BackendError, Batch},
     cache::{LayerSlot, Sequence},
     spec::RopeTable,
 };
@@ -196,4 +198,21 @@ fn grow(layer: &AttentionLayer<'_, Weight>, q: &mut Buffer, batch: &Batch<'_>) {
 fn sequence<'a>(batch: &Batch<'a>, id: crate::cache::SeqId) -> &'a Sequence {
     let sequence = batch.cache.sequence(id);
     sequence.expect("the step was planned for sequences that are there")
+}
+
+/// How the processor stores keys and values.
+///
+/// # Errors
+/// Where it cannot store them so.
+pub(super) fn kv_format(format: backend::KvFormat) -> Result<KvFormat, BackendError> {
+    match format {
+        backend::KvFormat::F32 => Ok(KvFormat::F32),
+        backend::KvFormat::F16 => Ok(KvFormat::F16),
+        backend::KvFormat::BF16 => Ok(KvFormat::BF16),
+        backend::KvFormat::Fp8 => {
+            Err(format.is_missing("cpu", "q8_0 is; fp8 is for --device cuda"))
+        }
+        backend::KvFormat::Q8_0 => Ok(KvFormat::Q8_0),
+        backend::KvFormat::Q4_0 => Ok(KvFormat::Q4_0),
+    }
 }

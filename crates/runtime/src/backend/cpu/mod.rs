@@ -18,7 +18,7 @@ use std::io;
 use std::ops::Range;
 
 pub use buffer::Buffer;
-pub use ponder_kernels_cpu::{Isa, attention::KvFormat};
+pub use ponder_kernels_cpu::Isa;
 pub use state::State;
 pub use weight::Weight;
 #[cfg(feature = "cuda-backend")]
@@ -27,7 +27,7 @@ pub(super) use weight::encoding;
 use ponder_kernels_cpu::{Arena, elementwise, linear};
 
 use super::{
-    AttentionLayer, Backend, BackendError, Batch, Begun, Experts, Linear, RecurrentLayer,
+    AttentionLayer, Backend, BackendError, Batch, Begun, Experts, KvFormat, Linear, RecurrentLayer,
     StepInputs,
 };
 use crate::{
@@ -78,7 +78,7 @@ pub enum Precision {
 pub struct Cpu {
     team: linear::Team,
     precision: Precision,
-    kv_format: KvFormat,
+    kv_format: ponder_kernels_cpu::attention::KvFormat,
     /// Where weights go.
     arena: RefCell<Arena>,
     experts: RefCell<ExpertBuffers>,
@@ -94,14 +94,14 @@ impl Cpu {
     /// Starts the threads.
     ///
     /// # Errors
-    /// When the system gives no threads.
+    /// When the system gives no threads, or keys and values cannot be stored as wanted.
     pub fn new(options: &CpuOptions) -> Result<Self, BackendError> {
         let threads = options.threads.unwrap_or_else(n_cores);
         let team = linear::Team::new(options.isa, threads).map_err(failed("start threads"))?;
         Ok(Self {
             team,
             precision: options.precision,
-            kv_format: options.kv_format,
+            kv_format: attention::kv_format(options.kv_format)?,
             arena: RefCell::default(),
             experts: RefCell::default(),
             n_looked_up: Cell::default(),

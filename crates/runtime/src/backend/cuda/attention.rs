@@ -9,7 +9,7 @@ use ponder_kernels_cuda::{
 
 use super::{Cuda, State, Weight};
 use crate::{
-    backend::{AttentionLayer, BackendError, cpu},
+    backend::{self, AttentionLayer, BackendError},
     spec::QkNorm,
 };
 
@@ -82,16 +82,13 @@ pub(super) fn attention(
 ///
 /// # Errors
 /// Where it cannot store them so.
-pub(super) fn kv_format(format: cpu::KvFormat) -> Result<KvFormat, BackendError> {
+pub(super) fn kv_format(format: backend::KvFormat) -> Result<KvFormat, BackendError> {
     match format {
-        cpu::KvFormat::F32 => Ok(KvFormat::F32),
-        cpu::KvFormat::F16 => Ok(KvFormat::F16),
-        cpu::KvFormat::BF16 => Ok(KvFormat::Bf16),
-        cpu::KvFormat::Q8_0 => Ok(KvFormat::Q8_0),
-        cpu::KvFormat::Q4_0 => Err(BackendError::Device {
-            device: "cuda",
-            operation: "--cache-type q4_0",
-            message: "keys and values are stored as f32, f16, bf16 or q8_0 there".to_owned(),
-        }),
+        backend::KvFormat::F32 => Ok(KvFormat::F32),
+        backend::KvFormat::F16 => Ok(KvFormat::F16),
+        backend::KvFormat::BF16 => Ok(KvFormat::Bf16),
+        backend::KvFormat::Fp8 => Ok(KvFormat::Fp8),
+        backend::KvFormat::Q8_0 => Ok(KvFormat::Q8_0),
+        backend::KvFormat::Q4_0 => Err(format.is_missing("cuda", "q8_0 and fp8 are")),
     }
 }

@@ -25,8 +25,8 @@ use ponder_kernels_cuda::{
 };
 
 use super::{
-    AttentionLayer, Backend, BackendError, Batch, Begun, Experts, Linear, RecurrentLayer,
-    StepInputs, cpu::KvFormat,
+    AttentionLayer, Backend, BackendError, Batch, Begun, Experts, KvFormat, Linear, RecurrentLayer,
+    StepInputs,
 };
 use crate::{
     cache::{CacheCapacity, CachePlan},

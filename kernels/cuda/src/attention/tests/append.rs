@@ -1,7 +1,7 @@
 use ponder_kernels_cpu::Isa;
 use ponder_kernels_cpu::elementwise::{RopePairs, rms_norm_heads, rope};
 
-use super::format::stored;
+use super::format::{e4m3, nearest_e4m3, stored};
 use super::*;
 use crate::Arg;
 use crate::testing::{assert_close, download, download_bytes, upload};
@@ -114,6 +114,13 @@ fn cached(case: &Case, memory: usize, block: u32, token: usize, head: usize) -> 
                 *x = f32::from(code.cast_signed()) * scales[i / 32];
             }
         }
+        KvFormat::Fp8 => {
+            let scales = &bytes[BLOCK_LEN * dim + token * dim.div_ceil(32)..];
+            for (i, (x, &code)) in out.iter_mut().zip(&bytes[token * dim..]).enumerate() {
+                let exponent = i32::from(scales[i / 32] >> 2) - 15;
+                *x = e4m3(code) * 2f32.powi(exponent);
+            }
+        }
     }
     out
 }
@@ -182,6 +189,7 @@ fn check(random: &mut Random, case: &Case, recipe: &Recipe) {
                     KvFormat::F16 => 1.0 / 1024.0,
                     KvFormat::Bf16 => 1.0 / 128.0,
                     KvFormat::Q8_0 => 1.0 / 40.0,
+                    KvFormat::Fp8 => 1.0 / 8.0,
                 };
                 let want = stored(shape.format, &keys[own.clone()]);
                 assert_close(
@@ -201,13 +209,13 @@ fn check(random: &mut Random, case: &Case, recipe: &Recipe) {
 
 #[test]
 fn queries_keys_and_values_are_made_ready() {
-    for seed in 0..24 {
+    for seed in 0..25 {
         let mut random = Random(seed);
         let head_dim = random.of(&[7, 8, 32, 64, 80, 128, 256]);
         let n_pairs = [0, 1, head_dim / 4, head_dim / 2][random.below(4)];
         let n_kv_heads = 1 + random.below(3);
         let shape = CacheShape {
-            format: KvFormat::ALL[seed as usize % 4],
+            format: KvFormat::ALL[seed as usize % KvFormat::ALL.len()],
             n_kv_heads,
             head_dim,
             n_blocks: 0,
@@ -220,42 +228,97 @@ fn queries_keys_and_values_are_made_ready() {
     }
 }
 
+/// What a row of values becomes in a cache with one head.
+fn through_cache(format: KvFormat, row: &[f32]) -> Vec<f32> {
+    let shape = CacheShape {
+        format,
+        n_kv_heads: 1,
+        head_dim: row.len(),
+        n_blocks: 0,
+    };
+    let case = Case::new(&mut Random(3), (1, shape), None, &[(0, 1)]);
+    let tables = case.put_step(case.tables(2, 1));
+    let rows = row.repeat(case.n_rows());
+    let memories = [0, 1, 2].map(|_| upload(&case.device, &rows));
+    let append = Append {
+        n_heads: 1,
+        norms: HeadNorms::default(),
+        rope: None,
+        growth: None,
+        scale: 1.0,
+    };
+    let batch = AttentionBatch {
+        tables: &tables,
+        bounds: &tables.bounds(),
+        group: 0,
+    };
+    let views = [0, 1, 2].map(|i| View::new(&memories[i], row.len()));
+    append
+        .run(&case.device, &batch, views, &case.cache)
+        .expect("it runs");
+    cached(&case, 1, case.sequences[0].blocks[0], 0, 0)
+}
+
 #[test]
 fn numbers_beyond_a_format_become_its_largest() {
-    let mut random = Random(3);
-    for format in [KvFormat::F16, KvFormat::Q8_0] {
-        let shape = CacheShape {
-            format,
-            n_kv_heads: 1,
-            head_dim: 32,
-            n_blocks: 0,
-        };
-        let case = Case::new(&mut random, (1, shape), None, &[(0, 1)]);
-        let tables = case.put_step(case.tables(2, 1));
-        let row = vec![1e9; 32 * case.n_rows()];
-        let memories = [0, 1, 2].map(|_| upload(&case.device, &row));
-        let append = Append {
-            n_heads: 1,
-            norms: HeadNorms::default(),
-            rope: None,
-            growth: None,
-            scale: 1.0,
-        };
-        let batch = AttentionBatch {
-            tables: &tables,
-            bounds: &tables.bounds(),
-            group: 0,
-        };
-        let views = [0, 1, 2].map(|i| View::new(&memories[i], 32));
-        append
-            .run(&case.device, &batch, views, &case.cache)
-            .expect("it runs");
-        let want = match format {
-            KvFormat::F16 => 65504.0,
-            _ => 127.0 * 65504.0,
-        };
-        let block = case.sequences[0].blocks[0];
-        assert_eq!(cached(&case, 0, block, 0, 0), [want; 32]);
+    for (format, largest) in [
+        (KvFormat::F16, 65504.0),
+        (KvFormat::Q8_0, 127.0 * 65504.0),
+        (KvFormat::Fp8, 448.0 * 128.0),
+    ] {
+        for x in [1e9, f32::MAX, f32::INFINITY] {
+            assert_eq!(through_cache(format, &[x; 32]), [largest; 32]);
+            assert_eq!(through_cache(format, &[-x; 32]), [-largest; 32]);
+        }
+    }
+}
+
+/// All numbers of E4M3, what lies halfway between two and close to that, and what is no number.
+fn borders() -> Vec<f32> {
+    let numbers = (0..0x7e).map(|code| (e4m3(code), e4m3(code + 1)));
+    let mut all: Vec<f32> = numbers
+        .flat_map(|(a, b)| [a, (a + b) / 2.0, b])
+        .flat_map(|x| [x.next_down(), x, x.next_up()])
+        .filter(|&x| x <= 448.0)
+        .collect();
+    all.extend([2f32.powi(-10).next_up(), 1e-30, f32::MIN_POSITIVE / 4.0]);
+    all
+}
+
+#[test]
+fn floats_of_eight_bits_are_the_nearest() {
+    // The largest number makes the scale 1.
+    for row in borders().chunks(31) {
+        for sign in [1.0, -1.0] {
+            let row: Vec<f32> = [448.0].iter().chain(row).map(|x| x * sign).collect();
+            let got = through_cache(KvFormat::Fp8, &row);
+            for (&x, got) in row.iter().zip(got) {
+                let want = nearest_e4m3(x);
+                assert_eq!(got.to_bits(), want.to_bits(), "{x:e}: {got}, not {want}");
+            }
+        }
+    }
+}
+
+#[test]
+fn scales_are_the_least_that_hold_the_largest_number() {
+    for exponent in -30..20 {
+        for largest in [1.0, 1.75, 1.75f32.next_up(), 1.9] {
+            let mut row = [0.0; 32];
+            row[7] = largest * 2f32.powi(exponent);
+            row[9] = row[7] / -3.0;
+            let want = stored(KvFormat::Fp8, &row);
+            assert_eq!(through_cache(KvFormat::Fp8, &row), want, "{:e}", row[7]);
+        }
+    }
+}
+
+#[test]
+fn what_is_no_number_stays_that_and_leaves_others_alone() {
+    let mut row = [0.5f32; 32];
+    row[3] = f32::NAN;
+    for (i, x) in through_cache(KvFormat::Fp8, &row).into_iter().enumerate() {
+        assert!(if i == 3 { x.is_nan() } else { x == 0.5 }, "{i}: {x}");
     }
 }
 

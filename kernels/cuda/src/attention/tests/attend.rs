@@ -1,4 +1,4 @@
-use super::format::{of_factors, stored};
+use super::format::{e4m3, of_factors, stored};
 use super::*;
 use crate::testing::{download, upload};
 use crate::view::View;
@@ -259,6 +259,36 @@ fn every_format_and_size_of_heads() {
 }
 
 #[test]
+fn floats_of_eight_bits_are_widened_exactly() {
+    let mut random = Random(9);
+    let fast = shape(KvFormat::Fp8, 1, 32);
+    // A query sees one token alone: what comes back are its values.
+    let case = Case::new(&mut random, (1, fast), Some(1), &[(0, 32)]);
+    let block = case.sequences[0].blocks[0] as usize;
+    let (tables, queries) = case.prepare(&mut random);
+    let mut scratch = AttentionScratch::new(&case.device).expect("there is memory");
+    let [_, values] = case.cache.memories();
+    for exponent in [-14, 0, 7] {
+        // All codes, 32 tokens of 32 of them, then the scales.
+        let mut head: Vec<u8> = (0..1024u32).map(|i| (i % 256) as u8).collect();
+        head.iter_mut()
+            .filter(|code| **code % 128 == 127)
+            .for_each(|code| *code -= 1);
+        head.extend([((exponent + 15) as u8) << 2; 32]);
+        let at = block * fast.block_bytes();
+        case.device.upload(&head, values, at).expect("it fits");
+        for precision in [Precision::Exact, Precision::Fast] {
+            let step = (&tables, &tables.bounds());
+            let out = case.attend(step, &queries, precision, &mut scratch);
+            let first = case.first_rows[0] * 32;
+            for (&got, &code) in out[first..].iter().zip(&head[..1024]) {
+                assert_eq!(got, e4m3(code) * 2f32.powi(exponent), "{code:#x}");
+            }
+        }
+    }
+}
+
+#[test]
 fn every_number_of_query_heads() {
     let mut random = Random(2);
     for group in 1..=8 {
@@ -273,7 +303,7 @@ fn every_number_of_query_heads() {
 fn every_window() {
     let mut random = Random(3);
     for window in [1, 5, 31, 32, 33, 64, 90] {
-        let format = random.of(&[KvFormat::F16, KvFormat::Q8_0]);
+        let format = random.of(&[KvFormat::F16, KvFormat::Q8_0, KvFormat::Fp8]);
         let layer = (4, shape(format, 2, 32));
         let case = Case::new(&mut random, layer, Some(window), &MIXED);
         run(&case, &mut random);

@@ -27,6 +27,7 @@ pub(super) fn stored(format: KvFormat, head: &[f32]) -> Vec<f32> {
         KvFormat::F16 => head.iter().map(|&x| half(x)).collect(),
         KvFormat::Bf16 => head.iter().map(|&x| brain(x)).collect(),
         KvFormat::Q8_0 => head.chunks(32).flat_map(eight_bits).collect(),
+        KvFormat::Fp8 => head.chunks(32).flat_map(small_floats).collect(),
     }
 }
 
@@ -36,6 +37,41 @@ fn eight_bits(chunk: &[f32]) -> Vec<f32> {
     let inverse = if scale == 0.0 { 0.0 } else { 1.0 / scale };
     let code = |x: &f32| (x * inverse).round_ties_even().clamp(-127.0, 127.0);
     chunk.iter().map(|x| code(x) * scale).collect()
+}
+
+/// The number of a code of E4M3.
+pub(super) fn e4m3(code: u8) -> f32 {
+    let (exponent, fraction) = (i32::from(code >> 3 & 15), f32::from(code & 7));
+    let magnitude = match (exponent, code & 7) {
+        (15, 7) => f32::NAN,
+        (0, _) => fraction * 2f32.powi(-9),
+        _ => (8.0 + fraction) * 2f32.powi(exponent - 10),
+    };
+    magnitude.copysign(if code < 128 { 1.0 } else { -1.0 })
+}
+
+/// The nearest number of E4M3, of two the one whose code is even; the largest for what is beyond.
+pub(super) fn nearest_e4m3(x: f32) -> f32 {
+    if x.is_nan() {
+        return x;
+    }
+    let distance = |&code: &u8| (e4m3(code) - x.abs()).abs();
+    let nearest = (0..0x7f).min_by(|a, b| {
+        let order = distance(a).total_cmp(&distance(b));
+        order.then((a % 2).cmp(&(b % 2)))
+    });
+    e4m3(nearest.expect("there are many")).copysign(x)
+}
+
+fn small_floats(chunk: &[f32]) -> Vec<f32> {
+    let largest = chunk.iter().fold(0.0f32, |largest, x| largest.max(x.abs()));
+    let mut scales = (-14..=7).map(|exponent| 2f32.powi(exponent));
+    let scale = scales.find(|scale| largest <= 448.0 * scale);
+    let scale = scale.unwrap_or(128.0);
+    chunk
+        .iter()
+        .map(|x| nearest_e4m3(x / scale) * scale)
+        .collect()
 }
 
 /// The type of the tensor cores' factors, and how far its numbers are from others, relative.
