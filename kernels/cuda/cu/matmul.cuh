@@ -1,16 +1,15 @@
-// Products with many rows of activations, on tensor cores: activations rounded to bfloat16, weights
-// widened to it tile by tile, sums in float32.
+// Products with many rows of activations, on tensor cores: activations rounded to bfloat16 or half
+// precision, weights brought to the same type tile by tile, sums in float32.
 //
 // A block has a tile of rows of weights and one of activations (columns), and goes through the width
-// unit by unit. Activations, and weights that are bfloat16 already, are copied to shared memory while
+// unit by unit. Activations, and weights that are of the type already, are copied to shared memory while
 // earlier units are multiplied; other weights wait in registers, and are widened into shared memory one
 // unit ahead. Where there are few tiles, several blocks share one: each takes a part of the width, and
 // the last to be done adds the parts up, in order.
 #pragma once
 
-#include "mma.cuh"
+#include "cores.cuh"
 #include "products.cuh"
-#include "weights.cuh"
 
 // Units of activations that are in shared memory, or under way.
 constexpr unsigned STAGES = 3;
@@ -23,30 +22,20 @@ __device__ __forceinline__ uint16_t *chunk_of(uint16_t *tile, unsigned row, unsi
     return tile + row * UNIT + (chunk ^ (row / 2 % 4)) * 8;
 }
 
-// Two floats, rounded, in one word.
-__device__ __forceinline__ unsigned round_pair(float first, float second) {
-#if !defined(PONDER_EMULATED) && __CUDA_ARCH__ >= 800
-    unsigned pair;
-    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(second), "f"(first));
-    return pair;
-#else
-    return pack_bf16(first, second);
-#endif
-}
-
-// How weights come to shared memory: widened by the threads, in as many terms as keep their bits.
-template <class Encoding> struct Widened {
+// How weights come to shared memory as numbers of a type: rounded by the threads, in as many terms as
+// keep their bits, or copied.
+template <class Encoding, class Number> struct Widened {
     static constexpr bool IS_COPIED = false;
     static constexpr unsigned TERMS = 1;
 };
 
 // Eleven significant bits are the sum of two numbers of eight.
-template <> struct Widened<f16> {
+template <> struct Widened<f16, bf16> {
     static constexpr bool IS_COPIED = false;
     static constexpr unsigned TERMS = 2;
 };
 
-template <> struct Widened<bf16> {
+template <class Number> struct Widened<Number, Number> {
     static constexpr bool IS_COPIED = true;
     static constexpr unsigned TERMS = 1;
 };
@@ -58,11 +47,20 @@ struct Shares {
     unsigned *done;
 };
 
+// `[n, width]`, in units of 32 values. Where numbers are scaled, a row stands for the values times its
+// scale.
+struct Activations {
+    const uint16_t *values;
+    const float *scales;
+};
+
 // `ROWS` by `COLUMNS` values of the output, by warps that have `WARP_ROWS` by `WARP_COLUMNS` of them.
-template <class Encoding_, unsigned ROWS_, unsigned COLUMNS_, unsigned WARP_ROWS, unsigned WARP_COLUMNS>
+template <class Encoding_, class Number_, unsigned ROWS_, unsigned COLUMNS_, unsigned WARP_ROWS,
+          unsigned WARP_COLUMNS>
 struct Matmul {
     using Encoding = Encoding_;
-    using Weights = Widened<Encoding>;
+    using Number = Number_;
+    using Weights = Widened<Encoding, Number>;
     using Half = typename Reader<Encoding>::Half;
     static constexpr unsigned ROWS = ROWS_, COLUMNS = COLUMNS_;
     // Two threads have a row of weights.
@@ -75,7 +73,7 @@ struct Matmul {
     static constexpr unsigned AHEAD = ROWS * COLUMNS > 64 * 64 ? 1 : 2;
     static constexpr unsigned WEIGHT_TILE = ROWS * UNIT, COLUMN_TILE = COLUMNS * UNIT;
 
-    const uint16_t *x;
+    Activations x;
     unsigned n, n_units;
     Tile tile;
     Reader<Encoding> reader;
@@ -88,8 +86,8 @@ struct Matmul {
     uint16_t *columns, *weights;
     float sums[HIGH][WIDE][4];
 
-    __device__ __forceinline__ Matmul(const Products &products, const uint16_t *x, unsigned n, unsigned width,
-                                      uint16_t *shared)
+    __device__ __forceinline__ Matmul(const Products &products, const Activations &x, unsigned n,
+                                      unsigned width, uint16_t *shared)
         : x(x), n(n), n_units((width + UNIT - 1) / UNIT), tile(products, blockIdx.y, ROWS),
           reader(static_cast<size_t>(tile.part.n_rows) * n_units), sums{} {
         own = threadIdx.x / 2, half = threadIdx.x % 2;
@@ -107,7 +105,7 @@ struct Matmul {
             unsigned row = i / 4, chunk = i % 4, column = blockIdx.x * COLUMNS + row;
             bool exists = column < n;
             size_t at = static_cast<size_t>(exists ? column : 0) * n_units + unit;
-            const uint16_t *from = x + at * UNIT + chunk * 8;
+            const uint16_t *from = x.values + at * UNIT + chunk * 8;
             copy_async_16(chunk_of(columns + stage * COLUMN_TILE, row, chunk), from, exists);
         }
         if constexpr (Weights::IS_COPIED) {
@@ -135,10 +133,11 @@ struct Matmul {
 #pragma unroll
                 for (unsigned k = 0; k < 4; k++) {
                     float *pair = values + 8 * i + 2 * k;
-                    pairs[k] = round_pair(pair[0], pair[1]);
+                    pairs[k] = Cores<Number>::round_pair(pair[0], pair[1]);
                     // What the next term has to stand for.
-                    pair[0] -= __uint_as_float(pairs[k] << 16);
-                    pair[1] -= __uint_as_float(pairs[k] & 0xffff0000u);
+                    float rounded[2];
+                    Number::values(pairs + k, rounded);
+                    pair[0] -= rounded[0], pair[1] -= rounded[1];
                 }
                 uint4 *chunk = reinterpret_cast<uint4 *>(chunk_of(to, own, 2 * half + i));
                 *chunk = make_uint4(pairs[0], pairs[1], pairs[2], pairs[3]);
@@ -172,7 +171,7 @@ struct Matmul {
                     load_tiles(left, chunk_of(from, first_row + 16 * i + lane % 16, k / 8 + lane / 16));
 #pragma unroll
                     for (unsigned j = 0; j < WIDE; j++) {
-                        mma_bf16(sums[i][j], left, right[j]);
+                        Cores<Number>::multiply(sums[i][j], left, right[j]);
                     }
                 }
             }
@@ -288,52 +287,69 @@ struct Matmul {
                 unsigned tile_row = first_row + 16 * i + row;
                 if (first_column + column < n && !tile.is_up(tile_row, 8)) {
                     float up = tile.activation ? sum[8] : 0.0f;
-                    tile.write(tile.row(tile_row, 8), first_column + column, sum[0], up);
+                    float scale = Cores<Number>::IS_SCALED ? x.scales[first_column + column] : 1.0f;
+                    tile.write(tile.row(tile_row, 8), first_column + column, sum[0] * scale, up * scale);
                 }
             }
         }
     }
 };
 
-#if defined(PONDER_EMULATED) || __CUDA_ARCH__ >= 800
 template <class Kernel>
-__device__ __forceinline__ void matmul(const Products &products, const uint16_t *x, unsigned n,
+__device__ __forceinline__ void matmul(const Products &products, const Activations &x, unsigned n,
                                        unsigned width, const Shares &shares, uint16_t *shared) {
-    Kernel kernel(products, x, n, width, shared);
-    unsigned share = (kernel.n_units + gridDim.z - 1) / gridDim.z;
-    unsigned first = blockIdx.z * share;
-    // No share is empty: the launch sees to it.
-    kernel.run(first, min(first + share, kernel.n_units));
-    // Shared memory serves other ends now.
-    __syncthreads();
-    if (gridDim.z > 1) {
-        if (!kernel.gather(shares, reinterpret_cast<unsigned *>(shared))) {
-            return;
+    if constexpr (Cores<typename Kernel::Number>::IS_USED) {
+        Kernel kernel(products, x, n, width, shared);
+        unsigned share = (kernel.n_units + gridDim.z - 1) / gridDim.z;
+        unsigned first = blockIdx.z * share;
+        // No share is empty: the launch sees to it.
+        kernel.run(first, min(first + share, kernel.n_units));
+        // Shared memory serves other ends now.
+        __syncthreads();
+        if (gridDim.z > 1) {
+            if (!kernel.gather(shares, reinterpret_cast<unsigned *>(shared))) {
+                return;
+            }
         }
-    }
-    kernel.write(reinterpret_cast<float *>(shared));
-}
-#else
-// Tensor cores of older devices do not have the type: the exact kernel is launched there.
-template <class Kernel>
-__device__ __forceinline__ void matmul(const Products &, const uint16_t *, unsigned, unsigned, const Shares &,
-                                       uint16_t *) {
-    __trap();
-}
+        kernel.write(reinterpret_cast<float *>(shared));
+    } else {
+        // The kernel of the other type is launched on such devices.
+#ifndef PONDER_EMULATED
+        __trap();
 #endif
+    }
+}
 
 #define DEFINE_MATMUL_OF(name, size, rows, columns, warp_rows, warp_columns)                       \
     extern "C" __global__ void __launch_bounds__(2 * rows)                                         \
         matmul_##name##_##size(PRODUCTS_PARAMETERS, const uint16_t *x, unsigned n, unsigned width, \
                                float *share_sums, unsigned *share_done) {                          \
         DYNAMIC_SHARED(uint16_t, shared);                                                          \
+        Activations activations{x, nullptr};                                                       \
         Shares shares{share_sums, share_done};                                                     \
-        matmul<Matmul<name, rows, columns, warp_rows, warp_columns>>(PRODUCTS, x, n, width, shares, shared); \
+        using Kernel = Matmul<name, bf16, rows, columns, warp_rows, warp_columns>;                 \
+        matmul<Kernel>(PRODUCTS, activations, n, width, shares, shared);                           \
     }                                                                                              \
     EXPORT(matmul_##name##_##size)
 
-// Three sizes of tiles, for few, some and many rows of activations.
+#define DEFINE_HALF_MATMUL_OF(name, size, rows, columns, warp_rows, warp_columns)                  \
+    extern "C" __global__ void __launch_bounds__(2 * rows)                                         \
+        matmul_##name##_half_##size(PRODUCTS_PARAMETERS, const uint16_t *x, const float *x_scales, \
+                                    unsigned n, unsigned width, float *share_sums,                 \
+                                    unsigned *share_done) {                                        \
+        DYNAMIC_SHARED(uint16_t, shared);                                                          \
+        Activations activations{x, x_scales};                                                      \
+        Shares shares{share_sums, share_done};                                                     \
+        using Kernel = Matmul<name, f16, rows, columns, warp_rows, warp_columns>;                  \
+        matmul<Kernel>(PRODUCTS, activations, n, width, shares, shared);                           \
+    }                                                                                              \
+    EXPORT(matmul_##name##_half_##size)
+
+// Three sizes of tiles, for few, some and many rows of activations; in half precision two.
 #define DEFINE_SMALL_MATMULS(name)                                                                 \
-    DEFINE_MATMUL_OF(name, small, 64, 32, 16, 32) DEFINE_MATMUL_OF(name, medium, 64, 64, 32, 32)
+    DEFINE_MATMUL_OF(name, small, 64, 32, 16, 32)                                                  \
+    DEFINE_MATMUL_OF(name, medium, 64, 64, 32, 32)                                                 \
+    DEFINE_HALF_MATMUL_OF(name, small, 64, 32, 16, 32)                                             \
+    DEFINE_HALF_MATMUL_OF(name, medium, 64, 64, 32, 32)
 
 #define DEFINE_MATMULS(name) DEFINE_SMALL_MATMULS(name) DEFINE_MATMUL_OF(name, large, 128, 128, 64, 32)

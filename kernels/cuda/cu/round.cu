@@ -110,3 +110,42 @@ extern "C" __global__ void __launch_bounds__(256)
     *reinterpret_cast<uint2 *>(out_row + first) = packed;
 }
 EXPORT(round_bf16)
+
+// The power of two that takes numbers of this size, of float32, to the upper end of half precision; and
+// the one that takes them back. Both are ordinary numbers.
+__device__ __forceinline__ void scales_of(float largest, float &there, float &back) {
+    // Numbers from 1 on have exponents from 127 on; the largest one becomes 2^14 to 2^15.
+    unsigned exponent = __float_as_uint(largest) >> 23;
+    unsigned power = min(127 + 14 + 127 - exponent, 253u);
+    there = __uint_as_float(power << 23), back = __uint_as_float((254 - power) << 23);
+}
+
+// Rounds `x`, `[rows, width]`, to half precision, `[rows, padded]`: what is behind a row is zero. A row
+// is scaled before, by the inverse of its scale, so that it has the range. A block for each row.
+extern "C" __global__ void __launch_bounds__(256)
+    round_f16(const float *x, unsigned width, uint16_t *out, unsigned padded, float *scales) {
+    __shared__ float parts[ROUND_THREADS / WARP];
+    const float *row = x + static_cast<size_t>(blockIdx.x) * width;
+    uint16_t *out_row = out + static_cast<size_t>(blockIdx.x) * padded;
+    float largest = 0.0f;
+    for (unsigned i = threadIdx.x; i < width; i += ROUND_THREADS) {
+        largest = fmaxf(largest, fabsf(row[i]));
+    }
+    largest = warp_max(largest);
+    if (threadIdx.x % WARP == 0) {
+        parts[threadIdx.x / WARP] = largest;
+    }
+    __syncthreads();
+    for (unsigned i = 0; i < ROUND_THREADS / WARP; i++) {
+        largest = fmaxf(largest, parts[i]);
+    }
+    float there, back;
+    scales_of(largest, there, back);
+    if (threadIdx.x == 0) {
+        scales[blockIdx.x] = back;
+    }
+    for (unsigned i = threadIdx.x; i < padded; i += ROUND_THREADS) {
+        out_row[i] = f32_to_f16(i < width ? row[i] * there : 0.0f);
+    }
+}
+EXPORT(round_f16)

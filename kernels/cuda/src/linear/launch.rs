@@ -3,7 +3,7 @@
 use super::contest::Contest;
 use super::group::Group;
 use super::names::{Kernel, Most, TileSize};
-use super::rows::Int8;
+use super::rows::{Halves, Int8};
 use super::{Encoding, Rows, UNIT};
 use crate::{Arg, CudaError, Device, Launch, Memory, Precision};
 
@@ -31,13 +31,14 @@ enum Input<'a> {
     Plain(&'a Memory),
     Int8(&'a Int8),
     Bf16(&'a Memory),
+    F16(&'a Halves),
 }
 
 /// What kernels are chosen for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Chip {
     pub(super) n_multiprocessors: usize,
-    /// Whether tensor cores multiply bfloat16.
+    /// Whether tensor cores multiply bfloat16, not half precision alone.
     pub(super) has_bf16: bool,
 }
 
@@ -111,7 +112,9 @@ impl Launcher {
         let encoding = group.first().encoding();
         match self.kernel(encoding, group, x) {
             Kernel::Matvec(most) => self.matvec(x, group, most),
-            Kernel::Matmul(size) => self.matmul(x, group, size),
+            kernel @ (Kernel::Matmul(size) | Kernel::HalfMatmul(size)) => {
+                self.matmul(x, group, kernel, size)
+            }
             _ => self.exact(x, group),
         }
     }
@@ -123,8 +126,12 @@ impl Launcher {
         match Most::of(x.n_rows()) {
             _ if self.precision == Precision::Exact => Kernel::Exact,
             Some(most) if is_whole => Kernel::Matvec(most),
-            None if self.chip.has_bf16 && encoding != Encoding::F32 => {
-                Kernel::Matmul(self.tile_size(encoding, group, x.n_rows()))
+            None if encoding != Encoding::F32 => {
+                let size = self.tile_size(encoding, group, x.n_rows());
+                match self.chip.has_bf16 {
+                    true => Kernel::Matmul(size),
+                    false => Kernel::HalfMatmul(size),
+                }
             }
             _ => Kernel::Exact,
         }
@@ -138,8 +145,9 @@ impl Launcher {
             TileSize::Small
         } else if n <= TileSize::Medium.columns()
             || n_large < self.chip.n_multiprocessors
-            // There is no such kernel: each weight takes twice the room.
+            // There is no such kernel: each weight takes twice the room; and none in half precision.
             || encoding == Encoding::F16
+            || !self.chip.has_bf16
         {
             TileSize::Medium
         } else {
@@ -182,7 +190,13 @@ impl Launcher {
         self.start(name, launch, group, input, sizes)
     }
 
-    fn matmul(&self, x: &mut Rows, group: &Group<'_>, size: TileSize) -> Result<(), CudaError> {
+    fn matmul(
+        &self,
+        x: &mut Rows,
+        group: &Group<'_>,
+        kernel: Kernel,
+        size: TileSize,
+    ) -> Result<(), CudaError> {
         let (n, width) = (x.n_rows(), x.width());
         let encoding = group.first().encoding();
         let tiles = [n.div_ceil(size.columns()), group.n_tiles(size.rows())];
@@ -199,7 +213,7 @@ impl Launcher {
         let launch = Launch {
             grid: [tiles[0] as u32, tiles[1] as u32, n_shares as u32],
             block: [2 * size.rows() as u32, 1, 1],
-            shared: matmul_shared(encoding, size) as u32,
+            shared: matmul_shared(encoding, kernel, size) as u32,
         };
         let sizes = [n, width].map(|size| Arg::U32(size as u32));
         let shares = [
@@ -207,9 +221,11 @@ impl Launcher {
             Arg::Memory(&self.share_done, 0),
         ];
         let own = [sizes[0], sizes[1], shares[0], shares[1]];
-        let name = Kernel::Matmul(size).name(encoding);
-        let input = Input::Bf16(x.bf16()?);
-        self.start(name, launch, group, input, own)
+        let input = match kernel {
+            Kernel::HalfMatmul(_) => Input::F16(x.f16()?),
+            _ => Input::Bf16(x.bf16()?),
+        };
+        self.start(kernel.name(encoding), launch, group, input, own)
     }
 
     fn exact(&self, x: &Rows, group: &Group<'_>) -> Result<(), CudaError> {
@@ -239,6 +255,7 @@ impl Launcher {
         let mut args = group.args();
         match input {
             Input::Plain(x) | Input::Bf16(x) => args.extend([Arg::Memory(x, 0)]),
+            Input::F16(x) => args.extend([Arg::Memory(&x.values, 0), Arg::Memory(&x.scales, 0)]),
             Input::Int8(x) => args.extend([
                 Arg::Memory(&x.codes, 0),
                 Arg::Memory(&x.meta, 0),
@@ -256,13 +273,13 @@ impl Launcher {
 }
 
 /// Bytes of shared memory: three units of activations; of weights three where they are only copied,
-/// else two, in twice the room for float16.
-fn matmul_shared(encoding: Encoding, size: TileSize) -> usize {
+/// else two, in twice the room for float16 as the sum of two bfloat16.
+fn matmul_shared(encoding: Encoding, kernel: Kernel, size: TileSize) -> usize {
     let unit = UNIT * 2;
-    let weights = match encoding {
-        Encoding::BF16 => 3,
-        Encoding::F16 => 4,
-        Encoding::F32 | Encoding::Block(_) => 2,
+    let weights = match (encoding, kernel) {
+        (Encoding::F16, Kernel::HalfMatmul(_)) | (Encoding::BF16, Kernel::Matmul(_)) => 3,
+        (Encoding::F16, _) => 4,
+        _ => 2,
     };
     unit * (3 * size.columns() + weights * size.rows())
 }

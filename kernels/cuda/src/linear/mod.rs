@@ -21,7 +21,8 @@
 //! may be another one the next time that a program runs, and with it the last bits of what comes out;
 //! `PONDER_CUBLAS=0` leaves the library out.
 //!
-//! Devices before Ampere, whose tensor cores do not have bfloat16, leave more than 8 rows as they are.
+//! Tensor cores before Ampere do not have bfloat16: what is rounded to it elsewhere is rounded to float16
+//! there, activations with a power of two for each row, because that type has not their range.
 //!
 //! For up to 8 rows, and with [`Precision::Exact`](crate::Precision::Exact) for any number, every sum
 //! is taken in an order that depends on the weights alone: a row's result is the same whatever else is

@@ -12,6 +12,8 @@ pub(super) enum Kernel {
     /// For so many rows of activations at most.
     Matvec(Most),
     Matmul(TileSize),
+    /// In half precision.
+    HalfMatmul(TileSize),
 }
 
 /// Rows of activations that a kernel for few of them has room for.
@@ -74,6 +76,8 @@ impl Kernel {
             Self::Matmul(TileSize::Small) => named!(encoding, "matmul_", "_small"),
             Self::Matmul(TileSize::Medium) => named!(encoding, "matmul_", "_medium"),
             Self::Matmul(TileSize::Large) => named!(encoding, "matmul_", "_large"),
+            Self::HalfMatmul(TileSize::Small) => named!(encoding, "matmul_", "_half_small"),
+            Self::HalfMatmul(_) => named!(encoding, "matmul_", "_half_medium"),
         }
     }
 }

@@ -1,7 +1,10 @@
 //! Activations, and beside them the same numbers rounded, for as long as they are the same.
 
+mod half;
+
 use super::UNIT;
 use crate::{Arg, CudaError, Device, Launch, Memory};
+pub(super) use half::Halves;
 
 /// Threads of a block of the kernels that round.
 const THREADS: u32 = 256;
@@ -21,6 +24,9 @@ pub struct Rows {
     bf16: Option<Memory>,
     /// Likewise.
     has_bf16: bool,
+    f16: Option<Halves>,
+    /// Likewise.
+    has_f16: bool,
 }
 
 /// Activations as scale × code, with a scale for each 32 (a unit). Units in which one value outweighs
@@ -52,6 +58,8 @@ impl Rows {
             has_int8: false,
             bf16: None,
             has_bf16: false,
+            f16: None,
+            has_f16: false,
         })
     }
 
@@ -86,7 +94,7 @@ impl Rows {
 
     /// The rows, to be changed: what they were rounded to is forgotten.
     pub fn change(&mut self) -> &Memory {
-        (self.has_int8, self.has_bf16) = (false, false);
+        (self.has_int8, self.has_bf16, self.has_f16) = (false, false, false);
         &self.values
     }
 
@@ -136,6 +144,21 @@ impl Rows {
             self.has_bf16 = true;
         }
         Ok(bf16)
+    }
+
+    /// The rows in half precision, unless that was done already.
+    pub(super) fn f16(&mut self) -> Result<&Halves, CudaError> {
+        let shape = [self.n_rows, self.width];
+        let halves = match self.f16.take() {
+            Some(halves) if halves.has_room(shape) => halves,
+            _ => Halves::new(&self.device, shape, self.values.len() / 4)?,
+        };
+        let halves = self.f16.insert(halves);
+        if !self.has_f16 {
+            halves.round(&self.device, &self.values, shape)?;
+            self.has_f16 = true;
+        }
+        Ok(halves)
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod contest;
 mod gated;
+mod half;
 mod products;
 mod rounding;
 mod table;

@@ -159,20 +159,6 @@ fn a_row_does_not_depend_on_the_batch() {
 }
 
 #[test]
-fn devices_without_bfloat16_round_nothing() {
-    let device = Device::emulated();
-    let old = Chip {
-        n_multiprocessors: 4,
-        has_bf16: false,
-    };
-    let linear = Linear::on_chip(&device, Precision::Fast, old).expect("memory");
-    for encoding in [Encoding::BF16, Encoding::Block(BlockFormat::Q5K)] {
-        // What the exact kernel is given.
-        check_product(&device, &linear, Precision::Exact, encoding, [30, 256, 19]);
-    }
-}
-
-#[test]
 fn shares_of_a_tile_add_up_to_the_same_every_time() {
     let device = Device::emulated();
     let linear = Linear::on_chip(&device, Precision::Fast, chip(16)).expect("memory");

@@ -1,0 +1,52 @@
+// Numbers that tensor cores multiply: bfloat16 from Ampere on, half precision before.
+//
+// Half precision has three bits more, but not the range: rows of activations are scaled by a power of
+// two each, and what comes out is scaled back.
+#pragma once
+
+#include "mma_f16.cuh"
+#include "weights.cuh"
+
+#if defined(PONDER_EMULATED)
+constexpr bool MULTIPLIES_BF16 = true, MULTIPLIES_F16 = true;
+#elif defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+constexpr bool MULTIPLIES_BF16 = false, MULTIPLIES_F16 = true;
+#else
+// It does, but nobody asks for it.
+constexpr bool MULTIPLIES_BF16 = true, MULTIPLIES_F16 = false;
+#endif
+
+template <class Number> struct Cores;
+
+template <> struct Cores<bf16> {
+    static constexpr bool IS_USED = MULTIPLIES_BF16, IS_SCALED = false;
+
+    // Two floats, rounded, in one word.
+    static __device__ __forceinline__ unsigned round_pair(float first, float second) {
+#if !defined(PONDER_EMULATED) && __CUDA_ARCH__ >= 800
+        unsigned pair;
+        asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(second), "f"(first));
+        return pair;
+#else
+        return pack_bf16(first, second);
+#endif
+    }
+
+    static __device__ __forceinline__ void multiply(float (&d)[4], const unsigned (&a)[4],
+                                                    const unsigned (&b)[2]) {
+        mma_bf16(d, a, b);
+    }
+};
+
+template <> struct Cores<f16> {
+    static constexpr bool IS_USED = MULTIPLIES_F16, IS_SCALED = true;
+
+    static __device__ __forceinline__ unsigned round_pair(float first, float second) {
+        return static_cast<unsigned>(f32_to_f16(first)) | (static_cast<unsigned>(f32_to_f16(second)) << 16);
+    }
+
+    static __device__ __forceinline__ void multiply(float (&d)[4], const unsigned (&a)[4],
+                                                    const unsigned (&b)[2]) {
+        mma_f16(d, a, b);
+    }
+};
