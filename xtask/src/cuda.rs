@@ -29,10 +29,11 @@ const PACKAGES: &[(&str, &str)] = &[
 
 /// What has the kernels run by the processor; with what the whole workspace needs besides,
 /// dependencies are compiled once for all tests.
-const EMULATED: &str = "ponder-tests/cuda-emulated,ponder-kernels-cuda/emulated";
+const EMULATED: &str =
+    "ponder-tests/cuda-emulated,ponder-engine/cuda-emulated,ponder-kernels-cuda/emulated";
 
 /// What has them compiled for devices as well.
-const COMPILED: &str = "ponder-tests/cuda-emulated,ponder-kernels-cuda/emulated,ponder-cli/cuda";
+const COMPILED: &str = "ponder-tests/cuda-emulated,ponder-engine/cuda-emulated,ponder-kernels-cuda/emulated,ponder-cli/cuda";
 
 /// Makes sure that the toolkit is there.
 pub(crate) fn toolkit(sh: &Shell) -> Result<()> {
@@ -76,7 +77,8 @@ const TESTS: &[(&str, &[&str], &str)] = &[
         "",
     ),
     ("ponder-runtime", &["ponder_runtime"], "backend::cuda"),
-    ("ponder-tests", &["backend_cuda"], ""),
+    ("ponder-engine", &["ponder_engine"], "on_device"),
+    ("ponder-tests", &["backend_cuda", "draws_cuda"], ""),
 ];
 
 fn lint(sh: &Shell, features: &str) -> Result<()> {
@@ -92,7 +94,7 @@ fn lint(sh: &Shell, features: &str) -> Result<()> {
 fn build(sh: &Shell, features: &str) -> Result<Vec<Program>> {
     let messages = cmd!(
         sh,
-        "cargo test --locked --workspace --features {features} --lib --test device --test emulation --test backend_cuda --test usage --no-run --message-format json-render-diagnostics"
+        "cargo test --locked --workspace --features {features} --lib --test device --test emulation --test backend_cuda --test draws_cuda --test usage --no-run --message-format json-render-diagnostics"
     )
     .read()
     .context("building the tests")?;

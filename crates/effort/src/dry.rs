@@ -90,6 +90,11 @@ impl Dry {
     }
 
     pub(crate) fn apply(&mut self, logits: &mut [f32]) {
+        self.penalties(|token, penalty| logits[token as usize] -= penalty);
+    }
+
+    /// What is subtracted from the logits of which tokens, in order of the tokens.
+    pub(crate) fn penalties(&mut self, mut each: impl FnMut(u32, f32)) {
         let oldest = self.window_start();
         let allowed = self.params.allowed_length;
         let mut repeats = std::mem::take(&mut self.repeats);
@@ -111,7 +116,7 @@ impl Dry {
         repeats.dedup_by_key(|repeat| repeat.0);
         for &(token, len) in &repeats {
             let penalty = self.params.multiplier * power(self.params.base, len - allowed);
-            logits[token as usize] -= penalty.min(MAX_PENALTY);
+            each(token, penalty.min(MAX_PENALTY));
         }
         repeats.clear();
         self.repeats = repeats;

@@ -62,6 +62,16 @@ impl Filter {
         filter
     }
 
+    /// `1 / temperature`, infinite where the largest logit wins, top-k, top-p, min-p.
+    pub(crate) fn settings(&self) -> (f32, usize, f32, f32) {
+        let sharpness = match self.temperature {
+            0.0 => f32::INFINITY,
+            _ => self.scale,
+        };
+        // It was one of 32 bits.
+        (sharpness, self.top_k, self.top_p as f32, self.min_p)
+    }
+
     /// Picks a token by `u` in `[0, 1)`: the inverse of the distribution function, tokens in the
     /// order of this module, or by id when nothing is filtered. At least one logit is finite, none
     /// is NaN or `+inf`; `-inf` is never picked.

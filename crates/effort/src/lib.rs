@@ -13,7 +13,7 @@
 #![forbid(unsafe_code)]
 
 mod sampler;
-pub use sampler::{Decision, Drawn, Sampler, Steer};
+pub use sampler::{Decision, Draw, Drawn, Plan, Sampler, Steer};
 
 pub mod control;
 
@@ -31,7 +31,7 @@ mod dry;
 mod filter;
 
 mod logprobs;
-pub use logprobs::TokenLogprob;
+pub use logprobs::{Chances, TokenLogprob};
 
 mod stop;
 pub use stop::{Emitted, StopStrings};

@@ -16,6 +16,20 @@ pub struct TokenLogprob {
     pub logprob: f32,
 }
 
+/// What was found in a row of raw logits that lies elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Chances<'a> {
+    /// The logit of the token that was drawn.
+    pub logit: f32,
+    /// The largest one.
+    pub max: f32,
+    /// `Σ e^(logit − max)`: in `f32` by sixteen totals in turn for each 1024 tokens, whose sums, the
+    /// first total first, are added in `f64`.
+    pub mass: f64,
+    /// The likeliest tokens with their logits, likeliest first, the lowest of equal ones.
+    pub likeliest: &'a [(u32, f32)],
+}
+
 /// Remembers a row of raw logits while the chain changes it.
 #[derive(Debug, Clone)]
 pub(crate) struct Logprobs {
@@ -48,15 +62,33 @@ impl Logprobs {
         self.top.clear();
         for candidate in &self.candidates {
             let logprob = (f64::from(candidate.logit) - self.log_sum) as f32;
-            self.top.push(TokenLogprob {
-                token: candidate.id,
-                logprob,
-            });
+            let token = candidate.id;
+            self.top.push(TokenLogprob { token, logprob });
         }
     }
 
+    /// Reads what was found in such a row elsewhere. Returns the log-probability of the token.
+    pub(crate) fn learn(&mut self, chances: &Chances<'_>) -> f32 {
+        self.log_sum = f64::from(chances.max) + chances.mass.ln();
+        self.top.clear();
+        for &(token, logit) in chances.likeliest.iter().take(self.n) {
+            let logprob = self.of_logit(logit);
+            self.top.push(TokenLogprob { token, logprob });
+        }
+        self.of_logit(chances.logit)
+    }
+
+    /// How many likeliest tokens are wanted.
+    pub(crate) fn n(&self) -> usize {
+        self.n
+    }
+
     pub(crate) fn of(&self, token: u32) -> f32 {
-        (f64::from(self.raw[token as usize]) - self.log_sum) as f32
+        self.of_logit(self.raw[token as usize])
+    }
+
+    fn of_logit(&self, logit: f32) -> f32 {
+        (f64::from(logit) - self.log_sum) as f32
     }
 
     /// The likeliest tokens, likeliest first.

@@ -15,15 +15,9 @@ pub(crate) struct Penalties {
     repetition: f32,
     presence: f32,
     frequency: f32,
-    /// Sorted by id, so that logits are visited in memory order.
-    seen: Vec<Seen>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Seen {
-    id: u32,
-    /// Times generated; 0 for a token of the prompt alone.
-    generated: u32,
+    /// Ids, sorted, so that logits are visited in memory order, and how often each was generated: 0
+    /// times for a token of the prompt alone.
+    seen: Vec<(u32, u32)>,
 }
 
 impl Penalties {
@@ -35,9 +29,9 @@ impl Penalties {
             seen: Vec::new(),
         };
         if penalties.repetition != 1.0 {
-            penalties.seen = prompt.iter().map(|&id| Seen { id, generated: 0 }).collect();
-            penalties.seen.sort_unstable_by_key(|seen| seen.id);
-            penalties.seen.dedup_by_key(|seen| seen.id);
+            penalties.seen = prompt.iter().map(|&id| (id, 0)).collect();
+            penalties.seen.sort_unstable();
+            penalties.seen.dedup();
         }
         penalties
     }
@@ -50,17 +44,27 @@ impl Penalties {
         if self.is_off() {
             return;
         }
-        match self.seen.binary_search_by_key(&id, |seen| seen.id) {
-            Ok(at) => self.seen[at].generated = self.seen[at].generated.saturating_add(1),
-            Err(at) => self.seen.insert(at, Seen { id, generated: 1 }),
+        match self.seen.binary_search_by_key(&id, |&(id, _)| id) {
+            Ok(at) => self.seen[at].1 = self.seen[at].1.saturating_add(1),
+            Err(at) => self.seen.insert(at, (id, 1)),
         }
+    }
+
+    /// Repetition, presence and frequency.
+    pub(crate) fn amounts(&self) -> [f32; 3] {
+        [self.repetition, self.presence, self.frequency]
+    }
+
+    /// Ids, each once, with how often each was generated; none where there is no penalty.
+    pub(crate) fn seen(&self) -> &[(u32, u32)] {
+        if self.is_off() { &[] } else { &self.seen }
     }
 
     pub(crate) fn apply(&self, logits: &mut [f32]) {
         if self.is_off() {
             return;
         }
-        for &Seen { id, generated } in &self.seen {
+        for &(id, generated) in &self.seen {
             let logit = &mut logits[id as usize];
             if *logit == f32::NEG_INFINITY {
                 continue;

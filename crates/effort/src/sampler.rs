@@ -3,6 +3,12 @@
 //!
 //! "Penalties" are, in this order: repetition, presence and frequency, DRY, logit bias. The bias
 //! comes last, so that −100 and 100 mean what the user expects whatever was penalized.
+//!
+//! Where logits are not here, [`Sampler::plan`] says what is to be done with them, and
+//! [`Sampler::take`] takes what was drawn.
+
+mod plan;
+pub use plan::{Draw, Plan};
 
 use crate::dry::Dry;
 use crate::filter::Filter;
@@ -11,6 +17,7 @@ use crate::math;
 use crate::penalties::Penalties;
 use crate::stream::Stream;
 use crate::{EffortError, SamplingParams, TokenLogprob};
+use plan::Planned;
 
 /// What the reasoning controller wants of the next token.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -30,6 +37,9 @@ pub enum Decision<'a> {
     /// The next token, whatever mask, penalties and probabilities say.
     Force(u32),
 }
+
+/// Far below every other logit, and still finite: where nothing else is left, such tokens come.
+const BAN: f32 = f32::MIN / 2.0;
 
 /// Wishes that leave the choice to the model.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -83,11 +93,7 @@ impl Decision<'_> {
                 finite(token, amount)
             }
             Self::Steer(steer) => {
-                steer
-                    .ban
-                    .iter()
-                    .flat_map(|ban| ban.iter())
-                    .try_for_each(|&token| known(token))?;
+                steer.banned().try_for_each(known)?;
                 if let Some((token, share)) = steer.raise {
                     known(token)?;
                     finite(token, share)?;
@@ -102,15 +108,18 @@ impl Decision<'_> {
 }
 
 impl Steer<'_> {
+    fn banned(&self) -> impl Iterator<Item = u32> {
+        self.ban.iter().flat_map(|ban| ban.iter().copied())
+    }
+
     fn apply(&self, logits: &mut [f32]) {
         if let Some(only) = self.only
             && allows_any_of(only, logits)
         {
             apply_mask(logits, only);
         }
-        // Far below every other logit, and still finite: where nothing else is left, they come.
-        for &token in self.ban.iter().flat_map(|ban| ban.iter()) {
-            add(logits, token, f32::MIN / 2.0);
+        for token in self.banned() {
+            add(logits, token, BAN);
         }
         if let Some((token, share)) = self.raise {
             let missing = math::max(logits) - logits[token as usize];
@@ -132,6 +141,7 @@ pub struct Sampler {
     filter: Filter,
     logprobs: Option<Logprobs>,
     stream: Stream,
+    planned: Planned,
 }
 
 impl Sampler {
@@ -163,6 +173,7 @@ impl Sampler {
             filter: Filter::new(params, vocab_size),
             logprobs: params.logprobs.map(|n| Logprobs::new(n, vocab_size)),
             stream: Stream::new(params.seed.unwrap_or_else(rand::random)),
+            planned: Planned::default(),
         })
     }
 
@@ -206,7 +217,9 @@ impl Sampler {
         mask: Option<&[u32]>,
         decision: Decision<'_>,
     ) -> Result<Drawn<'_>, EffortError> {
-        self.check(logits, mask, decision)?;
+        length("logits", self.vocab_size, logits.len())?;
+        self.check(mask, decision)?;
+        check_finite(logits)?;
         if let Some(logprobs) = &mut self.logprobs {
             logprobs.observe(logits);
         }
@@ -268,32 +281,29 @@ impl Sampler {
         }
     }
 
-    fn check(
-        &self,
-        logits: &[f32],
-        mask: Option<&[u32]>,
-        decision: Decision<'_>,
-    ) -> Result<(), EffortError> {
-        length("logits", self.vocab_size, logits.len())?;
+    fn check(&self, mask: Option<&[u32]>, decision: Decision<'_>) -> Result<(), EffortError> {
         if let Some(mask) = mask {
             length("grammar mask", self.vocab_size.div_ceil(32), mask.len())?;
             if !matches!(decision, Decision::Force(_)) && !allows_any(mask, self.vocab_size) {
                 return Err(EffortError::AllMasked);
             }
         }
-        decision.check(self.vocab_size)?;
-        if math::all_finite(logits) {
-            return Ok(());
-        }
-        let token = logits
-            .iter()
-            .position(|logit| !logit.is_finite())
-            .unwrap_or(0);
-        Err(EffortError::NonFiniteLogits {
-            token,
-            value: logits[token],
-        })
+        decision.check(self.vocab_size)
     }
+}
+
+fn check_finite(logits: &[f32]) -> Result<(), EffortError> {
+    if math::all_finite(logits) {
+        return Ok(());
+    }
+    let token = logits
+        .iter()
+        .position(|logit| !logit.is_finite())
+        .unwrap_or(0);
+    Err(EffortError::NonFiniteLogits {
+        token,
+        value: logits[token],
+    })
 }
 
 fn known(token: u32, vocab_size: usize, place: &'static str) -> Result<(), EffortError> {

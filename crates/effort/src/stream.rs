@@ -11,6 +11,8 @@ use rand::{Rng, SeedableRng};
 pub(crate) struct Stream {
     seed: u64,
     rng: ChaCha8Rng,
+    /// The next number, where somebody has looked at it.
+    next: Option<f64>,
 }
 
 impl Stream {
@@ -18,6 +20,7 @@ impl Stream {
         Self {
             seed,
             rng: ChaCha8Rng::seed_from_u64(seed),
+            next: None,
         }
     }
 
@@ -25,8 +28,20 @@ impl Stream {
         self.seed
     }
 
-    /// The next number in `[0, 1)`: the top 53 bits of a 64-bit word, so that each is exact.
+    /// The next number in `[0, 1)`.
     pub(crate) fn uniform(&mut self) -> f64 {
+        self.next.take().unwrap_or_else(|| self.generate())
+    }
+
+    /// The number that [`Stream::uniform`] will give.
+    pub(crate) fn peek(&mut self) -> f64 {
+        let next = self.uniform();
+        self.next = Some(next);
+        next
+    }
+
+    /// The top 53 bits of a 64-bit word, so that each number is exact.
+    fn generate(&mut self) -> f64 {
         const ULP: f64 = 1.0 / (1u64 << 53) as f64;
         (self.rng.next_u64() >> 11) as f64 * ULP
     }
@@ -37,6 +52,7 @@ impl Clone for Stream {
     fn clone(&self) -> Self {
         let mut copy = Self::new(self.seed);
         copy.rng.set_word_pos(self.rng.get_word_pos());
+        copy.next = self.next;
         copy
     }
 }
@@ -58,7 +74,9 @@ mod tests {
         for _ in 0..37 {
             a.uniform();
         }
+        let next = a.peek();
         let mut b = a.clone();
+        assert_eq!(b.peek(), next);
         for _ in 0..200 {
             assert_eq!(a.uniform(), b.uniform());
         }

@@ -1,18 +1,21 @@
 //! One answer: what is drawn from the logits, as events.
 
+mod token;
+
+#[cfg(test)]
+pub(crate) use token::on_device;
+
 use std::sync::Arc;
 use std::time::Instant;
 
 use ponder_effort::{
-    Decision, Drawn as Drawing, Sampler,
-    control::{AnswerEnd, Controller, Place, ThinkingEnd},
+    Sampler,
+    control::{AnswerEnd, Controller},
     votes::Confidence,
 };
 
 use crate::{
-    EngineError, Event, FinishReason, FirstToken, ReasoningEnd, Summary, Timings, TokenChance,
-    TokenReport, Usage,
-    driver::Drawn,
+    EngineError, Event, FinishReason, FirstToken, ReasoningEnd, Summary, Timings, Usage,
     grammar::Constraint,
     load::TextParts,
     occupancy::Ticket,
@@ -278,67 +281,6 @@ impl Answer {
         }));
     }
 
-    pub(crate) fn draw(&mut self, logits: &mut [f32]) -> Result<Drawn, EngineError> {
-        if self.max_tokens == 0 {
-            let end = Some(FinishReason::Length);
-            return Ok(Drawn { token: 0, end });
-        }
-        self.times.prefilled.get_or_insert_with(Instant::now);
-        if self.outlet.wants_answer() {
-            self.controller.close(ThinkingEnd::User);
-        }
-        if self.looks.as_mut().is_some_and(Looks::is_settled) && self.stream.in_reasoning() {
-            self.controller.close(ThinkingEnd::EarlyExit);
-        }
-        let opening = self.constraint.as_ref().map(Constraint::opening_tokens);
-        let may_think = opening.is_none_or(|n| self.controller.may_open_within(n));
-        let decision = self.controller.decide(self.times.asked.elapsed());
-        let is_forced = matches!(decision, Decision::Force(_));
-        let mask = match &mut self.constraint {
-            Some(constraint) if !is_forced => constraint.mask(may_think)?,
-            _ => None,
-        };
-        let drawn = self.sampler.sample_masked(logits, mask, decision)?;
-        let (token, is_instead) = (drawn.token, drawn.is_instead);
-        if !drawn.top_logprobs.is_empty() {
-            let logprobs = drawn.top_logprobs.iter();
-            self.confidence.add(logprobs.map(|top| top.logprob));
-        }
-        let report = self.report_tokens.then(|| self.text.report(&drawn));
-        self.usage.completion_tokens += 1;
-        self.times.first_token.get_or_insert_with(Instant::now);
-        if self.text.stop_tokens.contains(&token) {
-            let end = Some(FinishReason::Stop);
-            return Ok(Drawn { token, end });
-        }
-        if let Some(constraint) = &mut self.constraint
-            && constraint.accept(token, is_forced)?
-        {
-            self.stream.begin_document(&mut self.events);
-        }
-        let before = self.stream.place();
-        let n_events = self.events.len();
-        self.stream.push(token, &mut self.events)?;
-        let place = self.stream.place();
-        if let Some(constraint) = &mut self.constraint {
-            let in_call = self.stream.in_call();
-            constraint.stand(token, place.in_thought, place.marker_bytes, in_call)?;
-        }
-        if let Some(mut report) = report {
-            report.is_reasoning = belongs_to_thought(before, place, &report.token.bytes);
-            self.events.insert(n_events, Event::Token(report));
-        }
-        self.controller.accept(token, is_instead, place);
-        self.outlet.set_thinking(place.in_thought);
-        if self.stream.has_answered() {
-            self.times.first_output.get_or_insert_with(Instant::now);
-        }
-        self.times.first_text.get_or_insert_with(Instant::now);
-        self.send_events();
-        let end = self.end();
-        Ok(Drawn { token, end })
-    }
-
     pub(crate) fn forced(&self, tokens: &mut Vec<u32>) {
         self.controller.forced(tokens);
         // The token after the last of them counts too.
@@ -387,28 +329,6 @@ impl Answer {
         // Who reads the end may look at once how busy the engine is.
         drop(self.ticket);
         self.outlet.send(Ok(Event::Done(summary)));
-    }
-}
-
-/// Whether a token is part of a thought, or of the layout behind it.
-fn belongs_to_thought(before: Place, after: Place, bytes: &[u8]) -> bool {
-    let is_layout = !after.answered && bytes.iter().all(u8::is_ascii_whitespace);
-    after.thought_tokens > before.thought_tokens || is_layout
-}
-
-impl TextParts {
-    fn report(&self, drawn: &Drawing<'_>) -> TokenReport {
-        let chance = |id, logprob| TokenChance {
-            id,
-            bytes: self.tokenizer.token_bytes(id),
-            logprob,
-        };
-        let top = drawn.top_logprobs.iter();
-        TokenReport {
-            token: chance(drawn.token, drawn.logprob.unwrap_or_default()),
-            top: top.map(|top| chance(top.token, top.logprob)).collect(),
-            is_reasoning: false,
-        }
     }
 }
 

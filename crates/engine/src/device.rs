@@ -1,6 +1,6 @@
 //! Where a model runs.
 
-#[cfg(feature = "cuda")]
+#[cfg(feature = "cuda-backend")]
 use ponder_runtime::backend::cuda::{Cuda, CudaOptions, device_bytes};
 use ponder_runtime::{
     backend::{
@@ -13,7 +13,7 @@ use ponder_runtime::{
     weights::Checkpoint,
 };
 
-#[cfg(feature = "cuda")]
+#[cfg(feature = "cuda-backend")]
 use crate::placement::{Parts, Placement};
 use crate::{EngineError, LoadOptions, memory};
 
@@ -35,13 +35,17 @@ pub enum Device {
 impl Device {
     /// Whether this build has kernels for CUDA.
     pub const HAS_CUDA: bool = cfg!(feature = "cuda");
+
+    /// The processor in place of a device of NVIDIA's, for tests.
+    #[cfg(feature = "cuda-emulated")]
+    pub(crate) const EMULATED: Self = Self::Cuda(usize::MAX);
 }
 
 /// A device that is ready to take a model.
 pub(crate) enum Backend {
     Reference(Reference),
     Cpu(Box<Cpu>),
-    #[cfg(feature = "cuda")]
+    #[cfg(feature = "cuda-backend")]
     Cuda {
         cuda: Box<Cuda>,
         placement: Placement,
@@ -79,7 +83,7 @@ impl Backend {
         match self {
             Self::Reference(_) => "reference".to_owned(),
             Self::Cpu(_) => "cpu".to_owned(),
-            #[cfg(feature = "cuda")]
+            #[cfg(feature = "cuda-backend")]
             Self::Cuda {
                 cuda,
                 placement,
@@ -96,7 +100,7 @@ impl Backend {
         let memory = memory::available_bytes();
         match self {
             Self::Reference(_) | Self::Cpu(_) => memory.saturating_sub(checkpoint.file_bytes()),
-            #[cfg(feature = "cuda")]
+            #[cfg(feature = "cuda-backend")]
             Self::Cuda { placement, cpu, .. } => match cpu {
                 None => placement.left,
                 Some(_) => placement
@@ -119,7 +123,7 @@ impl Backend {
                 Box::new(Decoder::load(one, spec, checkpoint, tokens, sequences)?)
             }
             Self::Cpu(one) => Box::new(Decoder::load(*one, spec, checkpoint, tokens, sequences)?),
-            #[cfg(feature = "cuda")]
+            #[cfg(feature = "cuda-backend")]
             Self::Cuda {
                 cuda,
                 placement,
@@ -136,7 +140,7 @@ impl Backend {
         })
     }
 
-    #[cfg(feature = "cuda")]
+    #[cfg(feature = "cuda-backend")]
     fn cuda(
         index: usize,
         options: &LoadOptions,
@@ -149,7 +153,12 @@ impl Backend {
             kv_format,
             ..CudaOptions::default()
         };
-        let cuda = Cuda::open(index, &cuda).map_err(DecoderError::from)?;
+        let cuda = match Device::Cuda(index) {
+            #[cfg(feature = "cuda-emulated")]
+            Device::EMULATED => Cuda::emulated(&cuda),
+            _ => Cuda::open(index, &cuda),
+        };
+        let cuda = cuda.map_err(DecoderError::from)?;
         let free = cuda.free_memory().map_err(DecoderError::from)?;
         let parts = Parts::of(spec, checkpoint, kv_format.bytes_of_32(), device_bytes);
         let least = memory::least_tokens(options.context, spec.context_len);
@@ -173,7 +182,7 @@ impl Backend {
         })
     }
 
-    #[cfg(not(feature = "cuda"))]
+    #[cfg(not(feature = "cuda-backend"))]
     fn cuda(
         _: usize,
         _: &LoadOptions,

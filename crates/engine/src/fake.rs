@@ -16,9 +16,13 @@ use ponder_runtime::{
         BLOCK_LEN, Cache, CacheCopy, CachePlan, KvGroup, KvShape, Opened, RecurrentState, SeqId,
         Sequence,
     },
-    decoder::{DecoderError, LogitsFor, Model, Step},
+    decoder::{DecoderError, Logits, LogitsFor, Model, Step},
     spec::ArchSpec,
 };
+
+mod draws;
+
+use draws::Draws;
 
 pub(crate) const VOCAB_SIZE: usize = 24;
 
@@ -33,6 +37,8 @@ pub(crate) struct Kind {
     pub(crate) cache_tokens: usize,
     /// Sequences that its cache is planned for.
     pub(crate) max_sequences: usize,
+    /// Its logits stay on a device that draws from them, most of the time.
+    pub(crate) draws: bool,
     /// Its logits depend on this many last tokens only, so that its texts repeat themselves.
     pub(crate) memory: usize,
 }
@@ -44,6 +50,7 @@ impl Kind {
             is_recurrent: false,
             cache_tokens,
             max_sequences: 8,
+            draws: false,
             memory: usize::MAX,
         }
     }
@@ -88,6 +95,7 @@ pub(crate) struct Fake {
     slots: HashMap<u32, u64>,
     copies: Vec<CacheCopy>,
     logits: Vec<f32>,
+    draws: Draws,
     watch: Arc<Watch>,
 }
 
@@ -117,6 +125,7 @@ impl Fake {
             slots: HashMap::new(),
             copies: Vec::new(),
             logits: Vec::new(),
+            draws: Draws::default(),
             watch: Arc::clone(&watch),
         };
         fake.report();
@@ -225,6 +234,14 @@ impl Fake {
     }
 }
 
+fn unplugged() -> BackendError {
+    BackendError::Device {
+        device: "fake",
+        operation: "step",
+        message: "unplugged".to_owned(),
+    }
+}
+
 /// A digest in which order counts.
 fn mix(state: u64, token: u32) -> u64 {
     let mixed = (state ^ u64::from(token)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -307,6 +324,19 @@ impl Model for Fake {
         self.forward(steps)
     }
 
+    fn step(&mut self, steps: &[Step<'_>]) -> Result<Logits<'_>, DecoderError> {
+        if !self.kind.draws {
+            return self.forward(steps).map(Logits::Here);
+        }
+        // Where a step fails is seen when its logits are wanted.
+        let next = Watch::get(&self.watch.n_steps) + 1;
+        let fails_at = &self.watch.fails_at;
+        let failure = fails_at.compare_exchange(next, 0, Ordering::Relaxed, Ordering::Relaxed);
+        self.draws.fails = failure.is_ok();
+        self.forward(steps)?;
+        Ok(Logits::Kept(self))
+    }
+
     fn forward(&mut self, steps: &[Step<'_>]) -> Result<&mut [f32], DecoderError> {
         self.logits.clear();
         let step = self.watch.n_steps.fetch_add(1, Ordering::Relaxed) + 1;
@@ -316,11 +346,7 @@ impl Model for Fake {
                 .append(step.sequence, step.tokens.len(), &mut self.copies)?;
         }
         if step == Watch::get(&self.watch.fails_at) {
-            return Err(DecoderError::Backend(BackendError::Device {
-                device: "fake",
-                operation: "step",
-                message: "unplugged".to_owned(),
-            }));
+            return Err(unplugged().into());
         }
         self.check_alone(steps);
         self.copy();

@@ -45,8 +45,8 @@ mod memory;
 mod occupancy;
 mod outlet;
 mod party;
-#[cfg(any(test, feature = "cuda"))]
-#[cfg_attr(not(feature = "cuda"), allow(dead_code))] // Only its arithmetic is tested there.
+#[cfg(any(test, feature = "cuda-backend"))]
+#[cfg_attr(not(feature = "cuda-backend"), allow(dead_code))] // Only its arithmetic is tested there.
 mod placement;
 mod probe;
 mod prompt;

@@ -1,9 +1,11 @@
 //! Who draws from the logits of a sequence: an answer, or a probe that looks ahead for one.
 
+use ponder_runtime::backend::KeptLogits;
+
 use crate::{
     EngineError, FinishReason,
     answer::Answer,
-    driver::{Consumer, Drawn},
+    driver::{Asked, Consumer, Drawn, Taken},
     outlet::{Address, Outlet},
     probe::Probe,
     schedule::Turn,
@@ -72,6 +74,21 @@ impl Consumer for Party {
         match self {
             Self::Answer(answer) => answer.draw(logits),
             Self::Probe(probe) => Ok(probe.draw(logits)),
+        }
+    }
+
+    fn ask(&mut self, row: usize, logits: &dyn KeptLogits) -> Result<Asked, EngineError> {
+        match self {
+            Self::Answer(answer) => answer.ask(row, logits),
+            // It weighs all of them.
+            Self::Probe(_) => Ok(Asked::Logits),
+        }
+    }
+
+    fn take(&mut self, token: Taken<'_>) -> Result<Option<Drawn>, EngineError> {
+        match self {
+            Self::Answer(answer) => answer.take(token),
+            Self::Probe(_) => Ok(None),
         }
     }
 

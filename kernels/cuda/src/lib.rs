@@ -8,18 +8,18 @@
 //! 3. A [`Graph`] is what was launched, to be replayed; [`Mark`]s tell how long something took.
 //! 4. [`linear`] has layers of any kind of weights.
 //! 5. [`StepTables`] say what a step works on; [`View`] is a part of the activations.
-//! 6. [`elementwise`], [`attention`], [`experts`], [`recurrent`] and [`sampling`] are what happens
+//! 6. [`elementwise`], [`attention`], [`experts`], [`recurrent`] and [`draw`] are what happens
 //!    beside the products with weights.
 
 pub mod attention;
 mod device;
+pub mod draw;
 pub mod elementwise;
 mod error;
 pub mod experts;
 pub mod linear;
 mod precision;
 pub mod recurrent;
-pub mod sampling;
 pub mod step;
 #[cfg(all(test, feature = "emulated"))]
 mod testing;

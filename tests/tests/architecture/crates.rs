@@ -104,7 +104,7 @@ const EDGES: &[Edges] = &[
     // Tests across crates may see all but the edges of the system.
     Edges {
         from: TESTS,
-        normal: &[RUNTIME, TOKENIZER, ENGINE],
+        normal: &[RUNTIME, TOKENIZER, ENGINE, CUDA],
         dev: &[CPU, TOKENIZER, RUNTIME, EFFORT, ENGINE, MODELS],
     },
     Edges {

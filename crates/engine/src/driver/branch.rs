@@ -70,31 +70,47 @@ pub(super) fn draw<'a, C: Consumer>(
 ) {
     let mut n_right = 0;
     for logits in rows {
-        let n_shared = entry.known().len();
         let branch = &mut entry.payload;
-        branch.n_shared = n_shared;
         for sibling in &mut branch.siblings {
             row.clear();
             row.extend_from_slice(logits);
             branch.drawn.push(sibling.draw(row));
         }
-        let Drawn { token, end } = match branch.consumer.draw(logits) {
-            Ok(drawn) => drawn,
-            Err(error) => {
-                branch.end = Some(Err(error));
-                return;
-            }
-        };
-        branch.end = end.map(Ok);
-        let as_drafted = entry.accept(token);
-        n_right += usize::from(as_drafted);
-        if !as_drafted || end.is_some() {
-            let wrong = !as_drafted && n_right < n_drafts;
-            let branch = &mut entry.payload;
-            if !std::mem::take(&mut branch.is_certain) {
-                branch.gate.observe(n_right, wrong);
-            }
+        let drawn = branch.consumer.draw(logits);
+        if !accept(entry, drawn, n_drafts, &mut n_right) {
             return;
         }
     }
+}
+
+/// What the sequence's answer has drawn is its next token, after so many drafts that were right of all.
+/// Returns whether it is what was drafted, so that the next row belongs to the text, too.
+pub(super) fn accept<C: Consumer>(
+    entry: &mut Entry<Branch<C>>,
+    drawn: Result<Drawn, EngineError>,
+    n_drafts: usize,
+    n_right: &mut usize,
+) -> bool {
+    let n_shared = entry.known().len();
+    let branch = &mut entry.payload;
+    branch.n_shared = n_shared;
+    let Drawn { token, end } = match drawn {
+        Ok(drawn) => drawn,
+        Err(error) => {
+            branch.end = Some(Err(error));
+            return false;
+        }
+    };
+    branch.end = end.map(Ok);
+    let as_drafted = entry.accept(token);
+    *n_right += usize::from(as_drafted);
+    let goes_on = as_drafted && end.is_none();
+    if !goes_on {
+        let wrong = !as_drafted && *n_right < n_drafts;
+        let branch = &mut entry.payload;
+        if !std::mem::take(&mut branch.is_certain) {
+            branch.gate.observe(*n_right, wrong);
+        }
+    }
+    goes_on
 }

@@ -5,6 +5,8 @@
 //! differ get their own → what is finished ends → roll back what was drafted wrongly.
 
 mod branch;
+mod consumer;
+mod rounds;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use ponder_runtime::{
     cache::BLOCK_LEN,
-    decoder::{DecoderError, Model, Step},
+    decoder::{DecoderError, Logits, Model, Step},
 };
 
 use crate::{
@@ -20,46 +22,12 @@ use crate::{
     draft::{MAX_DRAFTS, Rows, StepTimes},
     embedding::Texts,
     occupancy::Gauges,
-    schedule::{Entry, Limits, Scheduler, Turn},
+    schedule::{Entry, Limits, Scheduler},
 };
 
 use branch::{Branch, draw, tell_progress};
-
-/// What makes an answer of logits.
-pub(crate) trait Consumer: Sized {
-    /// Whether nobody wants the answer any more.
-    fn is_cancelled(&self) -> bool;
-    /// Whether nobody takes what was said, so that no more should be.
-    fn is_paused(&self) -> bool;
-    /// Whether what others have computed may be used.
-    fn uses_prefix_cache(&self) -> bool {
-        true
-    }
-    /// When it is its turn.
-    fn turn(&self) -> Turn {
-        Turn::default()
-    }
-    /// So many tokens of the prompt are computed, of which so many were there.
-    fn prompt_progress(&mut self, done: usize, cached: usize);
-    /// Draws the next token from a row of logits, which it may change.
-    fn draw(&mut self, logits: &mut [f32]) -> Result<Drawn, EngineError>;
-    /// Tokens that may still be drawn; 0: no drafts are wanted.
-    fn max_drafts(&self) -> usize;
-    /// Appends tokens that come next whatever the logits say; none where nothing is known.
-    fn forced(&self, tokens: &mut Vec<u32>);
-    /// Somebody who looks ahead, with the tokens that are appended to `lead` in place of the last so
-    /// many, none or one; `None` where nobody is to.
-    fn look_ahead(&mut self, lead: &mut Vec<u32>) -> Option<(Self, usize)>;
-    /// The end, whatever it is.
-    fn finish(self, end: Result<FinishReason, EngineError>);
-}
-
-/// A token, and the reason if it was the last.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Drawn {
-    pub(crate) token: u32,
-    pub(crate) end: Option<FinishReason>,
-}
+pub(crate) use consumer::{Asked, Consumer, Drawn, Taken};
+use rounds::Rounds;
 
 /// Says what time it is, since whenever.
 pub(crate) type Clock = Box<dyn Fn() -> Duration + Send>;
@@ -74,6 +42,7 @@ pub(crate) struct Driver<C> {
     clock: Clock,
     drafts: Vec<u32>,
     row: Vec<f32>,
+    rounds: Rounds,
     /// Memory of the list of steps, which is empty between steps.
     steps: Vec<Step<'static>>,
     removed: Vec<Branch<C>>,
@@ -110,6 +79,7 @@ impl<C: Consumer> Driver<C> {
             clock,
             drafts: Vec::new(),
             row: Vec::new(),
+            rounds: Rounds::default(),
             steps: Vec::new(),
             removed: Vec::new(),
             texts: VecDeque::new(),
@@ -294,24 +264,45 @@ impl<C: Consumer> Driver<C> {
         steps.extend(self.scheduler.running().iter().filter_map(Entry::step));
         let n_rows = steps.iter().map(|step| step.tokens.len()).sum();
         let began = (self.clock)();
-        let logits = self.model.forward(&steps);
+        let logits = self.model.step(&steps);
         self.steps = emptied(steps);
-        let logits = logits?;
-        if is_decoding {
-            let seconds = (self.clock)().saturating_sub(began).as_secs_f64();
-            self.times.observe(n_rows, seconds);
-        }
-        let mut rows = logits.chunks_exact_mut(self.vocab_size);
-        for entry in self.scheduler.running_mut() {
-            let (is_fed, n_rows, n_drafts) = (entry.n_fed() > 0, entry.n_rows(), entry.n_drafts());
-            entry.advance();
-            if is_fed {
-                tell_progress(entry);
+        let observe = |times: &mut StepTimes| {
+            if is_decoding {
+                let seconds = (self.clock)().saturating_sub(began).as_secs_f64();
+                times.observe(n_rows, seconds);
             }
-            let mut own = rows.by_ref().take(n_rows);
-            draw(entry, n_drafts, &mut own, &mut self.row);
-            // Rows after a draft that was wrong belong to no text.
-            own.for_each(drop);
+        };
+        let running = self.scheduler.running_mut();
+        match logits? {
+            Logits::Here(logits) => {
+                observe(&mut self.times);
+                let mut rows = logits.chunks_exact_mut(self.vocab_size);
+                for entry in running {
+                    let (n_rows, n_drafts) = advance(entry);
+                    let mut own = rows.by_ref().take(n_rows);
+                    draw(entry, n_drafts, &mut own, &mut self.row);
+                    // Rows after a draft that was wrong belong to no text.
+                    own.for_each(drop);
+                }
+            }
+            Logits::Kept(logits) => {
+                let mut row = 0;
+                for (index, entry) in running.iter_mut().enumerate() {
+                    let (n_rows, n_drafts) = advance(entry);
+                    if n_rows > 0 {
+                        self.rounds.push(index, row, n_rows, n_drafts);
+                    }
+                    row += n_rows;
+                }
+                let mut is_first = true;
+                while !self.rounds.is_empty() {
+                    self.rounds.draw(running, logits, &mut self.row);
+                    // The first one has waited for the step.
+                    if std::mem::take(&mut is_first) {
+                        observe(&mut self.times);
+                    }
+                }
+            }
         }
         Ok(())
     }
@@ -398,6 +389,16 @@ impl<C: Consumer> Driver<C> {
             branch.finish(|| Err(first.take().unwrap_or(EngineError::Step(message.clone()))));
         }
     }
+}
+
+/// The step was done, or will be when its logits are looked at. Returns its rows of logits, and its drafts.
+fn advance<C: Consumer>(entry: &mut Entry<Branch<C>>) -> (usize, usize) {
+    let (is_fed, n_rows, n_drafts) = (entry.n_fed() > 0, entry.n_rows(), entry.n_drafts());
+    entry.advance();
+    if is_fed {
+        tell_progress(entry);
+    }
+    (n_rows, n_drafts)
 }
 
 /// An empty list with the memory of another.

@@ -7,10 +7,13 @@ use std::sync::{
 };
 use std::time::Duration;
 
-use ponder_effort::{Decision, Sampler, SamplingParams};
+use ponder_effort::{Decision, Plan, Sampler, SamplingParams};
+use ponder_runtime::backend::KeptLogits;
 
 use super::*;
+use crate::answer::on_device;
 use crate::fake::{Fake, Kind, VOCAB_SIZE, Watch, logits_after};
+use crate::schedule::Turn;
 
 mod drafts;
 mod traffic;
@@ -175,6 +178,19 @@ impl Teller {
     }
 }
 
+impl Teller {
+    fn said(&self, token: u32) -> Drawn {
+        let mut record = self.handle.record.lock().expect("a lock");
+        record.tokens.push(token);
+        let end = match record.tokens.len() >= self.max_tokens {
+            _ if Some(token) == self.stop => Some(FinishReason::Stop),
+            true => Some(FinishReason::Length),
+            false => None,
+        };
+        Drawn { token, end }
+    }
+}
+
 impl Consumer for Teller {
     fn is_cancelled(&self) -> bool {
         self.handle.cancelled.load(Ordering::Relaxed)
@@ -199,14 +215,29 @@ impl Consumer for Teller {
             return Err(EngineError::Request("broken".to_owned()));
         }
         let token = self.sampler.sample(logits, Decision::Free)?.token;
-        let mut record = self.handle.record.lock().expect("a lock");
-        record.tokens.push(token);
-        let end = match record.tokens.len() >= self.max_tokens {
-            _ if Some(token) == self.stop => Some(FinishReason::Stop),
-            true => Some(FinishReason::Length),
-            false => None,
+        Ok(self.said(token))
+    }
+
+    fn ask(&mut self, row: usize, logits: &dyn KeptLogits) -> Result<Asked, EngineError> {
+        if self.handle.broken.load(Ordering::Relaxed) {
+            return Err(EngineError::Request("broken".to_owned()));
+        }
+        let Plan::Draw(draw) = self.sampler.plan(None, Decision::Free)? else {
+            return Ok(Asked::Logits);
         };
-        Ok(Drawn { token, end })
+        Ok(match logits.push(&on_device(row, &draw)) {
+            true => Asked::Pushed,
+            false => Asked::Logits,
+        })
+    }
+
+    fn take(&mut self, token: Taken<'_>) -> Result<Option<Drawn>, EngineError> {
+        let Taken::Drawn(drawn) = token else {
+            unreachable!("it never knows one")
+        };
+        let taken = self.sampler.take(drawn.token, None)?;
+        let token = taken.map(|taken| taken.token);
+        Ok(token.map(|token| self.said(token)))
     }
 
     fn max_drafts(&self) -> usize {
@@ -410,9 +441,10 @@ fn who_has_no_reader_rests_and_the_others_go_on() {
 
 #[test]
 fn an_answer_that_fails_takes_no_other_with_it() {
-    for is_recurrent in [false, true] {
+    for (is_recurrent, draws) in [(false, false), (true, false), (false, true)] {
         let kind = Kind {
             is_recurrent,
+            draws,
             ..Kind::plain(4000)
         };
         let (mut driver, watch) = driver(&kind, 8);
@@ -489,8 +521,14 @@ fn a_sequence_that_fills_the_cache_ends() {
 
 #[test]
 fn generating_allocates_nothing_from_step_to_step() {
+    allocates_nothing(false);
+    allocates_nothing(true);
+}
+
+fn allocates_nothing(draws: bool) {
     let kind = Kind {
         memory: 20,
+        draws,
         ..Kind::plain(4000)
     };
     let (mut driver, watch) = driver(&kind, 8);
@@ -503,7 +541,7 @@ fn generating_allocates_nothing_from_step_to_step() {
         handle.record.lock().expect("a lock").tokens.reserve(200);
     }
     // Everybody is past the prompt, and lists have found their sizes.
-    (0..6).for_each(|_| assert!(driver.step()));
+    (0..20).for_each(|_| assert!(driver.step()));
     let lens = |driver: &Driver<Teller>| driver.scheduler.running()[0].known().len();
     while lens(&driver) % 32 != 4 {
         driver.step();
@@ -517,7 +555,15 @@ fn generating_allocates_nothing_from_step_to_step() {
 
 #[test]
 fn a_device_that_fails_ends_its_step_and_no_more() {
-    let kind = Kind::plain(4000);
+    a_device_fails(false);
+    a_device_fails(true);
+}
+
+fn a_device_fails(draws: bool) {
+    let kind = Kind {
+        draws,
+        ..Kind::plain(4000)
+    };
     let (mut driver, watch) = driver(&kind, 2);
     let asks: Vec<_> = (0..3).map(|i| Ask::new(prompt(i, 50), 1, 30)).collect();
     let handles: Vec<_> = asks.iter().map(|ask| push(&mut driver, ask)).collect();

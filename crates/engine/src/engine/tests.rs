@@ -8,6 +8,9 @@ use ponder_runtime::{
     spec::ArchSpec,
 };
 
+#[cfg(feature = "cuda-emulated")]
+mod on_device;
+
 use super::*;
 use crate::{Effort, Message as ChatMessage, Summary};
 

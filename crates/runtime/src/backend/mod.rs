@@ -7,9 +7,11 @@
 pub mod cpu;
 #[cfg(feature = "cuda-backend")]
 pub mod cuda;
+mod kept;
 mod kv_format;
 pub mod reference;
 
+pub use kept::{Draw, DrawnToken, KeptLogits, MAX_LIKELIEST};
 pub use kv_format::KvFormat;
 
 use std::ops::Range;
@@ -160,7 +162,8 @@ pub trait Backend {
     ) -> Result<(), BackendError>;
     /// Appends the values of `x` to `out`.
     fn read(&self, x: &Self::Buffer, out: &mut Vec<f32>) -> Result<(), BackendError>;
-    /// Appends `x @ headᵀ`, softcapped, to `out`: `[n, vocab]`.
+    /// Appends `x @ headᵀ`, softcapped, to `out`: `[n, vocab]`. A backend that can draw from them
+    /// appends nothing where the step ends in [`StepOutput::Kept`].
     fn logits(
         &self,
         x: &mut Self::Buffer,
@@ -168,6 +171,11 @@ pub trait Backend {
         softcap: Option<f32>,
         out: &mut Vec<f32>,
     ) -> Result<(), BackendError>;
+    /// The logits of the last step that ended in [`StepOutput::Kept`], where the backend can draw from
+    /// them.
+    fn kept(&self) -> Option<&dyn KeptLogits> {
+        None
+    }
 }
 
 /// A projection.
@@ -250,6 +258,8 @@ pub struct Span {
 pub enum StepOutput {
     /// [`Backend::logits`]
     Logits,
+    /// The same, which need not be on the host: [`Backend::kept`] draws from them or reads them.
+    Kept,
     /// [`Backend::read`], of the states behind the last norm.
     Hidden,
 }

@@ -5,7 +5,8 @@
 //!    that is there must be expected.
 //! 2. [`Model::open`] opens a sequence for a prompt, [`Model::start`] one that keeps to itself.
 //! 3. [`Model::forward`] runs a list of [`Step`]s, any mix of prefill and decode, and returns the
-//!    logits of the rows that asked for them.
+//!    logits of the rows that asked for them; [`Model::step`] leaves them where tokens can be drawn from
+//!    them.
 
 mod layer;
 mod load;
@@ -14,7 +15,7 @@ mod stage;
 use thiserror::Error;
 
 use crate::{
-    backend::{Backend, BackendError, Batch, Span, StepInputs, StepOutput},
+    backend::{Backend, BackendError, Batch, KeptLogits, Span, StepInputs, StepOutput},
     cache::{Cache, CacheCopy, CacheError, Opened, SeqId},
     spec::{ArchSpec, RopeTable},
     weights::{Checkpoint, WeightsError},
@@ -107,6 +108,14 @@ pub enum LogitsFor {
     All,
 }
 
+/// The logits of a step, `[rows, vocab_size]` in the order of the steps.
+pub enum Logits<'a> {
+    /// To be read, and changed, at once.
+    Here(&'a mut [f32]),
+    /// On a device that draws from them.
+    Kept(&'a dyn KeptLogits),
+}
+
 /// A loaded model, whatever device it runs on.
 pub trait Model: Send {
     /// What it is.
@@ -134,6 +143,11 @@ pub trait Model: Send {
     /// failed steps are in no defined state: free them. All other errors are found before anything
     /// has changed.
     fn forward(&mut self, steps: &[Step<'_>]) -> Result<&mut [f32], DecoderError>;
+    /// As [`Model::forward`], with the logits left where they are if tokens can be drawn from them there.
+    /// An error of the device may then come as late as that is done.
+    fn step(&mut self, steps: &[Step<'_>]) -> Result<Logits<'_>, DecoderError> {
+        self.forward(steps).map(Logits::Here)
+    }
     /// As [`Model::forward`], with what the logits are made from in their place: the states behind
     /// the last norm, `[rows, hidden_size]`.
     fn hidden(&mut self, steps: &[Step<'_>]) -> Result<&mut [f32], DecoderError>;
@@ -266,7 +280,7 @@ impl<B: Backend, C: Backend> Decoder<B, C> {
         Ok(())
     }
 
-    fn step(&mut self, steps: &[Step<'_>], output: StepOutput) -> Result<&mut [f32], DecoderError> {
+    fn pass(&mut self, steps: &[Step<'_>], output: StepOutput) -> Result<&mut [f32], DecoderError> {
         self.output.clear();
         self.plan(steps)?;
         if !self.plan.spans.is_empty() {
@@ -318,10 +332,22 @@ where
     }
 
     fn forward(&mut self, steps: &[Step<'_>]) -> Result<&mut [f32], DecoderError> {
-        self.step(steps, StepOutput::Logits)
+        self.pass(steps, StepOutput::Logits)
+    }
+
+    fn step(&mut self, steps: &[Step<'_>]) -> Result<Logits<'_>, DecoderError> {
+        self.pass(steps, StepOutput::Kept)?;
+        let kept = match &self.last {
+            None => self.first.backend.kept(),
+            Some(last) => last.backend.kept(),
+        };
+        Ok(match kept {
+            Some(kept) => Logits::Kept(kept),
+            None => Logits::Here(&mut self.output),
+        })
     }
 
     fn hidden(&mut self, steps: &[Step<'_>]) -> Result<&mut [f32], DecoderError> {
-        self.step(steps, StepOutput::Hidden)
+        self.pass(steps, StepOutput::Hidden)
     }
 }

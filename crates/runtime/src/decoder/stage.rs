@@ -52,7 +52,7 @@ impl<B: Backend> Stage<B> {
         let normed = &mut self.buffers.normed;
         match pass.step.output {
             StepOutput::Hidden => self.backend.read(normed, output),
-            StepOutput::Logits => {
+            StepOutput::Logits | StepOutput::Kept => {
                 let softcap = pass.spec.logit_softcap;
                 self.backend.logits(normed, &head.weight, softcap, output)
             }

@@ -135,12 +135,13 @@ fn no_token_is_lost_or_doubled_whatever_happens() {
     ] {
         // From a cache in which hardly two fit, so that they take it from each other all the time.
         for cache_tokens in [200, 500, 3000] {
-            for seed in 0..6 {
+            for seed in 0..12 {
                 let kind = Kind {
                     windows: windows.clone(),
                     is_recurrent,
                     cache_tokens,
                     max_sequences: 6,
+                    draws: seed >= 6,
                     memory: if seed % 2 == 0 { usize::MAX } else { 2 },
                 };
                 traffic(&kind, 6, seed, seed % 3 > 0);

@@ -2,11 +2,13 @@
 //!
 //! This is glue; the work is in `ponder_kernels_cuda`. Weights stay quantized in the device's memory.
 //! What a step is made of goes over once, when it [begins](Backend::begin), and what is read comes back
-//! once, when it ends; between the two nothing waits for the device.
+//! once, when it ends; between the two nothing waits for the device. Where tokens are all that is wanted
+//! of logits, they are [drawn](kept) there.
 
 mod attention;
 mod experts;
 mod graphs;
+mod kept;
 mod recurrent;
 mod state;
 mod step;
@@ -20,13 +22,15 @@ use std::cell::{RefCell, RefMut};
 use std::ops::Range;
 
 use ponder_kernels_cuda::{
-    Device, elementwise,
+    Device,
+    draw::Drawing,
+    elementwise,
     linear::{self, Output, Product, Rows},
 };
 
 use super::{
-    AttentionLayer, Backend, BackendError, Batch, Begun, Experts, KvFormat, Linear, RecurrentLayer,
-    StepInputs,
+    AttentionLayer, Backend, BackendError, Batch, Begun, Experts, KeptLogits, KvFormat, Linear,
+    RecurrentLayer, StepInputs, StepOutput,
 };
 use crate::{
     cache::{CacheCapacity, CachePlan},
@@ -69,6 +73,8 @@ pub struct Cuda {
     transfer: RefCell<Vec<u8>>,
     /// Logits of a step.
     logits: RefCell<Rows>,
+    /// What draws from them.
+    drawing: RefCell<Drawing>,
     experts: RefCell<Option<ExpertBuffers>>,
     /// The step at hand.
     step: RefCell<Option<StepState>>,
@@ -97,6 +103,7 @@ impl Cuda {
         Ok(Self {
             linear: linear::Linear::new(&device, options.precision)?,
             logits: RefCell::new(Rows::new(&device, 1, 1)?),
+            drawing: RefCell::new(Drawing::new(&device)?),
             device,
             index,
             precision: options.precision,
@@ -132,16 +139,6 @@ impl Cuda {
             step.as_mut().expect("the state was made at load")
         }
         RefMut::map(self.step.borrow_mut(), made)
-    }
-
-    /// Appends the first `n` numbers of some rows.
-    fn bring_back(&self, rows: &Rows, n: usize, out: &mut Vec<f32>) -> Result<(), BackendError> {
-        let mut bytes = self.transfer.borrow_mut();
-        bytes.resize(4 * n, 0);
-        self.device.download(rows.values(), 0, &mut bytes)?;
-        let (numbers, _) = bytes.as_chunks();
-        out.extend(numbers.iter().map(|&number| f32::from_le_bytes(number)));
-        Ok(())
     }
 }
 
@@ -188,6 +185,7 @@ impl Backend for Cuda {
     fn begin(&self, step: &StepInputs<'_>, state: &mut State) -> Result<Begun, BackendError> {
         let mut own = self.step();
         own.graphs.forget_step(&self.device);
+        self.drawing.borrow_mut().clear();
         let mut copies = step.copies.iter();
         copies.try_for_each(|copy| state.copy(*copy))?;
         own.begin(step)?;
@@ -337,7 +335,7 @@ impl Backend for Cuda {
     }
 
     fn read(&self, x: &Rows, out: &mut Vec<f32>) -> Result<(), BackendError> {
-        self.bring_back(x, x.n_rows() * x.width(), out)
+        self.bring_back(x, 0..x.n_rows(), out)
     }
 
     fn logits(
@@ -364,7 +362,14 @@ impl Backend for Cuda {
         }
         let mut step = self.step();
         step.graphs.finish(&self.device)?;
-        self.bring_back(&logits, step.n_wanted * head.matrix().n_rows(), out)
+        match step.output {
+            StepOutput::Kept => Ok(()),
+            _ => self.bring_back(&logits, 0..step.n_wanted, out),
+        }
+    }
+
+    fn kept(&self) -> Option<&dyn KeptLogits> {
+        Some(self)
     }
 }
 

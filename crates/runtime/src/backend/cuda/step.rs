@@ -29,6 +29,8 @@ pub(super) struct StepState {
     /// Rows that are selected in the end, and the same rounded up.
     pub(super) n_wanted: usize,
     pub(super) n_chosen: usize,
+    /// What the step ends in.
+    pub(super) output: StepOutput,
     ropes: Vec<Turns>,
 }
 
@@ -68,6 +70,7 @@ impl StepState {
             graphs: Graphs::default(),
             n_wanted: 0,
             n_chosen: 0,
+            output: StepOutput::Logits,
             ropes: Vec::new(),
             device: device.clone(),
         })
@@ -103,7 +106,8 @@ impl StepState {
         self.bounds = self.tables.bounds();
         self.n_wanted = step.rows.len();
         self.n_chosen = self.n_wanted;
-        let can_be_recorded = step.output == StepOutput::Logits && self.graphs.is_on();
+        self.output = step.output;
+        let can_be_recorded = step.output != StepOutput::Hidden && self.graphs.is_on();
         let size = match can_be_recorded {
             true => Size::of(&self.bounds, self.n_wanted),
             false => None,

@@ -1,0 +1,77 @@
+//! What comes back of a step: rows of numbers, or the tokens that were drawn from them on the device.
+
+use std::ops::Range;
+
+use ponder_kernels_cuda::{
+    draw::{self, Logits},
+    linear::Rows,
+};
+
+use super::Cuda;
+use crate::backend::{BackendError, Draw, DrawnToken, KeptLogits};
+
+impl Cuda {
+    /// Appends some of the rows.
+    pub(super) fn bring_back(
+        &self,
+        rows: &Rows,
+        which: Range<usize>,
+        out: &mut Vec<f32>,
+    ) -> Result<(), BackendError> {
+        let row_len = 4 * rows.width();
+        let mut bytes = self.transfer.borrow_mut();
+        bytes.resize(row_len * which.len(), 0);
+        self.device
+            .download(rows.values(), row_len * which.start, &mut bytes)?;
+        let (numbers, _) = bytes.as_chunks();
+        out.extend(numbers.iter().map(|&number| f32::from_le_bytes(number)));
+        Ok(())
+    }
+}
+
+impl KeptLogits for Cuda {
+    fn push(&self, draw: &Draw<'_>) -> bool {
+        let draw = draw::Draw {
+            row: draw.row,
+            mask: draw.mask,
+            repetition: draw.repetition,
+            presence: draw.presence,
+            frequency: draw.frequency,
+            seen: draw.seen,
+            added: draw.added,
+            raised: draw.raised,
+            sharpness: draw.sharpness,
+            top_k: draw.top_k,
+            top_p: draw.top_p,
+            min_p: draw.min_p,
+            number: draw.number,
+            likeliest: draw.likeliest,
+        };
+        let n_tokens = self.logits.borrow().width();
+        self.drawing.borrow_mut().push(&draw, n_tokens)
+    }
+
+    fn draw(&self, drawn: &mut Vec<Option<DrawnToken>>) -> Result<(), BackendError> {
+        let rows = self.logits.borrow();
+        let logits = Logits {
+            memory: rows.values(),
+            n_rows: self.step().n_wanted,
+            n_tokens: rows.width(),
+        };
+        let each = |found: Option<draw::Drawn>| {
+            drawn.push(found.map(|found| DrawnToken {
+                token: found.token,
+                logit: found.logit,
+                max: found.max,
+                mass: found.mass,
+                likeliest: found.likeliest,
+                n_likeliest: found.n_likeliest,
+            }));
+        };
+        Ok(self.drawing.borrow_mut().run(&logits, each)?)
+    }
+
+    fn read(&self, row: usize, n_rows: usize, out: &mut Vec<f32>) -> Result<(), BackendError> {
+        self.bring_back(&self.logits.borrow(), row..row + n_rows, out)
+    }
+}
