@@ -2,7 +2,7 @@
 //! says where the processor draws, of the same logits.
 
 use super::*;
-use crate::{Device, EffortOverrides, Format, SamplingOverrides};
+use crate::{Device, EffortOverrides, Format, SamplingOverrides, TokenReport};
 
 /// Two engines, of which the second draws on the processor. Each has a model of its own, so that what
 /// others ask for at the same time changes no step of it.
