@@ -1,9 +1,6 @@
 //! The golden models below `tests/data/goldens`, which `tests/data/make_goldens.py` writes.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, path::PathBuf};
 
 use ponder_runtime::{
     backend::reference::Reference, decoder::Decoder, spec::ArchSpec, weights::Checkpoint,
@@ -16,9 +13,7 @@ use crate::oracle::{Case, cases, load};
 
 /// The golden folder of a family.
 pub fn folder(family: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("data/goldens")
-        .join(family)
+    crate::root().join("data/goldens").join(family)
 }
 
 /// The model of a family with its prompts.

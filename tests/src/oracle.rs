@@ -12,9 +12,7 @@ use safetensors::SafeTensors;
 
 /// `shared/PART` beside the workspace, or `None` (with a line that says so) where it is absent.
 pub fn shared(part: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../shared")
-        .join(part);
+    let path = crate::root().join("../../shared").join(part);
     if !path.exists() {
         println!("skipped: {} is not there", path.display());
         return None;

@@ -1,5 +1,6 @@
 //! The CUDA backend against golden logits: on the processor in place of a device (feature
-//! `cuda-emulated`), or on the first device of the machine (feature `cuda`).
+//! `cuda-emulated`, unless `PONDER_DEVICE=cuda` names a device), or on the first device of the machine
+//! (feature `cuda`).
 #![cfg(any(feature = "cuda", feature = "cuda-emulated"))]
 
 use std::path::Path;
@@ -35,7 +36,7 @@ const EXACT_OPTIONS: CudaOptions = CudaOptions {
 
 fn backend(options: &CudaOptions) -> Cuda {
     #[cfg(feature = "cuda-emulated")]
-    return Cuda::emulated(options).expect("the processor");
+    return Cuda::for_tests(options).expect("a device, or the processor");
     #[cfg(not(feature = "cuda-emulated"))]
     Cuda::open(0, options).expect("a device")
 }
@@ -64,7 +65,9 @@ fn gguf_files() -> Vec<std::path::PathBuf> {
     };
     let entries = std::fs::read_dir(root).expect("a folder");
     let paths = entries.map(|entry| entry.expect("an entry").path());
-    let is_wanted = |path: &std::path::PathBuf| match cfg!(feature = "cuda-emulated") {
+    let has_device = std::env::var_os("PONDER_DEVICE").is_some();
+    let is_slow = cfg!(feature = "cuda-emulated") && !has_device;
+    let is_wanted = |path: &std::path::PathBuf| match is_slow {
         true => path.ends_with("qwen3-Q4_K_M.gguf"),
         false => path.extension().is_some_and(|ending| ending == "gguf"),
     };

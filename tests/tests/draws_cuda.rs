@@ -122,7 +122,7 @@ struct Both {
 
 fn device() -> Device {
     #[cfg(feature = "cuda-emulated")]
-    return Device::emulated();
+    return Device::for_tests();
     #[cfg(not(feature = "cuda-emulated"))]
     Device::open(0).expect("a device")
 }

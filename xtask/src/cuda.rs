@@ -33,7 +33,7 @@ const EMULATED: &str =
     "ponder-tests/cuda-emulated,ponder-engine/cuda-emulated,ponder-kernels-cuda/emulated";
 
 /// What has them compiled for devices as well.
-const COMPILED: &str = "ponder-tests/cuda-emulated,ponder-engine/cuda-emulated,ponder-kernels-cuda/emulated,ponder-cli/cuda";
+pub(crate) const COMPILED: &str = "ponder-tests/cuda-emulated,ponder-engine/cuda-emulated,ponder-kernels-cuda/emulated,ponder-cli/cuda";
 
 /// Makes sure that the toolkit is there.
 pub(crate) fn toolkit(sh: &Shell) -> Result<()> {
@@ -61,10 +61,12 @@ pub(crate) fn emulated(sh: &Shell) -> Result<()> {
 }
 
 /// A program of tests.
-struct Program {
+pub(crate) struct Program {
+    /// Its target's.
+    pub(crate) name: String,
     /// Where its package is, which is where it runs.
     folder: PathBuf,
-    path: String,
+    pub(crate) path: String,
     /// Which of its tests are about the kernels; empty: all.
     filter: &'static str,
 }
@@ -91,7 +93,7 @@ fn lint(sh: &Shell, features: &str) -> Result<()> {
 }
 
 /// Builds the [`TESTS`], and the program beside them.
-fn build(sh: &Shell, features: &str) -> Result<Vec<Program>> {
+pub(crate) fn build(sh: &Shell, features: &str) -> Result<Vec<Program>> {
     let messages = cmd!(
         sh,
         "cargo test --locked --workspace --features {features} --lib --test device --test emulation --test backend_cuda --test draws_cuda --test usage --no-run --message-format json-render-diagnostics"
@@ -113,6 +115,7 @@ fn build(sh: &Shell, features: &str) -> Result<Vec<Program>> {
             tests.find(|(package, targets, _)| id.contains(package) && targets.contains(&target));
         if let Some((_, _, filter)) = known {
             programs.push(Program {
+                name: target.to_owned(),
                 folder: Path::new(manifest).parent().context("a folder")?.to_owned(),
                 path: path.to_owned(),
                 filter,
@@ -134,6 +137,7 @@ fn test(sh: &Shell, programs: &[Program]) -> Result<()> {
         folder,
         path,
         filter,
+        ..
     } in programs
     {
         let _folder = sh.push_dir(folder);
@@ -170,7 +174,7 @@ fn runs_without_device(sh: &Shell) -> Result<()> {
 }
 
 /// The compiler, after it was fetched if it was not there.
-fn compiler(sh: &Shell) -> Result<PathBuf> {
+pub(crate) fn compiler(sh: &Shell) -> Result<PathBuf> {
     let folder = sh.current_dir().join(FOLDER);
     let compiler = folder.join(COMPILER);
     // pip notes what it has installed in folders with such names.

@@ -8,6 +8,8 @@
 //! 6. [`page`]: the tests of the page that the server shows, in a browser.
 //! 7. [`clients`]: the clients that others have written, against the server.
 //! 8. [`cuda`]: the CUDA kernels, compiled for devices and run by the processor.
+//! 9. [`device`]: what a machine with a GPU needs to check and measure, in a folder.
+//! 10. [`model`]: models of real shapes whose weights are noise.
 
 #![forbid(unsafe_code)]
 
@@ -16,7 +18,9 @@ mod ci;
 mod clients;
 mod cuda;
 mod demo;
+mod device;
 mod fuzz;
+mod model;
 mod neon;
 mod page;
 
@@ -41,6 +45,10 @@ usage: cargo xtask COMMAND
   cuda-toolkit             fetch NVIDIA's compiler into target/cuda
   cuda [emulated]          compile and test the CUDA kernels, without a device
                            emulated: only what needs no compiler of NVIDIA's
+  device                   gather what checks and measures ponder on a GPU, in target/device
+  model SHAPE FOLDER [TOKENIZER]
+                           write a model of a real shape, with noise for weights, in BF16
+                           qwen3-0.6b | qwen3-1.7b | qwen3-4b | qwen3-8b; TOKENIZER: a folder
 ";
 
 fn main() -> ExitCode {
@@ -90,6 +98,11 @@ fn run(args: &[&str]) -> anyhow::Result<Outcome> {
         ["clients", names @ ..] if names.iter().all(|name| clients::is_known(name)) => {
             clients::run(&sh, names)?;
         }
+        ["model", shape, folder] => model::write(shape, folder.as_ref(), None)?,
+        ["model", shape, folder, tokenizer] => {
+            model::write(shape, folder.as_ref(), Some(tokenizer.as_ref()))?;
+        }
+        ["device"] => device::gather(&sh)?,
         ["cuda-toolkit"] => cuda::toolkit(&sh)?,
         ["cuda"] => cuda::run(&sh)?,
         ["cuda", "emulated"] => cuda::emulated(&sh)?,

@@ -52,6 +52,8 @@ pub enum BenchError {
     Peer { command: String, problem: String },
     #[error("the threads that probe the machine could not be started: {0}")]
     Probe(std::io::Error),
+    #[error("what the device can do at most was not measured: {0}")]
+    DeviceProbe(String),
     #[error("the plot could not be drawn: {0}")]
     Plot(String),
 }

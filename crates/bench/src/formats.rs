@@ -38,7 +38,7 @@ impl Report {
             record.insert("machine".to_owned(), json!(self.machine));
             record.insert("plan".to_owned(), json!(self.plan));
             let limits = self.limits.iter();
-            let mut limits = limits.filter(|known| Some(known.threads) == row.threads);
+            let mut limits = limits.filter(|known| known.hold_for(row));
             record.insert("limits".to_owned(), json!(limits.next()));
             if let Value::Object(fields) = json!(row) {
                 record.extend(fields);

@@ -51,7 +51,7 @@ pub use peer::Peer;
 pub use plot::plot;
 pub use progress::{Progress, Watcher};
 pub use report::{DEFINITIONS, Model, Report, Row};
-pub use roofline::{Limits, Share};
+pub use roofline::{CpuLimits, DeviceLimits, Limits, Share};
 pub use sample::{Figures, Outcome, Parts, Sample};
 pub use session::Session;
 pub use start::Start;

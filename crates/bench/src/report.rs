@@ -18,7 +18,7 @@ const WIDE: f64 = 0.1;
 /// What is summed up of a row's samples: a name with its unit, and the values of one sample.
 type Metric = (&'static str, fn(&Figures) -> Vec<f64>);
 
-const METRICS: [Metric; 17] = [
+const METRICS: [Metric; 19] = [
     ("ttft_ms", |f| vec![f.ttft_ms]),
     ("ttfo_ms", |f| f.ttfo_ms.into_iter().collect()),
     ("tpot_ms", |f| f.tpot_ms.into_iter().collect()),
@@ -34,6 +34,10 @@ const METRICS: [Metric; 17] = [
     ("emit_ms", |f| part(f, |parts| parts.emit_ms)),
     ("process_load_ms", |f| f.load_ms.into_iter().collect()),
     ("start_ms", |f| f.start_ms.into_iter().collect()),
+    ("device_prefill_ms", |f| {
+        f.device_prefill_ms.into_iter().collect()
+    }),
+    ("device_tpot_ms", |f| f.device_tpot_ms.into_iter().collect()),
     ("server_prefill_ms", |f| {
         f.server_prefill_ms.into_iter().collect()
     }),
@@ -56,8 +60,8 @@ pub struct Report {
     pub models: Vec<Model>,
     /// How.
     pub plan: Plan,
-    /// What the machine can do at most, with as many threads as models had; nothing where that was not
-    /// probed.
+    /// What the machine can do at most, with as many threads as models had, and what the devices can on
+    /// which they ran; nothing where that was not probed.
     pub limits: Vec<Limits>,
     /// A row for each case, temperature, target, model and number of threads.
     pub rows: Vec<Row>,
@@ -116,6 +120,8 @@ pub struct Row {
     pub device: Option<String>,
     pub load_ms: Option<f64>,
     pub rss_mb: Option<f64>,
+    pub device_mb: Option<f64>,
+    pub device_allocated_mb: Option<f64>,
     pub round_trip_ms: Option<f64>,
     pub rate: Option<f64>,
     pub total_tps: Option<f64>,
@@ -172,7 +178,8 @@ impl Row {
             add(&format!("{name}_p50"), json!(median));
         }
         add("rss_mb", json!(self.rss_mb));
-        add("device_mb", Value::Null);
+        add("device_mb", json!(self.device_mb));
+        add("device_allocated_mb", json!(self.device_allocated_mb));
         add("joules", json!(self.joules));
         add("round_trip_ms", json!(self.round_trip_ms));
         add("rate", json!(self.rate));
@@ -353,7 +360,7 @@ impl Report {
 }
 
 /// What each figure is, a line each.
-pub const DEFINITIONS: [(&str, &str); 14] = [
+pub const DEFINITIONS: [(&str, &str); 16] = [
     (
         "TTFT",
         "from the request to its first text at the reader, thinking included; of a cold start too, from when the model is loaded",
@@ -387,6 +394,14 @@ pub const DEFINITIONS: [(&str, &str); 14] = [
     (
         "RSS",
         "the most memory that the process had resident while the row was measured",
+    ),
+    (
+        "device TPOT, prefill",
+        "time by the device's clock from the beginning of a step on it to the step's results, with its share of TPOT and prefill; what is left of those is the program's",
+    ),
+    (
+        "device MB",
+        "memory of the device that is free no more since the model was about to be loaded",
     ),
     (
         "figures",

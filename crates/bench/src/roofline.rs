@@ -1,44 +1,27 @@
-//! What the machine can do at most, and how near a row comes to it.
-//!
-//! Read bandwidth is that of memory far larger than the caches. The peaks of arithmetic are those of
-//! the kernels themselves on operands that stay in the second-level cache: what no product of a model
-//! can exceed. All on as many threads as the model runs on.
+//! What the machine can do at most, and how near a row comes to it: the processor's limits for rows of
+//! models that run there, a device's for rows of models that run on one.
 
-use std::hint::black_box;
-use std::time::{Duration, Instant};
+mod cpu;
+mod device;
 
-use ponder_engine::Work;
-use ponder_kernels_cpu::{
-    Arena, Bf16Rows, BlockFormat, FloatFormat, FloatMatrix, HugeBytes, Int8Matrix, Int8Rows, Isa,
-    Threads,
-};
+use std::fmt;
+
+use ponder_engine::{ModelInfo, Work};
 use serde::Serialize;
 
-use crate::BenchError;
+use crate::{BenchError, Row};
 
-/// Bytes that are read, more than any cache holds.
-const MEMORY: usize = 256 << 20;
+pub use cpu::CpuLimits;
+pub use device::DeviceLimits;
 
-/// Rows and inputs of the matrix whose products are timed, and rows of activations.
-const SHAPE: [usize; 2] = [256, 1024];
-const ROWS: usize = 64;
-
-/// How long each probe repeats what it times; the best time counts.
-const PROBE_TIME: Duration = Duration::from_millis(300);
-
-/// The limits of the machine.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct Limits {
-    /// Threads that were used.
-    pub threads: usize,
-    /// Bytes that can be read, in 10⁹ a second.
-    pub read_gb_s: f64,
-    /// Multiplications and additions of bytes, in 10⁹ a second.
-    pub int8_gop_s: f64,
-    /// Multiplications and additions of float32, in 10⁹ a second.
-    pub f32_gflop_s: f64,
-    /// The same with weights of bfloat16, which some processors multiply themselves.
-    pub bf16_gflop_s: f64,
+/// The limits of what a model runs on.
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
+pub enum Limits {
+    /// Of the processor, with as many threads.
+    Cpu(CpuLimits),
+    /// Of a device beside it.
+    Device(DeviceLimits),
 }
 
 /// How near a row comes to the limits.
@@ -51,23 +34,43 @@ pub struct Share {
 }
 
 impl Limits {
-    /// Probes the machine with as many threads.
+    /// Probes what a model runs on, the processor with as many threads. A model that is split between
+    /// two has no limits of its own: `None`.
     ///
     /// # Errors
-    /// When the system gives no threads or no memory.
-    pub fn probe(threads: usize) -> Result<Self, BenchError> {
-        let team = Threads::new(threads).map_err(BenchError::Probe)?;
-        Ok(Self {
-            threads,
-            read_gb_s: read(&team).map_err(BenchError::Probe)?,
-            int8_gop_s: int8(&team).map_err(BenchError::Probe)?,
-            f32_gflop_s: float(&team, FloatFormat::F32).map_err(BenchError::Probe)?,
-            bf16_gflop_s: float(&team, FloatFormat::BF16).map_err(BenchError::Probe)?,
-        })
+    /// When the system gives no threads or no memory, or the device does not.
+    pub(crate) fn probe(info: &ModelInfo, threads: usize) -> Result<Option<Self>, BenchError> {
+        let Some(accelerator) = &info.accelerator else {
+            return Ok(Some(Self::Cpu(CpuLimits::probe(threads)?)));
+        };
+        let index = accelerator.facts.index;
+        let whole = device_name(index);
+        if info.device.as_ref() != Some(&whole) {
+            return Ok(None);
+        }
+        let limits = DeviceLimits::probe(index, &whole);
+        let limits = limits.map_err(|error| BenchError::DeviceProbe(error.to_string()))?;
+        Ok(Some(Self::Device(limits)))
     }
 
-    /// The shares of a row, of a model most of whose weights have the type that is named. Prefill is
-    /// held to the peak of bytes where they are quantized, else to that of floats.
+    /// Whether they are those of what has so many threads, or of the device that is named.
+    pub(crate) fn is_of(&self, threads: Option<usize>, device: Option<&str>) -> bool {
+        match self {
+            // Whatever is named so is a device, or has parts on one.
+            Self::Cpu(limits) => {
+                let is_elsewhere = device.is_some_and(|name| name.starts_with(DEVICES));
+                Some(limits.threads) == threads && !is_elsewhere
+            }
+            Self::Device(limits) => Some(&limits.device[..]) == device,
+        }
+    }
+
+    /// Whether they are those that a row is held to.
+    pub(crate) fn hold_for(&self, row: &Row) -> bool {
+        self.is_of(row.threads, row.device.as_deref())
+    }
+
+    /// The shares of a row, of a model most of whose weights have the type that is named.
     pub(crate) fn share(
         &self,
         work: &Work,
@@ -77,16 +80,16 @@ impl Limits {
         prefill_ms: Option<f64>,
         tpot_ms: Option<f64>,
     ) -> Share {
-        let peak = match weights {
-            "F32" | "F16" => self.f32_gflop_s,
-            "BF16" => self.bf16_gflop_s,
-            _ => self.int8_gop_s,
+        let (read_gb_s, peak) = match self {
+            Self::Cpu(limits) => (limits.read_gb_s, limits.peak(weights)),
+            // Whatever the weights are, prompts are multiplied in 16-bit floats.
+            Self::Device(limits) => (limits.read_gb_s, limits.bf16_gflop_s),
         };
         let ops = work.prefill_ops(depth, n) as f64;
         // The token in the middle of the answer.
         let bytes = work.decode_bytes(depth + n + gen_tokens / 2) as f64;
         Share {
-            memory: tpot_ms.map(|ms| bytes / (1e6 * ms) / self.read_gb_s),
+            memory: tpot_ms.map(|ms| bytes / (1e6 * ms) / read_gb_s),
             compute: prefill_ms
                 .filter(|&ms| ms > 0.0)
                 .map(|ms| ops / (1e6 * ms) / peak),
@@ -94,92 +97,96 @@ impl Limits {
     }
 }
 
-/// The least seconds that something takes.
-fn fastest(mut run: impl FnMut()) -> f64 {
-    let (began, mut best) = (Instant::now(), f64::INFINITY);
-    while began.elapsed() < PROBE_TIME {
-        let began = Instant::now();
-        run();
-        best = best.min(began.elapsed().as_secs_f64());
+/// What names of devices begin with.
+const DEVICES: &str = "cuda:";
+
+fn device_name(index: usize) -> String {
+    format!("{DEVICES}{index}")
+}
+
+impl fmt::Display for Limits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cpu(limits) => write!(
+                f,
+                "limits with {} threads: {:.1} GB/s read, {:.0} GOP/s of bytes, {:.0} GFLOP/s of float32, {:.0} of bfloat16",
+                limits.threads,
+                limits.read_gb_s,
+                limits.int8_gop_s,
+                limits.f32_gflop_s,
+                limits.bf16_gflop_s
+            ),
+            Self::Device(limits) => write!(
+                f,
+                "limits of {}: {:.0} GB/s read, {:.1} TFLOP/s by {}",
+                limits.device,
+                limits.read_gb_s,
+                limits.bf16_gflop_s / 1e3,
+                limits.instruction
+            ),
+        }
     }
-    best
-}
-
-fn read(threads: &Threads) -> std::io::Result<f64> {
-    let mut bytes = HugeBytes::zeroed(MEMORY)?;
-    bytes.fill(1);
-    let part_len = bytes.len() / 64;
-    let seconds = fastest(|| {
-        threads.run(64, &|part, _| {
-            let mut sums = [0u64; 32];
-            for line in bytes[part * part_len..][..part_len].as_chunks::<256>().0 {
-                for (sum, word) in sums.iter_mut().zip(line.as_chunks().0) {
-                    *sum = sum.wrapping_add(u64::from_ne_bytes(*word));
-                }
-            }
-            black_box(sums);
-        });
-    });
-    Ok(MEMORY as f64 / seconds / 1e9)
-}
-
-fn int8(threads: &Threads) -> std::io::Result<f64> {
-    let isa = Isa::best();
-    let format = BlockFormat::Q8_0;
-    let bytes = vec![1; SHAPE[0] * SHAPE[1] / format.block_len() * format.block_bytes()];
-    let source = &bytes;
-    let matrix = Int8Matrix::pack(threads, &mut Arena::default(), isa, format, source, SHAPE)?;
-    let mut rows = Int8Rows::default();
-    rows.quantize(isa, threads, &vec![0.5; ROWS * SHAPE[1]], SHAPE[1]);
-    Ok(peak(threads, || {
-        let mut tile = vec![0.0; ROWS * matrix.panel_len()];
-        let mut codes = Vec::new();
-        for panel in 0..matrix.n_panels() {
-            matrix.panel(isa, panel, black_box(&rows), &mut tile, &mut codes);
-        }
-        black_box(tile);
-    }))
-}
-
-fn float(threads: &Threads, format: FloatFormat) -> std::io::Result<f64> {
-    let isa = Isa::best();
-    let bytes = vec![0; SHAPE[0] * SHAPE[1] * format.n_bytes()];
-    let matrix = FloatMatrix::pack(threads, &mut Arena::default(), isa, format, &bytes, SHAPE)?;
-    let x = vec![0.5; ROWS * SHAPE[1]];
-    let mut rounded = Bf16Rows::default();
-    rounded.round(threads, &x, SHAPE[1]);
-    Ok(peak(threads, || {
-        let mut tile = vec![0.0; ROWS * FloatMatrix::PANEL];
-        for panel in 0..matrix.n_panels() {
-            match matrix.rounds_input() {
-                true => matrix.rounded_panel(isa, panel, black_box(&rounded), &mut tile),
-                false => matrix.panel(isa, panel, black_box(&x), &mut tile),
-            }
-        }
-        black_box(tile);
-    }))
-}
-
-/// 10⁹ operations a second of a product of [`SHAPE`] with [`ROWS`] on all threads, each of which
-/// computes all of it a few times.
-fn peak(threads: &Threads, product: impl Fn() + Sync) -> f64 {
-    const TIMES: usize = 8;
-    let n = threads.len();
-    let seconds = fastest(|| threads.run(n * TIMES, &|_, _| product()));
-    let ops = 2 * SHAPE[0] * SHAPE[1] * ROWS * n * TIMES;
-    ops as f64 / seconds / 1e9
 }
 
 #[cfg(test)]
 mod tests {
+    use ponder_engine::{Engine, LoadOptions};
+
     use super::*;
 
+    fn device(index: usize) -> Limits {
+        Limits::Device(DeviceLimits {
+            device: device_name(index),
+            read_gb_s: 4000.0,
+            bf16_gflop_s: 600_000.0,
+            instruction: "mma.sync of bfloat16",
+        })
+    }
+
     #[test]
-    fn limits_are_those_of_a_machine() {
-        let limits = Limits::probe(1).expect("a machine");
-        let peaks = [limits.int8_gop_s, limits.f32_gflop_s, limits.bf16_gflop_s];
-        for value in peaks.into_iter().chain([limits.read_gb_s]) {
-            assert!((0.05..100_000.0).contains(&value), "{limits:?}");
+    fn rows_are_held_to_the_limits_of_what_they_ran_on() {
+        let cpu = |threads| {
+            Limits::Cpu(CpuLimits {
+                threads,
+                read_gb_s: 1.0,
+                int8_gop_s: 1.0,
+                f32_gflop_s: 1.0,
+                bf16_gflop_s: 1.0,
+            })
+        };
+        let all = [cpu(1), cpu(2), device(0), device(1)];
+        for (threads, name, expected) in [
+            (2, "cpu", Some(1)),
+            (3, "cpu", None),
+            (2, "cuda:1", Some(3)),
+            (2, "cuda:1 (5 layers)", None),
+        ] {
+            let found = all
+                .iter()
+                .position(|one| one.is_of(Some(threads), Some(name)));
+            assert_eq!(found, expected, "{name}");
         }
+    }
+
+    #[test]
+    fn shares_of_a_device_are_of_its_own_limits() {
+        let engine = Engine::load("default", &LoadOptions::default(), &mut |_| {});
+        let work = engine
+            .expect("the model in the program")
+            .model()
+            .work
+            .clone();
+        let share = device(0).share(&work, "Q4_K", (0, 100), 10, Some(2.0), Some(0.5));
+        let bytes = work.decode_bytes(105) as f64;
+        let memory = share.memory.expect("a share");
+        assert!((memory / (bytes / 0.5e-3 / 4e12) - 1.0).abs() < 1e-9);
+        let ops = work.prefill_ops(0, 100) as f64;
+        let compute = share.compute.expect("a share");
+        assert!((compute / (ops / 2e-3 / 6e14) - 1.0).abs() < 1e-9);
+        assert!(
+            device(0)
+                .to_string()
+                .ends_with("4000 GB/s read, 600.0 TFLOP/s by mma.sync of bfloat16")
+        );
     }
 }

@@ -53,6 +53,10 @@ pub struct Figures {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub disk_mb: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub device_prefill_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub device_tpot_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub server_prefill_ms: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub server_tpot_ms: Option<f64>,
@@ -114,6 +118,7 @@ impl Figures {
         let cached = answered.cached_tokens.unwrap_or(0);
         let computed = answered.prompt_tokens.saturating_sub(cached) as f64;
         let tpot_ms = tpot_ms(answered);
+        let device = answered.engine.and_then(|times| times.device);
         Ok(Self {
             prompt_tokens: answered.prompt_tokens,
             cached_tokens: answered.cached_tokens,
@@ -131,6 +136,11 @@ impl Figures {
             load_ms: None,
             start_ms: None,
             disk_mb: None,
+            device_prefill_ms: device.map(|times| 1000.0 * times.prefill_s),
+            // One token has none after it.
+            device_tpot_ms: device
+                .filter(|_| tpot_ms.is_some())
+                .map(|times| 1000.0 * times.tpot_s),
             server_prefill_ms: answered.server.map(|times: ServerTimes| times.prefill_ms),
             server_tpot_ms: answered.server.map(|times| times.tpot_ms),
         })

@@ -9,13 +9,13 @@
 //! The first two may come again with another model, or with other threads. What was measured stays
 //! where a later step fails, or where [`Session::stopper`] has ended it.
 
-use ponder_engine::{Engine, LoadOptions};
+use ponder_engine::{Engine, LoadOptions, ModelInfo};
 
 use crate::cold::Restart;
 use crate::cold_rows::ColdStarts;
 use crate::endpoint::{Endpoint, Server};
 use crate::local::Local;
-use crate::machine::{Machine, load};
+use crate::machine::{DeviceMemory, Machine, load};
 use crate::measure::{Measured, measure};
 use crate::pairs::speeds;
 use crate::peer::{Errand, Speeds};
@@ -24,6 +24,9 @@ use crate::report::{Model, Report, Row};
 use crate::roofline::Limits;
 use crate::stop::Stop;
 use crate::{BenchError, Case, Job, Pair, Peer, Plan, Start, Watcher};
+
+/// Memory of a device, in 10⁶ bytes, that context and kernels do not take by themselves.
+const BUSY_MB: u64 = 2000;
 
 /// A measurement under way.
 pub struct Session {
@@ -99,9 +102,7 @@ impl Session {
         };
         self.add(model);
         let threads = options.n_threads();
-        if self.job.roofline && !self.limits.iter().any(|known| known.threads == threads) {
-            self.limits.push(Limits::probe(threads)?);
-        }
+        self.look_at(info, threads)?;
         let stop = self.stop.clone();
         let job = self.job.clone();
         let lookup = options.prompt_lookup;
@@ -112,6 +113,7 @@ impl Session {
                 let place = (i, cases.len());
                 let mut rounds = Rounds::new(&job.plan, place, case, Start::Warm, watch);
                 let mut duel = Duel::new(&job, case, engine, threads, &stop);
+                let memory = DeviceMemory::now(engine);
                 let measured = measure(&local, case, &job.plan, 0.0, &mut |n| {
                     rounds.done(n);
                     duel.run(n);
@@ -121,6 +123,7 @@ impl Session {
                 row.threads = Some(threads);
                 row.device = device.clone();
                 row.load_ms = Some(1000.0 * info.load_s);
+                row.add_device(memory, engine);
                 self.share(&mut row, engine);
                 if duel.peer.is_some() {
                     // The peer's is in it.
@@ -212,6 +215,35 @@ impl Session {
         }
     }
 
+    /// Notes what a model runs on, and what that can do at most.
+    fn look_at(&mut self, info: &ModelInfo, threads: usize) -> Result<(), BenchError> {
+        if let Some(accelerator) = &info.accelerator {
+            let facts = &accelerator.facts;
+            self.machine.add(facts);
+            let used = accelerator
+                .free_mb
+                .map_or(0, |free| facts.memory_mb.saturating_sub(free));
+            if used > BUSY_MB {
+                self.note(&format!(
+                    "{used} MB of {} were taken before the model was loaded, by others and by the kernels",
+                    facts.name
+                ));
+            }
+        }
+        let device = info.device.as_deref();
+        let mut known = self.limits.iter();
+        if !self.job.roofline || known.any(|known| known.is_of(Some(threads), device)) {
+            return Ok(());
+        }
+        match Limits::probe(info, threads) {
+            Ok(limits) => self.limits.extend(limits),
+            // Rows say as much without it.
+            Err(error @ BenchError::DeviceProbe(_)) => self.note(&error.to_string()),
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
     fn add(&mut self, model: Model) {
         if !self.models.iter().any(|known| known.is_same(&model)) {
             self.models.push(model);
@@ -237,23 +269,23 @@ impl Session {
 
     /// Says how near a row of one request at a time came to the machine's limits.
     fn share(&self, row: &mut Row, engine: &Engine) {
-        let limits = self.limits.iter();
-        let limits = limits.filter(|known| Some(known.threads) == row.threads);
+        let limits = self.limits.iter().find(|known| known.hold_for(row));
+        let Some(limits) = limits.filter(|_| row.case.concurrency == 1) else {
+            return;
+        };
         let prefill = row.spread("prefill_ms").map(|spread| spread.p50);
+        // What was found in the cache was not computed.
+        let prefill = prefill.filter(|_| !self.job.plan.prefix_cache);
         let tpot = row.spread("tpot_ms").map(|spread| spread.p50);
-        for limits in limits.filter(|_| row.case.concurrency == 1) {
-            // What was found in the cache was not computed.
-            let prefill = prefill.filter(|_| !self.job.plan.prefix_cache);
-            let info = engine.model();
-            row.share = Some(limits.share(
-                &info.work,
-                &info.quantization,
-                (row.case.depth, row.case.prompt_tokens),
-                row.gen_tokens,
-                prefill,
-                tpot,
-            ));
-        }
+        let info = engine.model();
+        row.share = Some(limits.share(
+            &info.work,
+            &info.quantization,
+            (row.case.depth, row.case.prompt_tokens),
+            row.gen_tokens,
+            prefill,
+            tpot,
+        ));
     }
 }
 
@@ -269,6 +301,8 @@ pub(crate) fn row(case: &Case, plan: &Plan, model: &str, start: Start, measured:
         device: None,
         load_ms: None,
         rss_mb: measured.peak_rss.map(|bytes| bytes as f64 / 1e6),
+        device_mb: None,
+        device_allocated_mb: None,
         round_trip_ms: None,
         rate: plan.rate,
         total_tps: measured.total_tps,
@@ -277,6 +311,21 @@ pub(crate) fn row(case: &Case, plan: &Plan, model: &str, start: Start, measured:
         noise: measured.noise,
         notes: Vec::new(),
         runs: measured.samples,
+    }
+}
+
+impl Row {
+    /// Adds what the model has of a device, and whether others used it since `before`.
+    fn add_device(&mut self, before: Option<DeviceMemory>, engine: &Engine) {
+        let Some(device) = engine.device() else {
+            return;
+        };
+        self.device_allocated_mb = Some(device.allocated_bytes() as f64 / 1e6);
+        let now = DeviceMemory::now(engine);
+        self.device_mb = now.and_then(|now| now.used_mb(engine.model()));
+        self.noise.device_taken_mb = before
+            .zip(now)
+            .map(|(before, now)| before.taken_by_others_mb(now));
     }
 }
 

@@ -29,6 +29,18 @@ fn rows(report: &Report) -> Table {
     }
     columns.push(Column::numbers("load ms", |row| optional(row.load_ms)));
     columns.push(Column::numbers("RSS MB", |row| optional(row.rss_mb)));
+    if any(|row| row.device_mb.is_some()) {
+        columns.push(Column::numbers("device MB", |row| optional(row.device_mb)));
+    }
+    for (heading, metric, whole) in [
+        ("device TPOT ms", "device_tpot_ms", "tpot_ms"),
+        ("device prefill ms", "device_prefill_ms", "prefill_ms"),
+    ] {
+        if report.rows.iter().any(|row| row.spread(metric).is_some()) {
+            let part = move |row: &Row| part_of(row, metric, whole);
+            columns.push(Column::numbers(heading, part));
+        }
+    }
     if any(|row| row.joules.is_some()) {
         columns.push(Column::numbers("J", |row| optional(row.joules)));
     }
@@ -156,6 +168,16 @@ fn median(row: &Row, metric: &str) -> String {
     })
 }
 
+/// A median, and its share of another.
+fn part_of(row: &Row, metric: &str, whole: &str) -> String {
+    let p50 = |metric| row.spread(metric).map(|spread| spread.p50);
+    let share = |part| Some(part / p50(whole).filter(|&whole| whole > 0.0)?);
+    p50(metric).map_or_else(none, |part| match share(part) {
+        Some(share) => format!("{} ({:.0} %)", short(part), 100.0 * share),
+        None => short(part),
+    })
+}
+
 fn plain(row: &Row, metric: &str) -> String {
     optional(row.spread(metric).map(|spread| spread.p50))
 }
@@ -225,16 +247,12 @@ impl Report {
             "{}, {} cores{threads}, {}, governor {governor}; ponder {} ({}, {})",
             machine.cpu, machine.cores, machine.os, build.version, build.profile, build.isa
         );
+        if let Some(gpu) = &machine.gpu {
+            let driver = machine.gpu_driver.as_deref().unwrap_or("unknown");
+            let _ = writeln!(text, "{gpu}, driver of CUDA {driver}");
+        }
         for limits in &self.limits {
-            let _ = writeln!(
-                text,
-                "limits with {} threads: {:.1} GB/s read, {:.0} GOP/s of bytes, {:.0} GFLOP/s of float32, {:.0} of bfloat16",
-                limits.threads,
-                limits.read_gb_s,
-                limits.int8_gop_s,
-                limits.f32_gflop_s,
-                limits.bf16_gflop_s
-            );
+            let _ = writeln!(text, "{limits}");
         }
         text
     }

@@ -5,7 +5,7 @@ mod engine;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use ponder_engine::{FirstToken, Timings};
+use ponder_engine::{DeviceTimes, FirstToken, Timings};
 
 use crate::measure::{Measured, measure};
 use crate::prompt::Prompt;
@@ -436,6 +436,10 @@ fn the_parts_of_an_engine_add_up() {
                 sample_s: 0.002,
                 detokenize_s: 0.001,
             },
+            device: Some(DeviceTimes {
+                prefill_s: 0.06,
+                tpot_s: 0.019,
+            }),
             ..Timings::default()
         }),
         ..Answered::default()
@@ -455,6 +459,8 @@ fn the_parts_of_an_engine_add_up() {
         "40 tokens in 80 ms"
     );
     assert_eq!(figures.tpot_ms, Some(20.0));
+    let device = [figures.device_prefill_ms, figures.device_tpot_ms];
+    assert_eq!(device, [Some(60.0), Some(19.0)]);
     assert!(
         Figures::of(&Answered::default(), 0.0, 0.0).is_err(),
         "no text at all"

@@ -63,7 +63,7 @@ fn compare_reports(
 /// Measures, and says what was measured even where the rest failed or Ctrl-C ended it.
 fn measure(job: Measurement, json: bool, terminal: Terminal) -> Result<Outcome, CliError> {
     // A mistake should not wait for minutes of measuring.
-    if let Some(path) = &job.plot {
+    for path in job.plot.iter().chain(&job.save) {
         has_folder(path)?;
     }
     interrupt::install()?;
@@ -135,9 +135,12 @@ fn print(
     terminal: Terminal,
 ) -> Result<(), CliError> {
     if let Some(path) = &job.plot {
-        std::fs::write(path, plot(report)?).map_err(|error| {
-            CliError::failed(format!("cannot write `{}`: {error}", path.display()))
-        })?;
+        write_file(path, &plot(report)?)?;
+    }
+    if let Some(path) = &job.save {
+        let mut text = Vec::new();
+        print_json(&mut text, report)?;
+        write_file(path, &text)?;
     }
     match (json, job.form) {
         (true, _) => print_json(&mut io::stdout(), report)?,
@@ -148,6 +151,11 @@ fn print(
         (_, Form::Sql) => write_out(&report.sql())?,
     }
     has_answers(report)
+}
+
+fn write_file(path: &Path, content: impl AsRef<[u8]>) -> Result<(), CliError> {
+    std::fs::write(path, content)
+        .map_err(|error| CliError::failed(format!("cannot write `{}`: {error}", path.display())))
 }
 
 /// The arguments of this process, and the one that makes it the other side of a cold start, with the

@@ -186,6 +186,17 @@ fn what_was_measured_stays_where_the_rest_fails() {
 }
 
 #[test]
+fn a_report_is_saved_beside_what_is_printed() {
+    let model = tiny_model(Style::Plain);
+    let path = model.path().join("report.json");
+    let words = "--prompt-tokens 80 --runs 1 --markdown --save";
+    let output = bench(model.path(), &format!("{words} {}", path.display()));
+    assert!(stdout(&output).contains("| prompt"), "{}", stderr(&output));
+    let report: Value = serde_json::from_slice(&fs::read(&path).expect("a file")).expect("JSON");
+    assert_eq!(report["rows"].as_array().map(Vec::len), Some(1));
+}
+
+#[test]
 fn reports_are_compared_and_a_regression_fails() {
     let model = tiny_model(Style::Plain);
     let report = json_of(&bench(model.path(), "--prompt-tokens 80 --runs 6 --json"));

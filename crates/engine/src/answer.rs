@@ -15,7 +15,8 @@ use ponder_effort::{
 };
 
 use crate::{
-    EngineError, Event, FinishReason, FirstToken, ReasoningEnd, Summary, Timings, Usage,
+    DeviceTimes, EngineError, Event, FinishReason, FirstToken, ReasoningEnd, Summary, Timings,
+    Usage,
     grammar::Constraint,
     load::TextParts,
     occupancy::Ticket,
@@ -57,13 +58,20 @@ struct Times {
     load_s: f64,
     asked: Instant,
     prepared: Instant,
-    prefill_began: Option<Instant>,
+    prefill_began: Option<Moment>,
     /// The logits of the first token were there.
-    prefilled: Option<Instant>,
+    prefilled: Option<Moment>,
     first_token: Option<Instant>,
     /// The first token had become text.
     first_text: Option<Instant>,
     first_output: Option<Instant>,
+}
+
+/// A moment, and what a device had worked until then, in seconds, where there is one.
+#[derive(Debug, Clone, Copy)]
+struct Moment {
+    at: Instant,
+    device_s: Option<f64>,
 }
 
 impl Answer {
@@ -215,7 +223,7 @@ impl Answer {
             false => 0.0,
         };
         let prefill = match (times.prefill_began, times.first_token) {
-            (Some(began), Some(first)) => first.duration_since(began).as_secs_f64(),
+            (Some(began), Some(first)) => first.duration_since(began.at).as_secs_f64(),
             _ => 0.0,
         };
         let decode = times
@@ -228,6 +236,25 @@ impl Answer {
             prefill_tps: rate(self.usage.prompt_tokens - self.usage.cached_tokens, prefill),
             decode_tps: rate(self.usage.completion_tokens.saturating_sub(1), decode),
             first_token: self.times.first_token_parts(),
+            device: self.device_times(),
+        }
+    }
+
+    fn device_times(&self) -> Option<DeviceTimes> {
+        let began = self.times.prefill_began?.device_s?;
+        let prefilled = self.times.prefilled?.device_s?;
+        let decode_s = self.ticket.device_busy_s()? - prefilled;
+        let n_after = self.usage.completion_tokens.saturating_sub(1).max(1);
+        Some(DeviceTimes {
+            prefill_s: prefilled - began,
+            tpot_s: decode_s / n_after as f64,
+        })
+    }
+
+    fn now(&self) -> Moment {
+        Moment {
+            at: Instant::now(),
+            device_s: self.ticket.device_busy_s(),
         }
     }
 }
@@ -238,11 +265,13 @@ impl Times {
             (Some(from), Some(to)) => to.saturating_duration_since(from).as_secs_f64(),
             _ => 0.0,
         };
+        let [began, prefilled] =
+            [self.prefill_began, self.prefilled].map(|moment| moment.map(|moment| moment.at));
         FirstToken {
             tokenize_s: between(Some(self.asked), Some(self.prepared)),
-            queue_s: between(Some(self.prepared), self.prefill_began),
-            prefill_s: between(self.prefill_began, self.prefilled),
-            sample_s: between(self.prefilled, self.first_token),
+            queue_s: between(Some(self.prepared), began),
+            prefill_s: between(began, prefilled),
+            sample_s: between(prefilled, self.first_token),
             detokenize_s: between(self.first_token, self.first_text),
         }
     }
@@ -271,7 +300,9 @@ impl Answer {
         if self.usage.completion_tokens > 0 || self.told.is_some_and(|told| told >= done) {
             return;
         }
-        self.times.prefill_began.get_or_insert_with(Instant::now);
+        if self.times.prefill_began.is_none() {
+            self.times.prefill_began = Some(self.now());
+        }
         self.usage.cached_tokens = cached;
         self.told = Some(done);
         self.outlet.send(Ok(Event::PromptProgress {

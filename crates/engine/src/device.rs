@@ -1,10 +1,12 @@
 //! Where a model runs.
 
+use std::sync::Arc;
+
 #[cfg(feature = "cuda-backend")]
 use ponder_runtime::backend::cuda::{Cuda, CudaOptions, device_bytes};
 use ponder_runtime::{
     backend::{
-        KvFormat,
+        DeviceMeter, KvFormat,
         cpu::{Cpu, CpuOptions},
         reference::Reference,
     },
@@ -92,6 +94,15 @@ impl Backend {
                 None => format!("cuda:{}", cuda.index()),
                 Some(_) => format!("cuda:{} ({} layers)", cuda.index(), placement.n_on_device),
             },
+        }
+    }
+
+    /// What tells how a device is used, where the model runs on one.
+    pub(crate) fn meter(&self) -> Option<Arc<dyn DeviceMeter>> {
+        match self {
+            Self::Reference(_) | Self::Cpu(_) => None,
+            #[cfg(feature = "cuda-backend")]
+            Self::Cuda { cuda, .. } => Some(cuda.meter()),
         }
     }
 

@@ -9,8 +9,8 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use crate::{
-    Canceller, EngineError, Event, LoadOptions, LoadProgress, ModelInfo, Occupancy, RawPrompt,
-    Request, Voting, Weighing,
+    Canceller, DeviceMeter, EngineError, Event, LoadOptions, LoadProgress, ModelInfo, Occupancy,
+    RawPrompt, Request, Voting, Weighing,
     answer::{Answer, other_seed},
     embedding::Texts,
     inspect::Rendered,
@@ -50,9 +50,14 @@ impl Engine {
     }
 
     fn start(loaded: Loaded, options: &LoadOptions) -> Self {
-        let Loaded { info, text, model } = loaded;
+        let Loaded {
+            info,
+            text,
+            model,
+            meter,
+        } = loaded;
         let limits = Limits::new(options.n_sequences(), info.context);
-        let gauges = Arc::<Gauges>::default();
+        let gauges = Gauges::new(meter);
         let worker = worker::spawn(model, text.vocab_size, limits, Arc::clone(&gauges));
         let max_waiting = options.max_waiting.unwrap_or(usize::MAX);
         Self {
@@ -68,6 +73,11 @@ impl Engine {
     /// What was loaded.
     pub fn model(&self) -> &ModelInfo {
         &self.info
+    }
+
+    /// What tells how much of a device the model uses; `None` where it runs on the processor alone.
+    pub fn device(&self) -> Option<&dyn DeviceMeter> {
+        self.gauges.device()
     }
 
     /// Starts to answer. The answer is read from the [`Generation`]; dropping it ends the work.

@@ -135,6 +135,18 @@ pub struct Timings {
     /// What the time to the first token was spent on.
     #[serde(skip)]
     pub first_token: FirstToken,
+    /// What a device beside the processor worked, where the model runs on one.
+    #[serde(skip)]
+    pub device: Option<DeviceTimes>,
+}
+
+/// Seconds that a device worked, by its own clock, for this answer and for those in the same steps.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct DeviceTimes {
+    /// On the prompt, until the logits of the first token were there.
+    pub prefill_s: f64,
+    /// On each token after the first.
+    pub tpot_s: f64,
 }
 
 /// The parts of the time to the first token, and the time from there to its text. Seconds.

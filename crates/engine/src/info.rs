@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use ponder_runtime::{
-    backend::KvFormat,
+    backend::{DeviceFacts, KvFormat},
     cache::CachePlan,
     hub::ModelRef,
     spec::{ArchSpec, MixerSpec},
@@ -64,6 +64,9 @@ pub struct ModelInfo {
     pub kv_bytes_per_token: u64,
     /// Where it runs, as `--device` calls it; `None` where it was not loaded.
     pub device: Option<String>,
+    /// The device beside the processor, where it runs on one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accelerator: Option<Accelerator>,
     /// Seconds that loading took.
     pub load_s: f64,
     /// What it must read and compute.
@@ -75,6 +78,16 @@ pub struct ModelInfo {
     pub(crate) cache_type: KvFormat,
     #[serde(skip)]
     profile: &'static Profile,
+}
+
+/// A device beside the processor, before the model was loaded.
+#[derive(Clone, Debug, Serialize)]
+pub struct Accelerator {
+    /// What it is.
+    #[serde(flatten)]
+    pub facts: DeviceFacts,
+    /// Bytes of its memory that nobody had, in 10⁶, when it was ready for the model.
+    pub free_mb: Option<u64>,
 }
 
 impl ModelInfo {
@@ -122,6 +135,7 @@ impl ModelInfo {
             licence: licence(checkpoint),
             kv_bytes_per_token: plan.bytes_per_token(cache_type.bytes_of_32()),
             device: None,
+            accelerator: None,
             load_s: 0.0,
             work: Work::new(checkpoint, spec, &plan, cache_type.bytes_of_32()),
             plan,

@@ -69,17 +69,17 @@ pub use embedding::Pooling;
 pub use engine::{Engine, Generation};
 pub use error::EngineError;
 pub use event::{
-    Event, FinishReason, FirstToken, ReasoningEnd, Summary, Timings, TokenChance, TokenReport,
-    Usage,
+    DeviceTimes, Event, FinishReason, FirstToken, ReasoningEnd, Summary, Timings, TokenChance,
+    TokenReport, Usage,
 };
-pub use info::ModelInfo;
+pub use info::{Accelerator, ModelInfo};
 pub use inspect::Rendered;
 pub use load::LoadProgress;
 pub use memory::available_bytes;
 pub use occupancy::Occupancy;
 pub use outlet::Canceller;
 pub use ponder_effort::{SamplingOverrides, votes::Weighing};
-pub use ponder_runtime::backend::KvFormat;
+pub use ponder_runtime::backend::{DeviceFacts, DeviceMeter, KvFormat};
 pub use ponder_tokenizer::chat::{Content, FunctionCall, Message, ToolCall};
 pub use request::{Format, LoadOptions, RawPrompt, Request, ToolChoice};
 pub use vocab::gguf_vocab;

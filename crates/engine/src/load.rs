@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use ponder_effort::control::Tables;
 use ponder_runtime::{
+    backend::DeviceMeter,
     cache::CachePlan,
     decoder::Model,
     hub::{self, ModelRef, Store, StoreOptions},
@@ -15,7 +16,7 @@ use ponder_runtime::{
 use ponder_tokenizer::{Tokenizer, chat::ChatTemplate, split::ChatFormat};
 
 use crate::{
-    EngineError, LoadOptions, ModelInfo,
+    Accelerator, EngineError, LoadOptions, ModelInfo,
     device::Backend,
     effort::{Profile, thought_tables},
     grammar::Grammars,
@@ -45,6 +46,7 @@ pub(crate) struct Loaded {
     pub(crate) info: ModelInfo,
     pub(crate) text: TextParts,
     pub(crate) model: Box<dyn Model>,
+    pub(crate) meter: Option<Arc<dyn DeviceMeter>>,
 }
 
 /// What turns messages into tokens and tokens into events.
@@ -136,6 +138,8 @@ pub(crate) fn load(
     })?;
     let (context, cache_tokens) = room(options, &spec, &checkpoint, &backend)?;
     let (device, n_sequences) = (backend.name(), options.n_sequences());
+    let meter = backend.meter();
+    let free_bytes = meter.as_ref().and_then(|meter| meter.free_bytes());
     // Weights are mapped in milliseconds; building the vocabulary takes longer, so both at once.
     let (model, text) = std::thread::scope(|scope| {
         let text = scope.spawn(|| text_parts(&checkpoint, spec.vocab_size));
@@ -154,6 +158,10 @@ pub(crate) fn load(
     );
     info.context = context;
     info.device = Some(device);
+    info.accelerator = meter.as_ref().map(|meter| Accelerator {
+        facts: meter.facts(),
+        free_mb: free_bytes.map(|bytes| bytes / 1_000_000),
+    });
     info.load_s = started.elapsed().as_secs_f64();
     tracing::info!(
         seconds = info.load_s,
@@ -167,6 +175,7 @@ pub(crate) fn load(
         info,
         text,
         model: model?,
+        meter,
     })
 }
 

@@ -5,6 +5,8 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
+use ponder_runtime::backend::DeviceMeter;
+
 /// How busy an engine is, at a moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Occupancy {
@@ -25,9 +27,22 @@ pub(crate) struct Gauges {
     running: AtomicUsize,
     cache_tokens_used: AtomicUsize,
     cache_tokens: AtomicUsize,
+    device: Option<Arc<dyn DeviceMeter>>,
 }
 
 impl Gauges {
+    /// Gauges of an engine that uses this device beside the processor.
+    pub(crate) fn new(device: Option<Arc<dyn DeviceMeter>>) -> Arc<Self> {
+        Arc::new(Self {
+            device,
+            ..Self::default()
+        })
+    }
+
+    pub(crate) fn device(&self) -> Option<&dyn DeviceMeter> {
+        self.device.as_deref()
+    }
+
     /// Notes what is running, and how much of the cache it holds.
     pub(crate) fn set(&self, running: usize, cache_tokens_used: usize, cache_tokens: usize) {
         self.running.store(running, Ordering::Relaxed);
@@ -60,6 +75,13 @@ impl Gauges {
 /// The place of an answer, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Ticket(Arc<Gauges>);
+
+impl Ticket {
+    /// Seconds that the device has worked on steps, where there is one.
+    pub(crate) fn device_busy_s(&self) -> Option<f64> {
+        self.0.device().map(DeviceMeter::busy_s)
+    }
+}
 
 impl Clone for Ticket {
     fn clone(&self) -> Self {

@@ -10,6 +10,7 @@
 //! 5. [`StepTables`] say what a step works on; [`View`] is a part of the activations.
 //! 6. [`elementwise`], [`attention`], [`experts`], [`recurrent`] and [`draw`] are what happens
 //!    beside the products with weights.
+//! 7. [`probe`] measures what a device can do at most.
 
 pub mod attention;
 mod device;
@@ -19,6 +20,7 @@ mod error;
 pub mod experts;
 pub mod linear;
 mod precision;
+pub mod probe;
 pub mod recurrent;
 pub mod step;
 #[cfg(all(test, feature = "emulated"))]

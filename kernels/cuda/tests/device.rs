@@ -7,7 +7,7 @@ use ponder_kernels_cuda::{CudaError, Device, Memory, elementwise};
 fn devices() -> Vec<Device> {
     let mut devices = Vec::new();
     #[cfg(feature = "emulated")]
-    devices.push(Device::emulated());
+    devices.push(Device::for_tests());
     let n_devices = Device::count().unwrap_or(0);
     devices.extend((0..n_devices).map(|index| Device::open(index).expect("a device")));
     println!("{} devices, {n_devices} of NVIDIA's", devices.len());

@@ -83,7 +83,7 @@ const EDGES: &[Edges] = &[
     Edges {
         from: BENCH,
         // Beside the engine, what the machine can do at most is measured with its kernels.
-        normal: &[ENGINE, CPU, FIGURES],
+        normal: &[ENGINE, CPU, CUDA, FIGURES],
         dev: &[],
     },
     Edges {

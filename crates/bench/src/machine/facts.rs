@@ -1,5 +1,6 @@
 //! What does not change while something is measured.
 
+use ponder_engine::DeviceFacts;
 use ponder_kernels_cpu::Isa;
 use serde::{Deserialize, Serialize};
 
@@ -39,8 +40,9 @@ pub struct Machine {
     /// How the system chooses frequencies.
     pub governor: Option<String>,
     pub is_virtual: bool,
-    /// No kernel runs on one yet.
+    /// The device beside the processor that models ran on.
     pub gpu: Option<String>,
+    /// Version of CUDA that its driver speaks.
     pub gpu_driver: Option<String>,
     pub os: String,
     pub build: Build,
@@ -97,6 +99,25 @@ impl Machine {
                 isa: Isa::best().name().to_owned(),
             },
         }
+    }
+}
+
+impl Machine {
+    /// Notes the device that a model runs on, in the words of its driver.
+    pub(crate) fn add(&mut self, device: &DeviceFacts) {
+        let mhz = device
+            .mhz
+            .map_or_else(String::new, |mhz| format!(", up to {mhz} MHz"));
+        let gpu = format!(
+            "{} ({}, {} multiprocessors{mhz}, {} MB)",
+            device.name, device.compute_capability, device.multiprocessors, device.memory_mb
+        );
+        match &mut self.gpu {
+            Some(known) if known.contains(&gpu) => {}
+            Some(known) => *known = format!("{known}, {gpu}"),
+            None => self.gpu = Some(gpu),
+        }
+        self.gpu_driver = Some(device.driver.clone());
     }
 }
 

@@ -1,7 +1,8 @@
 //! What the machine is, and how it was while something was measured on it.
 //!
-//! Everything is read from where Linux shows it; what is not there is absent.
+//! Everything is read from where Linux, or a device's driver, shows it; what is not there is absent.
 
+mod device;
 mod facts;
 mod joules;
 mod noise;
@@ -10,6 +11,7 @@ pub(crate) mod peak_rss;
 pub use facts::{Build, Machine};
 pub use noise::Noise;
 
+pub(crate) use device::DeviceMemory;
 pub(crate) use joules::Joules;
 pub(crate) use noise::load;
 

@@ -7,6 +7,8 @@ use super::read;
 /// Shares above which a measurement deserves a word.
 const STOLEN: f64 = 0.02;
 const SLOWER: f64 = 0.9;
+/// Memory of a device, in 10⁶ bytes; the driver itself takes some now and then.
+const TAKEN_MB: f64 = 100.0;
 
 /// How things were.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -17,6 +19,9 @@ pub struct Noise {
     pub mhz_before: Option<f64>,
     /// And after.
     pub mhz_after: Option<f64>,
+    /// Memory of the device that others took meanwhile, in 10⁶ bytes; negative where they gave it back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_taken_mb: Option<f64>,
     #[serde(skip)]
     ticks: Option<[u64; 2]>,
 }
@@ -49,6 +54,13 @@ impl Noise {
             && after < SLOWER * before
         {
             remarks.push(format!("the clock fell from {before:.0} to {after:.0} MHz"));
+        }
+        if let Some(taken) = self.device_taken_mb.filter(|mb| mb.abs() > TAKEN_MB) {
+            let (what, mb) = match taken > 0.0 {
+                true => ("took", taken),
+                false => ("gave back", -taken),
+            };
+            remarks.push(format!("others {what} {mb:.0} MB of the device's memory"));
         }
         remarks
     }
@@ -90,14 +102,18 @@ mod tests {
             stolen_share: Some(0.001),
             mhz_before: Some(3000.0),
             mhz_after: Some(2950.0),
+            device_taken_mb: Some(-50.0),
             ticks: None,
         };
         assert!(quiet.remarks().is_empty());
         let noisy = Noise {
             stolen_share: Some(0.1),
             mhz_after: Some(2000.0),
+            device_taken_mb: Some(-500.0),
             ..quiet
         };
-        assert_eq!(noisy.remarks().len(), 2);
+        let remarks = noisy.remarks();
+        assert_eq!(remarks.len(), 3);
+        assert!(remarks[2].contains("gave back 500 MB"), "{remarks:?}");
     }
 }

@@ -136,6 +136,9 @@ pub(crate) struct OutputArgs {
     /// Also draw TTFT and TPOT against the length of prompt and context
     #[arg(long, value_name = "FILE.svg", value_hint = ValueHint::FilePath, value_parser = svg_file)]
     pub(crate) plot: Option<PathBuf>,
+    /// Also write the report as --json prints it, with every run, for `ponder bench compare`
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) save: Option<PathBuf>,
 }
 
 /// Servers.
@@ -195,6 +198,7 @@ pub(crate) struct Measurement {
     pub(crate) servers: Vec<Server>,
     pub(crate) form: Form,
     pub(crate) plot: Option<PathBuf>,
+    pub(crate) save: Option<PathBuf>,
 }
 
 /// A seed that no earlier run had: a server may still know the prompts of that one.
@@ -266,6 +270,7 @@ impl BenchArgs {
             servers: self.endpoints.resolve(),
             form: self.output.form(),
             plot: self.output.plot,
+            save: self.output.save,
         })))
     }
 }

@@ -1,16 +1,41 @@
 //! Times of an answer that is made by hand, with pauses of known length.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use ponder_tokenizer::chat::Message;
 
 use super::*;
-use crate::{Request, load, outlet, sampling::SamplingDefaults};
+use crate::{
+    DeviceFacts, DeviceMeter, Request, load, occupancy::Gauges, outlet, sampling::SamplingDefaults,
+};
 
 const PAUSE: Duration = Duration::from_millis(30);
 
 /// How late a thread may be that the machine has put aside.
 const LATE: f64 = 0.005;
+
+/// A device that has worked a second more whenever it is asked.
+#[derive(Debug, Default)]
+struct Busy(AtomicUsize);
+
+impl DeviceMeter for Busy {
+    fn facts(&self) -> DeviceFacts {
+        unreachable!("nobody asks")
+    }
+
+    fn busy_s(&self) -> f64 {
+        self.0.fetch_add(1, Ordering::Relaxed) as f64
+    }
+
+    fn allocated_bytes(&self) -> u64 {
+        0
+    }
+
+    fn free_bytes(&self) -> Option<u64> {
+        None
+    }
+}
 
 #[track_caller]
 fn near(found: f64, expected: f64) {
@@ -37,7 +62,9 @@ fn the_parts_of_the_first_token_are_what_happened() {
     let (outlet, inlet) = outlet::channel(&worker);
     std::thread::sleep(PAUSE);
     let tokenized = asked.elapsed();
-    let ends = (outlet, Ticket::default());
+    let gauges = Gauges::new(Some(Arc::<Busy>::default()));
+    let ticket = gauges.enter(1, 1).expect("room").remove(0);
+    let ends = (outlet, ticket);
     let mut answer = Answer::new(&text, &prepared, ends, asked, 0.0);
     std::thread::sleep(2 * PAUSE);
     let waited = asked.elapsed();
@@ -71,5 +98,8 @@ fn the_parts_of_the_first_token_are_what_happened() {
     near(parts.detokenize_s, 0.0);
     let sum = parts.tokenize_s + parts.queue_s + parts.prefill_s + parts.sample_s;
     assert!((times.ttft_s - sum).abs() < 1e-6, "{times:?}");
+    let device = times.device.expect("a device");
+    assert_eq!(device.prefill_s, 1.0);
+    assert_eq!(device.tpot_s, 1.0 / 3.0, "three tokens after the first");
     near(3.0 / times.decode_tps, (drawn[3] - drawn[0]).as_secs_f64());
 }

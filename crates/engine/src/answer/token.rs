@@ -29,7 +29,7 @@ impl Answer {
         if self.max_tokens == 0 {
             return Ok(NO_TOKEN);
         }
-        self.times.prefilled.get_or_insert_with(Instant::now);
+        self.note_prefilled();
         self.hear();
         let (mask, decision) = wishes(&mut self.controller, &mut self.constraint, &self.times)?;
         let is_forced = matches!(decision, Decision::Force(_));
@@ -64,7 +64,7 @@ impl Answer {
         if self.max_tokens == 0 {
             return Ok(Some(NO_TOKEN));
         }
-        self.times.prefilled.get_or_insert_with(Instant::now);
+        self.note_prefilled();
         let (token, chances, is_forced) = match taken {
             Taken::Known(token) => (token, None, true),
             Taken::Drawn(drawn) => (drawn.token, Some(chances(drawn)), false),
@@ -76,6 +76,12 @@ impl Answer {
         let text = self.report_tokens.then_some(&*self.text);
         let report = note(&drawn, &mut self.confidence, text);
         self.accept(token, is_instead, is_forced, report).map(Some)
+    }
+
+    fn note_prefilled(&mut self) {
+        if self.times.prefilled.is_none() {
+            self.times.prefilled = Some(self.now());
+        }
     }
 
     /// What others have come to since the last token.

@@ -9,10 +9,12 @@ pub mod cpu;
 pub mod cuda;
 mod kept;
 mod kv_format;
+mod meter;
 pub mod reference;
 
 pub use kept::{Draw, DrawnToken, KeptLogits, MAX_LIKELIEST};
 pub use kv_format::KvFormat;
+pub use meter::{DeviceFacts, DeviceMeter};
 
 use std::ops::Range;
 
@@ -175,6 +177,10 @@ pub trait Backend {
     /// them.
     fn kept(&self) -> Option<&dyn KeptLogits> {
         None
+    }
+    /// The end of a step of which nothing is read.
+    fn leave(&self) -> Result<(), BackendError> {
+        Ok(())
     }
 }
 

@@ -47,7 +47,7 @@ impl<B: Backend> Stage<B> {
             return self.backend.read(&self.buffers.residual, output);
         }
         let (Some(head), false) = (&self.head, pass.step.rows.is_empty()) else {
-            return Ok(());
+            return self.backend.leave();
         };
         let normed = &mut self.buffers.normed;
         match pass.step.output {

@@ -183,6 +183,8 @@ mod tests {
                 memory: 0,
                 shared_memory: kilobytes << 10,
                 driver_version: 13000,
+                clock_mhz: None,
+                memory_clock_mhz: None,
             };
             for head_dim in [8, 64, 80, 96, 128, 200, 256] {
                 let kernels = FastKernels::find(KvFormat::F16, head_dim).expect("for this size");

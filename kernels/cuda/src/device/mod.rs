@@ -9,7 +9,7 @@ mod library;
 mod mark;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crate::CudaError;
 use graph::{Capture, Step};
@@ -29,6 +29,8 @@ pub struct Device {
     machine: Arc<dyn Machine>,
     capture: Arc<Capture>,
     n_allocations: Arc<AtomicU64>,
+    /// Bytes that memory has.
+    allocated: Arc<AtomicUsize>,
 }
 
 /// What runs kernels. Addresses are those of memory that it gave; ranges were checked.
@@ -90,6 +92,10 @@ pub struct Properties {
     pub shared_memory: usize,
     /// Version of CUDA that the driver speaks, as 13000 for 13.0.
     pub driver_version: u32,
+    /// The highest clock of the multiprocessors, where the driver says it.
+    pub clock_mhz: Option<u32>,
+    /// The same of the memory.
+    pub memory_clock_mhz: Option<u32>,
 }
 
 /// How a kernel is started.
@@ -129,6 +135,8 @@ pub struct Memory {
 struct Allocation {
     machine: Arc<dyn Machine>,
     address: u64,
+    len: usize,
+    allocated: Arc<AtomicUsize>,
 }
 
 impl Device {
@@ -164,12 +172,32 @@ impl Device {
         Self::new(Arc::new(emulated::Emulated::new()))
     }
 
+    /// Where tests run kernels: the processor in place of a device, or, where the environment says
+    /// `PONDER_DEVICE=cuda` or `PONDER_DEVICE=cuda:1`, a device of NVIDIA's.
+    ///
+    /// # Panics
+    /// Where the environment names something else, or what cannot be opened.
+    #[cfg(feature = "emulated")]
+    pub fn for_tests() -> Self {
+        let Ok(name) = std::env::var("PONDER_DEVICE") else {
+            return Self::emulated();
+        };
+        let index = match name.split_once(':') {
+            None if name == "cuda" => Some(0),
+            Some(("cuda", index)) => index.parse().ok(),
+            _ => None,
+        };
+        let index = index.unwrap_or_else(|| panic!("PONDER_DEVICE={name}: not cuda, nor cuda:1"));
+        Self::open(index).unwrap_or_else(|error| panic!("PONDER_DEVICE={name}: {error}"))
+    }
+
     #[cfg(any(feature = "cuda", feature = "emulated"))]
     fn new(machine: Arc<dyn Machine>) -> Self {
         Self {
             machine,
             capture: Arc::default(),
             n_allocations: Arc::default(),
+            allocated: Arc::default(),
         }
     }
 
@@ -199,8 +227,14 @@ impl Device {
         let address = self.machine.alloc(len)?;
         let machine = self.machine.clone();
         self.n_allocations.fetch_add(1, Ordering::Relaxed);
+        self.allocated.fetch_add(len, Ordering::Relaxed);
         Ok(Memory {
-            allocation: Arc::new(Allocation { machine, address }),
+            allocation: Arc::new(Allocation {
+                machine,
+                address,
+                len,
+                allocated: self.allocated.clone(),
+            }),
             address,
             len,
         })
@@ -210,6 +244,11 @@ impl Device {
     /// of another.
     pub fn n_allocations(&self) -> u64 {
         self.n_allocations.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of all memory that was allocated and not given back.
+    pub fn allocated(&self) -> usize {
+        self.allocated.load(Ordering::Relaxed)
     }
 
     /// Sees to it that a memory has `len` bytes at least. Where it had fewer, another takes its place,
@@ -375,5 +414,6 @@ impl Memory {
 impl Drop for Allocation {
     fn drop(&mut self) {
         self.machine.free(self.address);
+        self.allocated.fetch_sub(self.len, Ordering::Relaxed);
     }
 }

@@ -21,7 +21,7 @@ const PLAIN: Draw<'static> = Draw {
 };
 
 fn draw(rows: &[f32], n_tokens: usize, draws: &[Draw<'_>]) -> Vec<Option<u32>> {
-    let device = Device::emulated();
+    let device = Device::for_tests();
     let mut drawing = Drawing::new(&device).expect("there is memory");
     let memory = upload(&device, rows);
     let logits = Logits {
@@ -84,7 +84,7 @@ fn what_has_no_room_is_for_the_host() {
         ..sharp
     };
     assert_eq!(draw(&[1.0; 3000], 3000, &[nothing]), [None]);
-    let mut drawing = Drawing::new(&Device::emulated()).expect("there is memory");
+    let mut drawing = Drawing::new(&Device::for_tests()).expect("there is memory");
     let many = Draw {
         top_k: 2049,
         ..sharp

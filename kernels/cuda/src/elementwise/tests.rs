@@ -8,7 +8,7 @@ const WIDTHS: [usize; 9] = [1, 3, 31, 32, 65, 128, 255, 1000, 2052];
 
 #[test]
 fn rms_norm_is_that_of_the_scalar_twin() {
-    let device = Device::emulated();
+    let device = Device::for_tests();
     let mut random = Random(1);
     for width in WIDTHS {
         let n_rows = 1 + random.below(4);
@@ -33,7 +33,7 @@ fn rms_norm_is_that_of_the_scalar_twin() {
 
 #[test]
 fn sums_and_caps_touch_what_they_are_given() {
-    let device = Device::emulated();
+    let device = Device::for_tests();
     let mut random = Random(2);
     for n in [0, 1, 3, 4, 5, 1023, 1024, 1030] {
         let (sum, x) = (random.floats(n + 3), random.floats(n));
@@ -52,7 +52,7 @@ fn sums_and_caps_touch_what_they_are_given() {
 
 #[test]
 fn chosen_rows_are_copied() {
-    let device = Device::emulated();
+    let device = Device::for_tests();
     let mut random = Random(3);
     let shape = StepShape {
         max_rows: 8,
@@ -107,7 +107,7 @@ fn a_row_that_is_not_there_cannot_be_chosen() {
         groups: Vec::new(),
         n_slots: 0,
     };
-    let mut tables = StepTables::new(&Device::emulated(), shape).expect("there is memory");
+    let mut tables = StepTables::new(&Device::for_tests(), shape).expect("there is memory");
     let span = StepSpan {
         first_row: 0,
         n_rows: 8,

@@ -22,7 +22,7 @@ fn chosen(logits: &[f32], top_k: usize, normalize: bool) -> Vec<(usize, f32)> {
 
 /// Experts that say `(expert + 1) * x`.
 fn check(random: &mut Random, (n_rows, n_experts, top_k): (usize, usize, usize), normalize: bool) {
-    let device = Device::emulated();
+    let device = Device::for_tests();
     // Few values, so that many are equal.
     let logits: Vec<f32> = (0..n_rows * n_experts)
         .map(|_| random.below(9) as f32 / 2.0)
@@ -108,7 +108,7 @@ fn rows_find_their_experts_and_back() {
 
 #[test]
 fn no_rows_have_no_experts() {
-    let device = Device::emulated();
+    let device = Device::for_tests();
     let mut routing = Routing::new(&device, 1, 4, 2).expect("there is memory");
     routing
         .route(&upload(&device, &[]), 0, true)
@@ -123,7 +123,7 @@ fn no_rows_have_no_experts() {
 
 #[test]
 fn a_row_that_is_no_number_still_has_experts() {
-    let device = Device::emulated();
+    let device = Device::for_tests();
     let mut routing = Routing::new(&device, 1, 4, 2).expect("there is memory");
     let logits = upload(&device, &[f32::NAN; 4]);
     routing.route(&logits, 1, true).expect("it runs");

@@ -26,7 +26,7 @@ fn plain(
 }
 
 fn check(random: &mut Random, width: usize, kernel: usize, has_bias: bool) {
-    let device = Device::emulated();
+    let device = Device::for_tests();
     let n_slots = 4;
     let filter = random.floats(width * kernel);
     let bias = has_bias.then(|| random.floats(width));
@@ -102,7 +102,7 @@ fn a_short_convolution_is_the_same_in_pieces() {
 
 #[test]
 fn slots_are_copied_and_cleared() {
-    let device = Device::emulated();
+    let device = Device::for_tests();
     let states = SlotStates::new(&device, 3, 2).expect("there is memory");
     let bytes: Vec<u8> = [1.0f32, 2.0].iter().flat_map(|x| x.to_ne_bytes()).collect();
     device.upload(&bytes, states.memory(), 8).expect("it fits");

@@ -88,7 +88,7 @@ fn check(tables: &StepTables, n_rows: usize, [n_short, n_long]: [usize; 2]) {
 
 #[test]
 fn tables_say_what_a_step_is_and_nothing_else() {
-    let mut tables = StepTables::new(&Device::emulated(), shape()).expect("there is memory");
+    let mut tables = StepTables::new(&Device::for_tests(), shape()).expect("there is memory");
     let n_allocations = tables.device.n_allocations();
     put(&mut tables);
     tables.upload().expect("it fits");
@@ -99,7 +99,7 @@ fn tables_say_what_a_step_is_and_nothing_else() {
 
 #[test]
 fn tables_are_laid_out_for_the_bounds_that_they_are_uploaded_for() {
-    let mut tables = StepTables::new(&Device::emulated(), shape()).expect("there is memory");
+    let mut tables = StepTables::new(&Device::for_tests(), shape()).expect("there is memory");
     put(&mut tables);
     let bounds = StepBounds {
         n_rows: 14,
@@ -122,7 +122,7 @@ fn tables_are_laid_out_for_the_bounds_that_they_are_uploaded_for() {
 #[test]
 #[should_panic(expected = "is beyond")]
 fn tables_for_a_smaller_step_do_not_serve_a_larger_one() {
-    let mut tables = StepTables::new(&Device::emulated(), shape()).expect("there is memory");
+    let mut tables = StepTables::new(&Device::for_tests(), shape()).expect("there is memory");
     put(&mut tables);
     let bounds = tables.bounds();
     tables.upload_for(&bounds).expect("it fits");
@@ -135,14 +135,14 @@ fn tables_for_a_smaller_step_do_not_serve_a_larger_one() {
 #[test]
 #[should_panic(expected = "a step that was not uploaded")]
 fn a_step_must_be_uploaded() {
-    let mut tables = StepTables::new(&Device::emulated(), shape()).expect("there is memory");
+    let mut tables = StepTables::new(&Device::for_tests(), shape()).expect("there is memory");
     put(&mut tables);
     tables.check(&tables.bounds());
 }
 
 #[test]
 fn bounds_cover_what_is_no_larger() {
-    let mut tables = StepTables::new(&Device::emulated(), shape()).expect("there is memory");
+    let mut tables = StepTables::new(&Device::for_tests(), shape()).expect("there is memory");
     tables.push(span(0, 3, 60), [list(&[7, 8], 0), list(&[1, 2], 0)]);
     let own = tables.bounds();
     assert!(StepBounds::decode(2, 3, 64).covers(&own));
@@ -158,7 +158,7 @@ fn a_few_rows_of_a_long_text_are_split() {
     let mut shape = shape();
     shape.groups.truncate(1);
     shape.max_blocks = 100;
-    let mut tables = StepTables::new(&Device::emulated(), shape).expect("there is memory");
+    let mut tables = StepTables::new(&Device::for_tests(), shape).expect("there is memory");
     let blocks: Vec<u32> = (0..40).collect();
     tables.push(span(0, 64, 1000), [list(&blocks, 0)]);
     tables.push(span(64, 64, 100), [list(&blocks, 0)]);
@@ -174,14 +174,14 @@ fn a_few_rows_of_a_long_text_are_split() {
 #[test]
 #[should_panic(expected = "blocks 0..3 are seen, 1..3 are there")]
 fn a_block_that_is_seen_must_be_there() {
-    let mut tables = StepTables::new(&Device::emulated(), shape()).expect("there is memory");
+    let mut tables = StepTables::new(&Device::for_tests(), shape()).expect("there is memory");
     tables.push(span(0, 3, 70), [list(&[7, 8], 1), list(&[1, 2], 1)]);
 }
 
 #[test]
 #[should_panic(expected = "a block beyond the 50 of the cache")]
 fn a_block_must_be_in_the_cache() {
-    let mut tables = StepTables::new(&Device::emulated(), shape()).expect("there is memory");
+    let mut tables = StepTables::new(&Device::for_tests(), shape()).expect("there is memory");
     tables.push(span(0, 3, 72), [list(&[7, 8, 99], 0), list(&[1, 50], 1)]);
 }
 
@@ -190,6 +190,6 @@ fn a_block_must_be_in_the_cache() {
 fn a_slot_must_be_there() {
     let mut shape = shape();
     shape.n_slots = 2;
-    let mut tables = StepTables::new(&Device::emulated(), shape).expect("there is memory");
+    let mut tables = StepTables::new(&Device::for_tests(), shape).expect("there is memory");
     tables.push(span(0, 1, 0), [list(&[7], 0), list(&[1], 0)]);
 }

@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_step_that_failed_in_the_middle_leaves_the_device_usable() {
-        let device = Device::emulated();
+        let device = Device::for_tests();
         let memory = device.alloc(4).expect("memory");
         let size = Size::of(&StepBounds::decode(1, 1, 10), 1);
         let mut graphs = Graphs::default();

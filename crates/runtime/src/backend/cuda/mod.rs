@@ -9,6 +9,7 @@ mod attention;
 mod experts;
 mod graphs;
 mod kept;
+mod meter;
 mod recurrent;
 mod state;
 mod step;
@@ -20,6 +21,7 @@ pub use weight::{Weight, device_bytes};
 
 use std::cell::{RefCell, RefMut};
 use std::ops::Range;
+use std::sync::Arc;
 
 use ponder_kernels_cuda::{
     Device,
@@ -29,8 +31,8 @@ use ponder_kernels_cuda::{
 };
 
 use super::{
-    AttentionLayer, Backend, BackendError, Batch, Begun, Experts, KeptLogits, KvFormat, Linear,
-    RecurrentLayer, StepInputs, StepOutput,
+    AttentionLayer, Backend, BackendError, Batch, Begun, DeviceMeter, Experts, KeptLogits,
+    KvFormat, Linear, RecurrentLayer, StepInputs, StepOutput,
 };
 use crate::{
     cache::{CacheCapacity, CachePlan},
@@ -38,6 +40,7 @@ use crate::{
     weights::MappedTensor,
 };
 use experts::ExpertBuffers;
+use meter::StepClock;
 use step::StepState;
 use weight::Table;
 
@@ -78,6 +81,7 @@ pub struct Cuda {
     experts: RefCell<Option<ExpertBuffers>>,
     /// The step at hand.
     step: RefCell<Option<StepState>>,
+    clock: RefCell<StepClock>,
 }
 
 impl Cuda {
@@ -89,13 +93,13 @@ impl Cuda {
         Self::on(Device::open(index)?, index, options)
     }
 
-    /// The processor in place of a device, for tests.
+    /// Where tests run models, as [`Device::for_tests`] says.
     ///
     /// # Errors
     /// As the device would.
     #[cfg(feature = "cuda-emulated")]
-    pub fn emulated(options: &CudaOptions) -> Result<Self, BackendError> {
-        Self::on(Device::emulated(), 0, options)
+    pub fn for_tests(options: &CudaOptions) -> Result<Self, BackendError> {
+        Self::on(Device::for_tests(), 0, options)
     }
 
     fn on(device: Device, index: usize, options: &CudaOptions) -> Result<Self, BackendError> {
@@ -104,6 +108,7 @@ impl Cuda {
             linear: linear::Linear::new(&device, options.precision)?,
             logits: RefCell::new(Rows::new(&device, 1, 1)?),
             drawing: RefCell::new(Drawing::new(&device)?),
+            clock: RefCell::new(StepClock::new(&device)),
             device,
             index,
             precision: options.precision,
@@ -131,6 +136,11 @@ impl Cuda {
     /// Of the driver.
     pub fn free_memory(&self) -> Result<u64, BackendError> {
         Ok(self.device.free_memory()? as u64)
+    }
+
+    /// What tells how the device is used, whoever has the backend then.
+    pub fn meter(&self) -> Arc<dyn DeviceMeter> {
+        Arc::new(self.clock.borrow().meter(self.index))
     }
 
     /// The step at hand.
@@ -188,7 +198,7 @@ impl Backend for Cuda {
         self.drawing.borrow_mut().clear();
         let mut copies = step.copies.iter();
         copies.try_for_each(|copy| state.copy(*copy))?;
-        own.begin(step)?;
+        own.begin(step, &mut self.clock.borrow_mut())?;
         Ok(match own.graphs.is_replay() {
             true => Begun::Recorded,
             false => Begun::Operations,
@@ -370,6 +380,10 @@ impl Backend for Cuda {
 
     fn kept(&self) -> Option<&dyn KeptLogits> {
         Some(self)
+    }
+
+    fn leave(&self) -> Result<(), BackendError> {
+        Ok(self.clock.borrow_mut().leave()?)
     }
 }
 

@@ -6,7 +6,10 @@ use ponder_kernels_cuda::{
     step::{BlockList, GroupShape, StepBounds, StepShape, StepSpan, StepTables},
 };
 
-use super::graphs::{Graphs, Size};
+use super::{
+    graphs::{Graphs, Size},
+    meter::StepClock,
+};
 use crate::{
     backend::{StepInputs, StepOutput},
     cache::{BLOCK_LEN, CacheCapacity, CachePlan},
@@ -77,7 +80,11 @@ impl StepState {
     }
 
     /// Brings over what a step is made of.
-    pub(super) fn begin(&mut self, step: &StepInputs<'_>) -> Result<(), CudaError> {
+    pub(super) fn begin(
+        &mut self,
+        step: &StepInputs<'_>,
+        clock: &mut StepClock,
+    ) -> Result<(), CudaError> {
         self.tables.clear();
         for span in step.batch.spans {
             let sequence = step.batch.cache.sequence(span.sequence);
@@ -116,6 +123,7 @@ impl StepState {
             (self.bounds, self.n_chosen) = (size.bounds, size.n_chosen);
         }
         self.tables.upload_for(&self.bounds)?;
+        clock.begin()?;
         self.graphs.begin(&self.device, size)
     }
 

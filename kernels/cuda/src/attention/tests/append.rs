@@ -324,7 +324,7 @@ fn what_is_no_number_stays_that_and_leaves_others_alone() {
 
 #[test]
 fn angles_far_from_the_beginning_are_exact() {
-    let device = Device::emulated();
+    let device = Device::for_tests();
     let shape = StepShape {
         max_rows: 1,
         max_spans: 1,

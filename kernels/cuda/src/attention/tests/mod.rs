@@ -63,7 +63,7 @@ impl Case {
         window: Option<usize>,
         spans: &[(usize, usize)],
     ) -> Self {
-        let device = Device::emulated();
+        let device = Device::for_tests();
         let n_blocks: usize = spans
             .iter()
             .map(|(position, n)| (position + n).div_ceil(BLOCK_LEN))

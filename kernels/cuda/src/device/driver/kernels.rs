@@ -142,6 +142,8 @@ mod tests {
             memory: 1,
             shared_memory: 1,
             driver_version: 11040,
+            clock_mhz: None,
+            memory_clock_mhz: None,
         };
         let error = refusal(&properties, "no".to_owned()).to_string();
         let needed = version_text(TOOLKIT);

@@ -117,12 +117,21 @@ fn properties(api: &Api, device: c_int) -> Result<Properties, CudaError> {
     const MULTIPROCESSORS: c_int = 16;
     const CAPABILITY: [c_int; 2] = [75, 76];
     const SHARED_MEMORY: c_int = 97;
+    const CLOCK: c_int = 13;
+    const MEMORY_CLOCK: c_int = 36;
     let attribute = |number: c_int| {
         let mut value = 0;
         // SAFETY: it writes a number.
         let status = unsafe { (api.device_attribute)(&raw mut value, number, device) };
         status.check(api, "asking what the device is")?;
         Ok::<u32, CudaError>(value.unsigned_abs())
+    };
+    // In thousands a second; later drivers may not know them any more.
+    let megahertz = |number| {
+        attribute(number)
+            .ok()
+            .filter(|&khz| khz > 0)
+            .map(|khz| khz / 1000)
     };
     let mut name: [c_char; 128] = [0; 128];
     // SAFETY: it writes a text with a zero behind it, no longer than is said.
@@ -141,6 +150,8 @@ fn properties(api: &Api, device: c_int) -> Result<Properties, CudaError> {
         memory,
         shared_memory: attribute(SHARED_MEMORY)? as usize,
         driver_version: api.version()?,
+        clock_mhz: megahertz(CLOCK),
+        memory_clock_mhz: megahertz(MEMORY_CLOCK),
     })
 }
 

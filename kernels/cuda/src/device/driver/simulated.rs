@@ -257,7 +257,9 @@ unsafe extern "system" fn device_name(to: *mut c_char, len: c_int, _device: c_in
 
 unsafe extern "system" fn device_attribute(to: *mut c_int, number: c_int, _: c_int) -> Status {
     let value = world(|world| match number {
+        13 => 1_980_000,
         16 => 132,
+        36 => 0,
         75 => world.capability.0,
         76 => world.capability.1,
         97 => 227 << 10,

@@ -249,6 +249,8 @@ fn what_the_device_is() {
             memory: 1 << 30,
             shared_memory: 227 << 10,
             driver_version: 13000,
+            clock_mhz: Some(1980),
+            memory_clock_mhz: None,
         }
     );
     let mut wanted: Vec<&str> = MODULES

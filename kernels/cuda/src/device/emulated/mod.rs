@@ -49,6 +49,8 @@ impl Emulated {
                 memory: MEMORY,
                 shared_memory: MAX_SHARED as usize,
                 driver_version: 13000,
+                clock_mhz: None,
+                memory_clock_mhz: None,
             },
             heap: Mutex::default(),
             seed,

@@ -99,7 +99,7 @@ pub(super) fn check_gated(device: &Device, linear: &Linear, case: &Case) {
 
 #[test]
 fn gates_are_applied_to_products() {
-    let device = Device::emulated();
+    let device = Device::for_tests();
     for precision in [Precision::Fast, Precision::Exact] {
         for n_multiprocessors in [1, 64] {
             let linear = Linear::on_chip(&device, precision, chip(n_multiprocessors));
@@ -130,7 +130,7 @@ fn gates_are_applied_to_products() {
 
 #[test]
 fn a_gate_may_have_another_encoding() {
-    let device = Device::emulated();
+    let device = Device::for_tests();
     let linear = Linear::new(&device, Precision::Fast).expect("memory");
     for (n, activation) in [1, 3, 12].into_iter().zip(ACTIVATIONS) {
         let case = Case {

@@ -85,7 +85,7 @@ fn check_product(device: &Device, linear: &Linear, encoding: Encoding, [n_rows, 
 
 #[test]
 fn products_are_those_of_numbers_in_half_precision() {
-    let device = Device::emulated();
+    let device = Device::for_tests();
     for n_multiprocessors in [1, 64] {
         let linear = Linear::on_chip(&device, Precision::Fast, old_chip(n_multiprocessors));
         let linear = linear.expect("memory");
@@ -104,7 +104,7 @@ fn products_are_those_of_numbers_in_half_precision() {
 
 #[test]
 fn gates_are_of_scaled_products() {
-    let device = Device::emulated();
+    let device = Device::for_tests();
     let linear = Linear::on_chip(&device, Precision::Fast, old_chip(4)).expect("memory");
     let mut random = Random(6);
     let [n_rows, k, n] = [19, 64, 12];
@@ -137,7 +137,7 @@ fn gates_are_of_scaled_products() {
 
 #[test]
 fn rows_of_any_size_keep_eleven_bits() {
-    let device = Device::emulated();
+    let device = Device::for_tests();
     for (size, least) in [
         (1e-38f32, -24),
         (1e-33, -38),
@@ -160,7 +160,7 @@ fn rows_of_any_size_keep_eleven_bits() {
 
 #[test]
 fn what_is_no_number_stays_in_its_row() {
-    let device = Device::emulated();
+    let device = Device::for_tests();
     for odd in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
         let mut values = vec![1.0; 2 * 64];
         values[40] = odd;

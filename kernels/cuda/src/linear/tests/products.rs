@@ -60,7 +60,7 @@ fn shapes(least: usize) -> [[usize; 3]; 10] {
 
 #[test]
 fn products_are_those_of_the_rounded_activations() {
-    let device = Device::emulated();
+    let device = Device::for_tests();
     // With many multiprocessors tiles are small and shared; with one they are large.
     for n_multiprocessors in [1, 64] {
         let linear = Linear::on_chip(&device, Precision::Fast, chip(n_multiprocessors));
@@ -75,7 +75,7 @@ fn products_are_those_of_the_rounded_activations() {
 
 #[test]
 fn exact_products_round_nothing() {
-    let device = Device::emulated();
+    let device = Device::for_tests();
     let linear = Linear::new(&device, Precision::Exact).expect("memory");
     for encoding in encodings() {
         for shape in shapes(least_len(encoding)).into_iter().step_by(3) {
@@ -86,7 +86,7 @@ fn exact_products_round_nothing() {
 
 #[test]
 fn rows_of_any_length_are_multiplied() {
-    let device = Device::emulated();
+    let device = Device::for_tests();
     for precision in [Precision::Fast, Precision::Exact] {
         let linear = Linear::new(&device, precision).expect("memory");
         for encoding in [Encoding::F32, Encoding::F16, Encoding::BF16] {
@@ -101,7 +101,7 @@ fn rows_of_any_length_are_multiplied() {
 
 #[test]
 fn formats_without_a_kernel_are_widened() {
-    let device = Device::emulated();
+    let device = Device::for_tests();
     let linear = Linear::new(&device, Precision::Fast).expect("memory");
     for format in [BlockFormat::IQ3S, BlockFormat::IQ2XXS, BlockFormat::NVFP4] {
         for n in [2, 10] {
@@ -135,7 +135,7 @@ fn multiply(device: &Device, linear: &Linear, x: &mut Rows, matrix: &Matrix) -> 
 
 #[test]
 fn a_row_does_not_depend_on_the_batch() {
-    let device = Device::emulated();
+    let device = Device::for_tests();
     for precision in [Precision::Fast, Precision::Exact] {
         let linear = Linear::new(&device, precision).expect("memory");
         for encoding in encodings() {
@@ -160,7 +160,7 @@ fn a_row_does_not_depend_on_the_batch() {
 
 #[test]
 fn shares_of_a_tile_add_up_to_the_same_every_time() {
-    let device = Device::emulated();
+    let device = Device::for_tests();
     let linear = Linear::on_chip(&device, Precision::Fast, chip(16)).expect("memory");
     let mut random = Random(5);
     let own = weights(&device, Encoding::BF16, [70, 1312], &mut random);
@@ -182,7 +182,7 @@ fn shares_of_a_tile_add_up_to_the_same_every_time() {
 
 #[test]
 fn several_products_share_their_input() {
-    let device = Device::emulated();
+    let device = Device::for_tests();
     let linear = Linear::new(&device, Precision::Fast).expect("memory");
     let k = 256;
     let q4 = Encoding::Block(BlockFormat::Q4K);
@@ -264,7 +264,7 @@ fn several_products_share_their_input() {
 
 #[test]
 fn nothing_is_a_product_too() {
-    let device = Device::emulated();
+    let device = Device::for_tests();
     for precision in [Precision::Fast, Precision::Exact] {
         let linear = Linear::new(&device, precision).expect("memory");
         let own = weights(&device, Encoding::BF16, [5, 32], &mut Random(1));
@@ -284,7 +284,7 @@ fn nothing_is_a_product_too() {
 #[test]
 #[should_panic(expected = "a matrix is as wide as its input")]
 fn another_width_is_refused() {
-    let device = Device::emulated();
+    let device = Device::for_tests();
     let linear = Linear::new(&device, Precision::Fast).expect("memory");
     let own = weights(&device, Encoding::F32, [5, 32], &mut Random(1));
     multiply(
@@ -298,5 +298,5 @@ fn another_width_is_refused() {
 #[test]
 #[should_panic(expected = "are not [3, 32]")]
 fn bytes_of_another_shape_are_refused() {
-    let _ = Matrix::upload(&Device::emulated(), Encoding::F16, &[0; 64], [3, 32]);
+    let _ = Matrix::upload(&Device::for_tests(), Encoding::F16, &[0; 64], [3, 32]);
 }

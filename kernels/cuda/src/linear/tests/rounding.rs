@@ -12,7 +12,7 @@ fn limits(x: &[f32]) -> Vec<f32> {
 
 #[test]
 fn rounding_takes_no_more_than_half_a_step() {
-    let device = Device::emulated();
+    let device = Device::for_tests();
     for (n, k) in [(1, 32), (3, 1024), (2, 3200)] {
         let mut random = Random(k as u64);
         let mut x: Vec<f32> = (0..n * k).map(|_| random.unit()).collect();
@@ -30,7 +30,7 @@ fn rounding_takes_no_more_than_half_a_step() {
 
 #[test]
 fn what_stands_beside_a_large_value_is_not_lost() {
-    let device = Device::emulated();
+    let device = Device::for_tests();
     let mut random = Random(3);
     let (n, k) = (3, 1280);
     let mut x: Vec<f32> = (0..n * k).map(|_| random.unit()).collect();
@@ -57,7 +57,7 @@ fn what_stands_beside_a_large_value_is_not_lost() {
 
 #[test]
 fn what_is_no_number_stays_none() {
-    let device = Device::emulated();
+    let device = Device::for_tests();
     let linear = Linear::new(&device, Precision::Fast).expect("memory");
     for odd in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
         for encoding in [Encoding::Block(BlockFormat::Q8_0), Encoding::BF16] {
@@ -91,7 +91,7 @@ fn what_is_no_number_stays_none() {
 
 #[test]
 fn the_smallest_and_the_largest_numbers_are_rounded() {
-    let device = Device::emulated();
+    let device = Device::for_tests();
     for size in [1e-38f32, 1e-30, 3e38] {
         let mut random = Random(9);
         let x: Vec<f32> = (0..64).map(|_| random.unit() * size).collect();
@@ -104,7 +104,7 @@ fn the_smallest_and_the_largest_numbers_are_rounded() {
 
 #[test]
 fn changed_rows_are_rounded_anew() {
-    let device = Device::emulated();
+    let device = Device::for_tests();
     let mut x = rows(&device, &[1.0; 64], 32);
     assert_eq!(from_int8(&device, &mut x), [1.0; 64]);
     let bytes: Vec<u8> = [2.0f32; 64]
@@ -125,7 +125,7 @@ fn changed_rows_are_rounded_anew() {
 
 #[test]
 fn rows_are_rounded_to_bfloat16_and_filled_up() {
-    let device = Device::emulated();
+    let device = Device::for_tests();
     for k in [1, 31, 33, 1500] {
         let mut random = Random(k as u64);
         let values: Vec<f32> = (0..3 * k).map(|_| random.unit()).collect();

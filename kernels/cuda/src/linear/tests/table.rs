@@ -14,7 +14,7 @@ fn tokens(device: &Device, tokens: &[u32]) -> crate::Memory {
 
 #[test]
 fn rows_come_back_as_they_were_written() {
-    let device = Device::emulated();
+    let device = Device::for_tests();
     let linear = Linear::new(&device, Precision::Fast).expect("memory");
     for encoding in encodings().chain([Encoding::Block(BlockFormat::IQ3S)]) {
         let lens: &[usize] = match encoding {
@@ -48,7 +48,7 @@ fn rows_come_back_as_they_were_written() {
 
 #[test]
 fn rows_are_scaled() {
-    let device = Device::emulated();
+    let device = Device::for_tests();
     let linear = Linear::new(&device, Precision::Exact).expect("memory");
     let own = weights(&device, Encoding::F32, [4, 40], &mut Random(4));
     let mut out = Rows::new(&device, 1, 1).expect("memory");
@@ -64,7 +64,7 @@ fn rows_are_scaled() {
 
 #[test]
 fn a_token_that_is_not_there_gives_no_number() {
-    let device = Device::emulated();
+    let device = Device::for_tests();
     let linear = Linear::new(&device, Precision::Fast).expect("memory");
     let own = weights(
         &device,

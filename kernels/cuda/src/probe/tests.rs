@@ -1,0 +1,83 @@
+use super::*;
+use crate::testing::{download, download_words};
+
+#[test]
+fn every_word_is_read() {
+    let device = Device::for_tests();
+    let n_threads = THREADS * READ_BLOCKS * device.properties().n_multiprocessors;
+    // With nothing left over, with a rest for some threads, and with less than one for each.
+    for n in [16 * 4 * n_threads, 16 * (5 * n_threads + 77), 16 * 3, 0] {
+        let bytes = random(n / 4);
+        let words = bytes.as_chunks().0.iter();
+        let words = words.map(|&word| u32::from_ne_bytes(word));
+        let want = words.fold(5_u32, u32::wrapping_add);
+        let memory = on_device(&device, &bytes).expect("memory");
+        let sum = on_device(&device, &5_u32.to_ne_bytes()).expect("memory");
+        launch_read(&device, &memory, &sum).expect("it runs");
+        assert_eq!(download_words(&device, &sum, 1), [want], "{n} bytes");
+    }
+}
+
+#[test]
+fn memory_is_noise_up_to_its_end() {
+    let device = Device::for_tests();
+    let len = 3 * NOISE + 4096;
+    let memory = noise(&device, len).expect("memory");
+    let words = download_words(&device, &memory, len / 4);
+    let (first, rest) = words.split_at(NOISE / 4);
+    assert!(rest.chunks(NOISE / 4).all(|part| first.starts_with(part)));
+    assert!(first.iter().filter(|word| **word >> 31 == 1).count() > NOISE / 16);
+}
+
+#[test]
+fn products_are_computed_each_time() {
+    let device = Device::for_tests();
+    // Small whole numbers, whose products and sums are exact in every precision.
+    let numbers: Vec<f32> = random(2 * LANES * (LEFT_WORDS + RIGHT_WORDS * PRODUCTS))
+        .chunks(4)
+        .map(|word| f32::from(word[0] % 5) - 2.0)
+        .collect();
+    let halves = numbers.iter().flat_map(|number| {
+        let [_, _, low, high] = number.to_le_bytes();
+        [low, high]
+    });
+    let operands = on_device(&device, &halves.collect::<Vec<u8>>()).expect("memory");
+    let n_rounds = 3;
+    let out = device.alloc(2 * THREADS * 4).expect("memory");
+    launch_products(&device, &operands, n_rounds, &out).expect("it runs");
+    let got = download(&device, &out, 2 * THREADS);
+
+    // The sum over all rows and columns of a product is that over the sums of columns and rows.
+    let at =
+        |register: usize, lane: usize, half: usize| numbers[2 * (register * LANES + lane) + half];
+    let mut want = 0.0;
+    for product in 0..PRODUCTS {
+        for k in 0..16 {
+            let (quarter, half) = ((k % 8) / 2, k % 2);
+            let lanes = (0..8).map(|row| 4 * row + quarter);
+            let left: f32 = lanes
+                .clone()
+                .map(|lane| at(2 * (k / 8), lane, half) + at(2 * (k / 8) + 1, lane, half))
+                .sum();
+            let register = LEFT_WORDS + RIGHT_WORDS * product + k / 8;
+            let right: f32 = lanes.map(|lane| at(register, lane, half)).sum();
+            want += left * right * n_rounds as f32;
+        }
+    }
+    for warp in got.chunks(LANES) {
+        assert_eq!(warp.iter().sum::<f32>(), want);
+    }
+    assert_ne!(want, 0.0);
+}
+
+#[test]
+fn the_best_time_is_that_of_one_launch() {
+    let device = Device::for_tests();
+    let pause = Duration::from_millis(3);
+    let seconds = fastest(&device, || {
+        std::thread::sleep(pause);
+        Ok(())
+    });
+    let seconds = seconds.expect("it runs");
+    assert!((0.003..0.03).contains(&seconds), "{seconds}");
+}
