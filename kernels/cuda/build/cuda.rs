@@ -136,11 +136,14 @@ fn table(sources: &[Source], compiler: &Compiler, architectures: &[String]) -> O
     );
     for source in sources {
         let kernels = source.kernels()?;
+        let overlapping = kernels.iter().filter(|kernel| kernel.overlaps);
+        let overlapping: Vec<&str> = overlapping.map(|kernel| &*kernel.name).collect();
+        let kernels: Vec<&str> = kernels.iter().map(|kernel| &*kernel.name).collect();
         let image = source.image();
         // Writing to a string does not fail.
         let _ = writeln!(
             table,
-            "    Module {{ image: &Aligned(*include_bytes!({image:?})).0, kernels: &{kernels:?} }},"
+            "    Module {{ image: &Aligned(*include_bytes!({image:?})).0, kernels: &{kernels:?}, overlapping: &{overlapping:?} }},"
         );
     }
     table.push_str("];\n");

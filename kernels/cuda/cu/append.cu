@@ -6,6 +6,7 @@
 // planned longer than `threshold` turn by the frequencies of `long_ones`.
 extern "C" __global__ void turns(const Row *rows, const float *short_ones, const float *long_ones,
                                  unsigned threshold, unsigned n_pairs, float factor, float2 *out) {
+    await_earlier_launches();
     Row row = rows[blockIdx.x];
     if (row.span == NONE) {
         return;
@@ -178,6 +179,7 @@ __device__ __forceinline__ void append(const Heads (&heads)[3], float *queries, 
         unsigned interleaved, float scale, float growth, unsigned period, const Row *rows,         \
         const unsigned *places, unsigned char *cached_keys, unsigned char *cached_values,          \
         unsigned n_heads, unsigned n_kv_heads, unsigned head_dim) {                                \
+        await_earlier_launches();                                                                  \
         const Heads heads[3] = {                                                                   \
             {queries, query_stride}, {keys, key_stride}, {values, value_stride}};                  \
         const Recipe recipe = {query_norm, key_norm, eps, offset, turns, n_pairs,                  \

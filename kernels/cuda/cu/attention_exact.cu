@@ -78,6 +78,7 @@ template <class Format> __device__ __forceinline__ void attend(const Layer &laye
 
 #define ATTENTION_EXACT(name, Format)                                                              \
     extern "C" __global__ void __launch_bounds__(THREADS) name(LAYER_PARAMETERS, const Row *rows) { \
+        await_earlier_launches();                                                                  \
         const Layer layer = LAYER;                                                                 \
         attend<Format>(layer, rows);                                                               \
     }                                                                                              \

@@ -7,6 +7,7 @@
 #define ATTENTION_PREFILL(name, Tile, DIM)                                                         \
     extern "C" __global__ void __launch_bounds__(PREFILL_MAX_WARPS *WARP)                          \
         name(LAYER_PARAMETERS, unsigned n_stages) {                                                \
+        await_earlier_launches();                                                                  \
         const Layer layer = LAYER;                                                                 \
         attend_prefill<Tile, DIM>(layer, n_stages);                                                \
     }                                                                                              \
@@ -16,6 +17,7 @@
     extern "C" __global__ void __launch_bounds__(DECODE_MAX_WARPS *WARP)                           \
         name(LAYER_PARAMETERS, unsigned budget, float *part_sums, RowState *part_states,           \
              unsigned part_rows, unsigned *counters) {                                             \
+        await_earlier_launches();                                                                  \
         const Layer layer = LAYER;                                                                 \
         const Parts parts = {part_sums, part_states, part_rows};                                   \
         attend_decode<Tile, DIM>(layer, budget, parts, counters);                                  \

@@ -5,6 +5,7 @@
 //   pointers, `unsigned` and `float`.
 // - Shared memory that the launch gives is `DYNAMIC_SHARED(type, name)`; it is aligned to 16 bytes.
 // - 16-bit floats are kept as `uint16_t`, and converted here.
+// - A kernel that may start while those before it still run calls `await_earlier_launches()`.
 #pragma once
 
 #include <stdint.h>
@@ -16,6 +17,29 @@
 #define DYNAMIC_SHARED(type, name)                                                                 \
     extern __shared__ __align__(16) unsigned char name##_bytes[];                                  \
     type *name = reinterpret_cast<type *>(name##_bytes)
+#endif
+
+// From Hopper on, a kernel whose code has this starts as soon as there is room beside the one before it,
+// so that nothing is idle between the two, and waits here until that one has ended and what it wrote can
+// be read. The rule that every such kernel keeps:
+//
+// 1. Before this it touches nothing but its arguments, shared memory, and memory that no kernel writes:
+//    weights, and what the host has uploaded.
+// 2. Every thread that touches anything else calls this first, and so does some thread of every launch:
+//    nobody returns before it. Then a kernel that has ended knows that all before it have, and the one
+//    behind it may overwrite what any of them has read.
+// 3. What kernels write is never read by `__ldg` or through `__restrict__`: such loads may be moved up.
+//
+// Where kernels run on the processor, all but the last is tested. Kernels without it start when all before
+// them have ended.
+#ifndef PONDER_EMULATED
+__device__ __forceinline__ void await_earlier_launches() {
+#if __CUDA_ARCH__ >= 900
+    // The next kernel waits in the same way, so it may come as soon as there is room.
+    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
 #endif
 
 constexpr unsigned WARP = 32;

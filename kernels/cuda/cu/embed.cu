@@ -35,6 +35,7 @@ __device__ __forceinline__ void embed(const uint8_t *table, unsigned n_rows, uns
     extern "C" __global__ void __launch_bounds__(128)                                              \
         embed_##name(const uint8_t *table, unsigned n_rows, unsigned width, const unsigned *tokens, \
                      float scale, float *out) {                                                    \
+        await_earlier_launches();                                                                  \
         embed<name>(table, n_rows, width, tokens, scale, out);                                     \
     }                                                                                              \
     EXPORT(embed_##name)

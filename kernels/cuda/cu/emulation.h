@@ -11,6 +11,7 @@
 // - `scheduler.cpp` over `fibre.cpp`: one thread at a time, and who is the next one; barriers.
 // - `collectives.cpp`, `tensor.cpp`, `copies.cpp`, `atomics.cpp`: what kernels call.
 // - `accesses.cpp` over `ordering.h` and `regions.cpp`: what each access of a kernel is checked for.
+// - `overlap.cpp`: what kernels touch before earlier ones have ended.
 // - `checks.cpp`, `faults.cpp`: what the compiler's own checks and the processor find; `places.cpp`
 //   says in which line.
 #pragma once

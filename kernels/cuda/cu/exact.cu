@@ -99,6 +99,7 @@ __device__ __forceinline__ void exact(const Products &products, const float *x, 
 #define DEFINE_EXACT(name)                                                                         \
     extern "C" __global__ void __launch_bounds__(EXACT_THREADS)                                    \
         exact_##name(PRODUCTS_PARAMETERS, const float *x, unsigned n, unsigned width) {            \
+        await_earlier_launches();                                                                  \
         DYNAMIC_SHARED(float, shared);                                                             \
         exact<name>(PRODUCTS, x, n, width, shared);                                                \
     }                                                                                              \

@@ -29,8 +29,8 @@ struct RoundedUnit {
 
     __device__ __forceinline__ RoundedUnit(const signed char *all_codes, const uint2 *all_meta, size_t unit) {
         const int4 *from = reinterpret_cast<const int4 *>(all_codes + unit * UNIT);
-        int4 first = __ldg(from), second = __ldg(from + 1);
-        uint2 meta = __ldg(all_meta + unit);
+        int4 first = from[0], second = from[1];
+        uint2 meta = all_meta[unit];
         codes[0] = first.x, codes[1] = first.y, codes[2] = first.z, codes[3] = first.w;
         codes[4] = second.x, codes[5] = second.y, codes[6] = second.z, codes[7] = second.w;
         is_twice = (meta.x & ROUNDED_TWICE) != 0;

@@ -324,6 +324,7 @@ __device__ __forceinline__ void matmul(const Products &products, const Activatio
     extern "C" __global__ void __launch_bounds__(2 * rows)                                         \
         matmul_##name##_##size(PRODUCTS_PARAMETERS, const uint16_t *x, unsigned n, unsigned width, \
                                float *share_sums, unsigned *share_done) {                          \
+        await_earlier_launches();                                                                  \
         DYNAMIC_SHARED(uint16_t, shared);                                                          \
         Activations activations{x, nullptr};                                                       \
         Shares shares{share_sums, share_done};                                                     \

@@ -28,49 +28,51 @@ __device__ __forceinline__ void matvec_blocks(const Products &products, const In
     // Units that are loaded before the first is used.
     constexpr unsigned AHEAD = N == 1 ? 2 : 1;
     Team<ROWS> team(products, warps_of_team);
-    unsigned n_units = width / UNIT;
+    unsigned units_of_row = width / UNIT, n_units = team.n_rows > 0 ? units_of_row : 0;
+    Planes<Format> planes(static_cast<size_t>(team.n_rows) * units_of_row);
+    Raw<Format> raw[AHEAD][ROWS];
+    auto load = [&](unsigned unit) {
+#pragma unroll
+        for (unsigned a = 0; a < AHEAD; a++) {
+            unsigned at = unit + a * team.stride;
+#pragma unroll
+            for (unsigned i = 0; at < n_units && i < ROWS; i++) {
+                size_t index = static_cast<size_t>(team.rows[i]) * n_units + at;
+                raw[a][i] = planes.template load<Cached::NO>(team.weights[i], index);
+            }
+        }
+    };
+    load(team.first);
+    await_earlier_launches();
     // By activations, so that a group of sums is indexed as one.
     float sums[N][ROWS] = {};
-    if (team.is_there()) {
-        Planes<Format> planes(static_cast<size_t>(team.tile.part.n_rows) * n_units);
-        for (unsigned unit = team.first; unit < n_units; unit += team.stride * AHEAD) {
-            Raw<Format> raw[AHEAD][ROWS];
+    for (unsigned unit = team.first; unit < n_units;) {
 #pragma unroll
-            for (unsigned a = 0; a < AHEAD; a++) {
-                // What is behind the row is loaded from its end, and not used.
-                unsigned at = min(unit + a * team.stride, n_units - 1);
+        for (unsigned a = 0; a < AHEAD; a++) {
+            unsigned at = unit + a * team.stride;
+            if (at >= n_units) {
+                break;
+            }
+            unsigned codes[ROWS][8];
 #pragma unroll
-                for (unsigned i = 0; i < ROWS; i++) {
-                    size_t index = static_cast<size_t>(team.rows[i]) * n_units + at;
-                    raw[a][i] = planes.template load<Cached::NO>(team.weights[i], index);
+            for (unsigned i = 0; i < ROWS; i++) {
+#pragma unroll
+                for (unsigned k = 0; k < 8; k++) {
+                    codes[i][k] = Format::Codes::word(raw[a][i].codes, k);
                 }
             }
 #pragma unroll
-            for (unsigned a = 0; a < AHEAD; a++) {
-                unsigned at = unit + a * team.stride;
-                if (at >= n_units) {
-                    break;
-                }
-                unsigned codes[ROWS][8];
-#pragma unroll
-                for (unsigned i = 0; i < ROWS; i++) {
-#pragma unroll
-                    for (unsigned k = 0; k < 8; k++) {
-                        codes[i][k] = Format::Codes::word(raw[a][i].codes, k);
-                    }
-                }
-#pragma unroll
-                for (unsigned j = 0; j < N; j++) {
-                    size_t index = static_cast<size_t>(min(j, n - 1)) * n_units + at;
-                    RoundedUnit once(x.codes, x.meta, index);
-                    add_products<Format, ROWS>(raw[a], codes, once, sums[j]);
-                    if (once.is_twice) {
-                        RoundedUnit again(x.again_codes, x.again_meta, index);
-                        add_products<Format, ROWS>(raw[a], codes, again, sums[j]);
-                    }
+            for (unsigned j = 0; j < N; j++) {
+                size_t index = static_cast<size_t>(min(j, n - 1)) * n_units + at;
+                RoundedUnit once(x.codes, x.meta, index);
+                add_products<Format, ROWS>(raw[a], codes, once, sums[j]);
+                if (once.is_twice) {
+                    RoundedUnit again(x.again_codes, x.again_meta, index);
+                    add_products<Format, ROWS>(raw[a], codes, again, sums[j]);
                 }
             }
         }
+        load(unit += team.stride * AHEAD);
     }
     float by_row[ROWS][N];
 #pragma unroll
@@ -80,13 +82,14 @@ __device__ __forceinline__ void matvec_blocks(const Products &products, const In
             by_row[i][j] = sums[j][i];
         }
     }
-    finish<ROWS, N>(team.tile, n, warps_of_team, by_row, shared);
+    finish<ROWS, N>(products, n, warps_of_team, by_row, shared);
 }
 
 #define DEFINE_MATVEC_OF(format, most)                                                             \
-    extern "C" __global__ void __launch_bounds__(MATVEC_WARPS *WARP) matvec_##format##_##most(     \
-        PRODUCTS_PARAMETERS, const signed char *codes, const uint2 *meta, const signed char *again_codes, \
-        const uint2 *again_meta, unsigned n, unsigned width, unsigned warps_of_team) {             \
+    extern "C" __global__ void __launch_bounds__(MATVEC_WARPS *WARP, MATVEC_BLOCKS<most>)          \
+        matvec_##format##_##most(PRODUCTS_PARAMETERS, const signed char *codes, const uint2 *meta, \
+                                 const signed char *again_codes, const uint2 *again_meta,          \
+                                 unsigned n, unsigned width, unsigned warps_of_team) {             \
         DYNAMIC_SHARED(float, shared);                                                             \
         Int8Rows x{codes, meta, again_codes, again_meta};                                          \
         matvec_blocks<format, most>(PRODUCTS, x, n, width, warps_of_team, shared);                 \

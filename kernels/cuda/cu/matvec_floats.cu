@@ -4,69 +4,97 @@
 #include "matvec.cuh"
 #include "weights.cuh"
 
-// `N` is the most rows of activations, `n` how many there are.
-template <class Float, unsigned N>
+// `N` is the most rows of activations, `n` how many there are. What a norm does to numbers one by one is
+// done as they are read; its factor is taken from the same numbers, and applied to the sums.
+template <class Float, unsigned N, bool NORMED>
 __device__ __forceinline__ void matvec_floats(const Products &products, const float *x, unsigned n,
-                                              unsigned width, unsigned warps_of_team, float *shared) {
+                                              unsigned width, unsigned warps_of_team, const Norm &norm,
+                                              float *shared) {
     constexpr unsigned ROWS = TILE_ROWS<N>;
     // Values of 16 bytes, which a lane loads at once; and loads of a row before the first is used.
     constexpr unsigned CHUNK = 16 / Float::BYTES, AHEAD = N == 1 ? 4 : 2;
     Team<ROWS> team(products, warps_of_team);
-    unsigned n_chunks = width / CHUNK;
+    unsigned n_chunks = team.n_rows > 0 ? width / CHUNK : 0;
     size_t row_bytes = static_cast<size_t>((width + UNIT - 1) / UNIT) * (UNIT * Float::BYTES);
-    float sums[ROWS][N] = {};
-    for (unsigned chunk = team.first; team.is_there() && chunk < n_chunks; chunk += team.stride * AHEAD) {
-        unsigned raw[AHEAD][ROWS][4];
+    unsigned raw[AHEAD][ROWS][4];
+    auto load = [&](unsigned chunk) {
 #pragma unroll
         for (unsigned a = 0; a < AHEAD; a++) {
-            // What is behind the row is loaded from its end, and not used.
-            unsigned at = min(chunk + a * team.stride, n_chunks - 1);
+            unsigned at = chunk + a * team.stride;
 #pragma unroll
-            for (unsigned i = 0; i < ROWS; i++) {
+            for (unsigned i = 0; at < n_chunks && i < ROWS; i++) {
                 const uint8_t *from = team.weights[i] + team.rows[i] * row_bytes + at * 16;
                 load_words<4, Cached::NO>(raw[a][i], from);
             }
         }
+    };
+    load(team.first);
+    await_earlier_launches();
+    float sums[ROWS][N] = {}, squares[N] = {};
+    auto multiply = [&](const unsigned (&words)[ROWS][4], unsigned at) {
+        float values[ROWS][CHUNK];
 #pragma unroll
-        for (unsigned a = 0; a < AHEAD; a++) {
-            unsigned at = chunk + a * team.stride;
-            if (at >= n_chunks) {
-                break;
-            }
-            float values[ROWS][CHUNK];
+        for (unsigned i = 0; i < ROWS; i++) {
+            floats_of<Float>(words[i], values[i]);
+        }
 #pragma unroll
-            for (unsigned i = 0; i < ROWS; i++) {
-                floats_of<Float>(raw[a][i], values[i]);
-            }
+        for (unsigned j = 0; j < N; j++) {
+            const float *row = x + static_cast<size_t>(min(j, n - 1)) * width;
 #pragma unroll
-            for (unsigned j = 0; j < N; j++) {
-                const float *row = x + static_cast<size_t>(min(j, n - 1)) * width;
-                const float4 *from = reinterpret_cast<const float4 *>(row + at * CHUNK);
+            for (unsigned k = 0; k < CHUNK / 4; k++) {
+                unsigned place = at * (CHUNK / 4) + k;
+                float4 four = reinterpret_cast<const float4 *>(row)[place];
+                if constexpr (NORMED) {
+                    squares[j] += four.x * four.x + four.y * four.y + four.z * four.z + four.w * four.w;
+                    four = norm.weighted(four, place);
+                }
 #pragma unroll
-                for (unsigned k = 0; k < CHUNK / 4; k++) {
-                    float4 four = __ldg(from + k);
-#pragma unroll
-                    for (unsigned i = 0; i < ROWS; i++) {
-                        float sum = sums[i][j];
-                        sum += four.x * values[i][4 * k];
-                        sum += four.y * values[i][4 * k + 1];
-                        sum += four.z * values[i][4 * k + 2];
-                        sum += four.w * values[i][4 * k + 3];
-                        sums[i][j] = sum;
-                    }
+                for (unsigned i = 0; i < ROWS; i++) {
+                    float sum = sums[i][j];
+                    sum += four.x * values[i][4 * k];
+                    sum += four.y * values[i][4 * k + 1];
+                    sum += four.z * values[i][4 * k + 2];
+                    sum += four.w * values[i][4 * k + 3];
+                    sums[i][j] = sum;
                 }
             }
         }
+    };
+    for (unsigned chunk = team.first; chunk < n_chunks;) {
+        // Without conditions, so that activations are loaded side by side.
+        if (chunk + (AHEAD - 1) * team.stride < n_chunks) {
+#pragma unroll
+            for (unsigned a = 0; a < AHEAD; a++) {
+                multiply(raw[a], chunk + a * team.stride);
+            }
+        } else {
+#pragma unroll
+            for (unsigned a = 0; a < AHEAD - 1; a++) {
+                if (chunk + a * team.stride < n_chunks) {
+                    multiply(raw[a], chunk + a * team.stride);
+                }
+            }
+        }
+        load(chunk += team.stride * AHEAD);
     }
-    finish<ROWS, N>(team.tile, n, warps_of_team, sums, shared);
+    if constexpr (NORMED) {
+        normalize<ROWS, N>(sums, squares, width, norm.eps, warps_of_team, shared);
+    }
+    finish<ROWS, N>(products, n, warps_of_team, sums, shared);
 }
 
 #define DEFINE_MATVEC_OF(format, most)                                                             \
-    extern "C" __global__ void __launch_bounds__(MATVEC_WARPS *WARP)                               \
+    extern "C" __global__ void __launch_bounds__(MATVEC_WARPS *WARP, MATVEC_BLOCKS<most>)          \
         matvec_##format##_##most(PRODUCTS_PARAMETERS, const float *x, unsigned n, unsigned width,  \
-                                 unsigned warps_of_team) {                                         \
+                                 unsigned warps_of_team, const float *weight, float eps,           \
+                                 float offset) {                                                   \
         DYNAMIC_SHARED(float, shared);                                                             \
-        matvec_floats<format, most>(PRODUCTS, x, n, width, warps_of_team, shared);                 \
+        Norm norm{weight, eps, offset};                                                            \
+        if (weight != nullptr) {                                                                   \
+            matvec_floats<format, most, true>(PRODUCTS, x, n, width, warps_of_team, norm, shared); \
+        } else {                                                                                   \
+            matvec_floats<format, most, false>(PRODUCTS, x, n, width, warps_of_team, norm, shared); \
+        }                                                                                          \
     }                                                                                              \
     EXPORT(matvec_##format##_##most)
 

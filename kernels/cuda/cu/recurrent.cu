@@ -34,6 +34,7 @@ __device__ __forceinline__ Span own_span(const Span *spans, const Span *long_spa
 extern "C" __global__ void short_conv(const float *x, const float *filter, const float *bias, float *state,
                                       float *out, const Span *spans, const Span *long_spans,
                                       unsigned n_short, unsigned width, unsigned kernel, unsigned chunk) {
+    await_earlier_launches();
     Span span = own_span(spans, long_spans, n_short);
     unsigned channel = blockIdx.x * blockDim.x + threadIdx.x;
     unsigned begin = blockIdx.z * chunk, end = min(begin + chunk, span.n_rows);
@@ -62,6 +63,7 @@ EXPORT(short_conv)
 extern "C" __global__ void short_conv_keep(const float *x, float *state, const Span *spans,
                                            const Span *long_spans, unsigned n_short, unsigned width,
                                            unsigned kernel, unsigned chunk) {
+    await_earlier_launches();
     Span span = own_span(spans, long_spans, n_short);
     unsigned channel = blockIdx.x * blockDim.x + threadIdx.x;
     if (span.n_rows <= chunk || channel >= width) {

@@ -1,27 +1,13 @@
-// Activations, rounded.
+// Activations, rounded as they are or normalized.
 
 #include "int8_rows.cuh"
+#include "norm.cuh"
 
 // A block is rounded twice if its largest value is so many times that of the row's other blocks, on
 // the average.
 constexpr float OUTWEIGHS = 4.0f;
 
 constexpr unsigned ROUND_THREADS = 256;
-
-// A value of the calling thread, added up over all threads in an order that is always the same.
-__device__ __forceinline__ float block_sum(float value, float *shared) {
-    value = warp_sum(value);
-    __syncthreads();
-    if (threadIdx.x % WARP == 0) {
-        shared[threadIdx.x / WARP] = value;
-    }
-    __syncthreads();
-    float sum = 0.0f;
-    for (unsigned i = 0; i < ROUND_THREADS / WARP; i++) {
-        sum += shared[i];
-    }
-    return sum;
-}
 
 // The scale above which units of a row are rounded twice: so many times the average of those that are
 // not above it. One enormous value does not hide another that is merely large.
@@ -44,23 +30,26 @@ __device__ float limit_of(const float *scales, unsigned n_units, float *shared) 
 }
 
 // Rounds to int8: a block for each row of `x`, `[rows, width]`, with shared memory for the scale of
-// each unit and eight numbers more.
+// each unit and eight numbers more. Rows are normalized before, where there is a weight.
 extern "C" __global__ void __launch_bounds__(256)
-    round_int8(const float *x, unsigned width, signed char *codes, uint2 *meta, signed char *again_codes,
-               uint2 *again_meta) {
+    round_int8(const float *x, unsigned width, const float *weight, float eps, float offset,
+               signed char *codes, uint2 *meta, signed char *again_codes, uint2 *again_meta) {
     DYNAMIC_SHARED(float, shared);
+    await_earlier_launches();
     float *scales = shared + ROUND_THREADS / WARP;
     unsigned n_units = width / UNIT;
     size_t first_unit = static_cast<size_t>(blockIdx.x) * n_units;
     // Eight threads have a unit, each four values of it.
     unsigned part = threadIdx.x % 8;
-    const float4 *row = reinterpret_cast<const float4 *>(x + first_unit * UNIT);
+    const float *row = x + first_unit * UNIT;
+    Norm norm = {weight, eps, offset};
+    float factor = norm.factor(row, width, shared);
     unsigned *row_codes = reinterpret_cast<unsigned *>(codes) + first_unit * 8;
     unsigned rounds = (n_units + ROUND_THREADS / 8 - 1) / (ROUND_THREADS / 8);
     for (unsigned i = 0; i < rounds; i++) {
         unsigned unit = i * (ROUND_THREADS / 8) + threadIdx.x / 8;
         bool is_there = unit < n_units;
-        float4 values = is_there ? row[unit * 8 + part] : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+        float4 values = is_there ? norm.four_of(row, unit * 8 + part, factor) : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
         RoundedPart rounded = round_part(values);
         if (is_there) {
             row_codes[unit * 8 + part] = rounded.codes;
@@ -78,7 +67,8 @@ extern "C" __global__ void __launch_bounds__(256)
         float4 rest = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
         if (is_due) {
             // Each thread reads what it has written itself.
-            rest = rest_of(row[unit * 8 + part], row_codes[unit * 8 + part], scales[unit]);
+            float4 values = norm.four_of(row, unit * 8 + part, factor);
+            rest = rest_of(values, row_codes[unit * 8 + part], scales[unit]);
         }
         RoundedPart rounded = round_part(rest);
         if (is_due) {
@@ -93,21 +83,24 @@ extern "C" __global__ void __launch_bounds__(256)
 EXPORT(round_int8)
 
 // Rounds `x`, `[rows, width]`, to bfloat16, `[rows, padded]`: what is behind a row is zero. A block
-// for each row, and for each 1024 values of it.
+// for each row. Rows are normalized before, where there is a weight.
 extern "C" __global__ void __launch_bounds__(256)
-    round_bf16(const float *x, unsigned width, uint16_t *out, unsigned padded) {
+    round_bf16(const float *x, unsigned width, const float *weight, float eps, float offset, uint16_t *out,
+               unsigned padded) {
+    __shared__ float parts[ROUND_THREADS / WARP];
+    await_earlier_launches();
     const float *row = x + static_cast<size_t>(blockIdx.x) * width;
     uint16_t *out_row = out + static_cast<size_t>(blockIdx.x) * padded;
-    unsigned first = (blockIdx.y * blockDim.x + threadIdx.x) * 4;
-    if (first >= padded) {
-        return;
+    Norm norm = {weight, eps, offset};
+    float factor = norm.factor(row, width, parts);
+    for (unsigned first = threadIdx.x * 4; first < padded; first += ROUND_THREADS * 4) {
+        float values[4];
+        for (unsigned i = 0; i < 4; i++) {
+            values[i] = first + i < width ? norm.of(row, first + i, factor) : 0.0f;
+        }
+        uint2 packed = make_uint2(pack_bf16(values[0], values[1]), pack_bf16(values[2], values[3]));
+        *reinterpret_cast<uint2 *>(out_row + first) = packed;
     }
-    float values[4];
-    for (unsigned i = 0; i < 4; i++) {
-        values[i] = first + i < width ? row[first + i] : 0.0f;
-    }
-    uint2 packed = make_uint2(pack_bf16(values[0], values[1]), pack_bf16(values[2], values[3]));
-    *reinterpret_cast<uint2 *>(out_row + first) = packed;
 }
 EXPORT(round_bf16)
 

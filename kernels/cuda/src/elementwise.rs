@@ -13,7 +13,16 @@ const ROW_THREADS: u32 = 256;
 /// Threads of a block that has a stretch of numbers.
 const THREADS: usize = 256;
 
-/// `out = x / sqrt(mean(x²) + eps) * (weight + offset)`, row by row; `out` may be `x`.
+/// What happens to numbers that were there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Store {
+    /// Others take their place.
+    Replace,
+    /// Others are added.
+    Add,
+}
+
+/// `x / sqrt(mean(x²) + eps) * (weight + offset)`, row by row, goes to `out`, which may be `x`.
 ///
 /// # Errors
 /// Of the driver.
@@ -26,7 +35,7 @@ pub fn rms_norm(
     weight: &Memory,
     (eps, offset): (f32, f32),
     (n_rows, width): (usize, usize),
-    out: &Memory,
+    (out, store): (&Memory, Store),
 ) -> Result<(), CudaError> {
     check_len(x, n_rows * width, "rows to normalize");
     check_len(weight, width, "weights of a norm");
@@ -46,6 +55,7 @@ pub fn rms_norm(
         Arg::U32(count(width)),
         Arg::F32(eps),
         Arg::F32(offset),
+        Arg::U32((store == Store::Add).into()),
     ];
     // SAFETY: a block for each row, which are there, as are the weights.
     unsafe { device.launch("rms_norm", launch, &args) }

@@ -1,6 +1,6 @@
 //! [`Source`]: a `.cu` file and what is made of it.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,6 +14,16 @@ pub(super) struct Source {
     path: PathBuf,
     folder: PathBuf,
 }
+
+/// A kernel in the image.
+pub(super) struct Kernel {
+    pub(super) name: String,
+    /// Whether it awaits earlier launches, for one architecture at least.
+    pub(super) overlaps: bool,
+}
+
+/// What has a kernel wait for earlier launches.
+const AWAITS: &str = "griddepcontrol.wait";
 
 impl Source {
     pub(super) fn new(path: PathBuf, out: &Path) -> Outcome<Self> {
@@ -38,7 +48,7 @@ impl Source {
         self.folder.join("inputs.d")
     }
 
-    /// Names of the kernels, one a line.
+    /// Names of the kernels, one a line, and behind them that they await earlier launches.
     fn names(&self) -> PathBuf {
         self.folder.join("kernels")
     }
@@ -94,29 +104,42 @@ impl Source {
         if kernels.is_empty() {
             return Err(format!("{} has no kernels", self.path.display()));
         }
-        let names: String = kernels.iter().map(|name| format!("{name}\n")).collect();
+        let line = |(name, overlaps): (&String, &bool)| match overlaps {
+            true => format!("{name} {AWAITS}\n"),
+            false => format!("{name}\n"),
+        };
+        let names: String = kernels.iter().map(line).collect();
         fs::write(self.names(), names).map_err(failed)?;
         fs::remove_dir_all(&steps).map_err(failed)?;
         fs::write(self.stamp(), compiler.identity(architectures)).map_err(failed)
     }
 
     /// The kernels in the image.
-    pub(super) fn kernels(&self) -> Outcome<Vec<String>> {
+    pub(super) fn kernels(&self) -> Outcome<Vec<Kernel>> {
         let names = self.names();
         let names =
             fs::read_to_string(&names).map_err(|error| format!("{}: {error}", names.display()))?;
-        Ok(names.lines().map(str::to_owned).collect())
+        let kernel = |line: &str| {
+            let (name, awaits) = line.split_once(' ').unwrap_or((line, ""));
+            Kernel {
+                name: name.to_owned(),
+                overlaps: awaits == AWAITS,
+            }
+        };
+        Ok(names.lines().map(kernel).collect())
     }
 }
 
-/// The kernels in the PTX of a folder.
-fn kernels(folder: &Path) -> std::io::Result<BTreeSet<String>> {
-    let mut kernels = BTreeSet::new();
+/// The kernels in the PTX of a folder, and whether they await earlier launches.
+fn kernels(folder: &Path) -> std::io::Result<BTreeMap<String, bool>> {
+    let mut kernels = BTreeMap::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         if path.extension().is_some_and(|extension| extension == "ptx") {
             let text = fs::read_to_string(&path)?;
-            kernels.extend(parse_kernels(&text).map(str::to_owned));
+            for (name, overlaps) in parse_kernels(&text) {
+                *kernels.entry(name.to_owned()).or_default() |= overlaps;
+            }
         }
     }
     Ok(kernels)
@@ -134,8 +157,8 @@ fn parse_inputs(rule: &str) -> Vec<PathBuf> {
     files.map(|file| file.replace('\0', " ").into()).collect()
 }
 
-/// The names of the kernels in PTX.
-fn parse_kernels(ptx: &str) -> impl Iterator<Item = &str> {
-    let names = ptx.lines().filter_map(|line| line.split_once(".entry "));
-    names.filter_map(|(_, rest)| rest.split(['(', ' ']).next())
+/// The names of the kernels in PTX, and whether they await earlier launches.
+fn parse_kernels(ptx: &str) -> impl Iterator<Item = (&str, bool)> {
+    let kernels = ptx.split(".entry ").skip(1);
+    kernels.filter_map(|text| Some((text.split(['(', ' ']).next()?, text.contains(AWAITS))))
 }

@@ -4,6 +4,7 @@
 
 #include "block.h"
 #include "ordering.h"
+#include "overlap.h"
 #include "places.h"
 
 #include <vector>
@@ -107,6 +108,9 @@ void note(const void *address, size_t n_bytes, Access access, const void *place)
         return;
     }
     check_bounds(*region, at, n_bytes, access, place);
+    if (!region->is_shared) {
+        check_time(*region, access, place);
+    }
     if (access == Access::look) {
         block.has_acquired |= !region->is_shared;
         return;
@@ -137,6 +141,7 @@ void note(const void *address, size_t n_bytes, Access access, const void *place)
 void begin_launch_of_accesses() {
     first_block_of_launch = n_blocks + 1;
     memset(recent, 0, sizeof recent);
+    begin_launch_of_overlap();
     of_file = region_of_file();
     of_launch = region_of_launch();
 }

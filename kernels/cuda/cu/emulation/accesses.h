@@ -14,6 +14,8 @@ struct Region {
     bool is_shared;
     // For each word of four bytes from `begin`, who accessed it.
     Cell *cells;
+    // Whether a kernel ever wrote there.
+    mutable bool is_written;
 };
 
 // To look is to read what others may be writing.

@@ -19,6 +19,9 @@ struct Thread {
     // Where it waits.
     Site site;
     unsigned mask;
+    // Whether it has awaited earlier launches, and where it touched what these may work on before.
+    bool has_awaited;
+    const void *untimely;
 };
 
 // Lanes that wait for each other.

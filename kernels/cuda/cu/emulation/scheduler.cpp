@@ -2,6 +2,7 @@
 // warp if there is one, else of any. Which of them is drawn anew each time, so that what a missing
 // barrier leaves to chance happens in some order.
 #include "block.h"
+#include "overlap.h"
 #include "places.h"
 
 #include <cstdarg>
@@ -64,6 +65,8 @@ bool is_unstarted(const Thread &thread) {
 void start(Thread &thread, unsigned stack) {
     block.warps[thread.warp].unstarted &= ~(1u << thread.lane);
     thread.stack = stack;
+    thread.has_awaited = false;
+    thread.untimely = nullptr;
     forget_copies(thread);
 }
 
@@ -100,6 +103,7 @@ void open_barrier() {
 void end(Thread &self) {
     Warp &warp = block.warps[self.warp];
     unsigned bit = 1u << self.lane;
+    check_end(self);
     warp.alive &= ~bit;
     block.n_alive--;
     for (unsigned i = 0; i < warp.n_gatherings; i++) {

@@ -30,6 +30,9 @@ void gather(unsigned mask, Operation operation, void *operands, Site site);
 
 unsigned lane_of_caller();
 
+// See `overlap.h`.
+void await_launches();
+
 // Unlike what follows.
 void order_memory(void *const *operands, unsigned mask);
 
@@ -66,6 +69,8 @@ inline unsigned vote_of_lanes(unsigned mask, bool is_for, Site site) {
 inline unsigned first_of(unsigned lane, unsigned width) { return lane & ~(width - 1); }
 
 } // namespace emulation
+
+inline void await_earlier_launches() { emulation::await_launches(); }
 
 inline void __syncthreads(EMULATION_CALLER) { emulation::wait_for_block({"__syncthreads", file, line}); }
 

@@ -403,7 +403,7 @@ impl Memory {
     }
 
     /// The same bytes, which are not given back before this is dropped, too.
-    fn share(&self) -> Self {
+    pub(crate) fn share(&self) -> Self {
         Self {
             allocation: self.allocation.clone(),
             ..*self

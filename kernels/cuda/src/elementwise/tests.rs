@@ -20,14 +20,18 @@ fn rms_norm_is_that_of_the_scalar_twin() {
         }
         let [x, weight] = [&x, &weight].map(|numbers| upload(&device, numbers));
         let out = upload(&device, &vec![f32::NAN; want.len()]);
-        let sizes = (n_rows, width);
-        rms_norm(&device, &x, &weight, (1e-5, 1.0), sizes, &out).expect("it runs");
-        assert_close(&download(&device, &out, want.len()), &want, 1e-5, "apart");
-        rms_norm(&device, &x, &weight, (1e-5, 1.0), sizes, &x).expect("it runs");
-        assert_eq!(
-            download(&device, &x, want.len()),
-            download(&device, &out, want.len())
-        );
+        let norm = |out, store| {
+            let sizes = (n_rows, width);
+            rms_norm(&device, &x, &weight, (1e-5, 1.0), sizes, (out, store)).expect("it runs");
+        };
+        norm(&out, Store::Replace);
+        let got = download(&device, &out, want.len());
+        assert_close(&got, &want, 1e-5, "apart");
+        norm(&out, Store::Add);
+        let twice: Vec<f32> = got.iter().map(|value| value + value).collect();
+        assert_eq!(download(&device, &out, want.len()), twice);
+        norm(&x, Store::Replace);
+        assert_eq!(download(&device, &x, want.len()), got);
     }
 }
 

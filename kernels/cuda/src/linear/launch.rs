@@ -3,16 +3,18 @@
 use super::contest::Contest;
 use super::group::Group;
 use super::names::{Kernel, Most, TileSize};
-use super::rows::{Halves, Int8};
+use super::rows::{Halves, Int8, Source};
 use super::{Encoding, Rows, UNIT};
+use crate::view::joined;
 use crate::{Arg, CudaError, Device, Launch, Memory, Precision};
 
-/// Warps of a block of the kernels for few rows, and threads of a warp.
+/// Warps of a block of the kernels for few rows, the most of these, and threads of a warp.
 const MATVEC_WARPS: usize = 4;
+const MATVEC_MOST: usize = 8;
 const WARP: usize = 32;
 
 /// Warps of a multiprocessor that keep its memory busy.
-const BUSY_WARPS: usize = 16;
+const BUSY_WARPS: usize = 12;
 
 /// Blocks of a multiprocessor that share the tiles of a matrix, and the fewest units of 32 values that
 /// are worth a share.
@@ -179,15 +181,19 @@ impl Launcher {
         let launch = Launch {
             grid: [n_blocks as u32, 1, 1],
             block: [(MATVEC_WARPS * WARP) as u32, 1, 1],
-            shared: (MATVEC_WARPS * WARP * 4) as u32,
+            // A number for each thread; and for each warp and row, where rows are normalized.
+            shared: (MATVEC_WARPS * (WARP + MATVEC_MOST) * 4) as u32,
         };
         let sizes = [n, width, warps].map(|size| Arg::U32(size as u32));
         let name = Kernel::Matvec(most).name(encoding);
-        let input = match encoding {
-            Encoding::Block(_) => Input::Int8(x.int8()?),
-            _ => Input::Plain(x.values()),
-        };
-        self.start(name, launch, group, input, sizes)
+        match encoding {
+            Encoding::Block(_) => self.start(name, launch, group, Input::Int8(x.int8()?), sizes),
+            Encoding::F32 | Encoding::F16 | Encoding::BF16 => {
+                let Source { values, norm } = x.source();
+                let own: [_; 6] = joined(sizes, norm);
+                self.start(name, launch, group, Input::Plain(values), own)
+            }
+        }
     }
 
     fn matmul(
@@ -228,7 +234,7 @@ impl Launcher {
         self.start(kernel.name(encoding), launch, group, input, own)
     }
 
-    fn exact(&self, x: &Rows, group: &Group<'_>) -> Result<(), CudaError> {
+    fn exact(&self, x: &mut Rows, group: &Group<'_>) -> Result<(), CudaError> {
         let launch = Launch {
             grid: [
                 group.n_tiles(EXACT_ROWS) as u32,
@@ -240,7 +246,7 @@ impl Launcher {
         };
         let sizes = [x.n_rows(), x.width()].map(|size| Arg::U32(size as u32));
         let name = Kernel::Exact.name(group.first().encoding());
-        self.start(name, launch, group, Input::Plain(x.values()), sizes)
+        self.start(name, launch, group, Input::Plain(x.compute()?), sizes)
     }
 
     /// Launches a kernel of products: those of `group`, the input, and what else it takes.

@@ -1,10 +1,15 @@
 //! Activations, and beside them the same numbers rounded, for as long as they are the same.
 
 mod half;
+mod normed;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::UNIT;
 use crate::{Arg, CudaError, Device, Launch, Memory};
 pub(super) use half::Halves;
+use normed::Normed;
 
 /// Threads of a block of the kernels that round.
 const THREADS: u32 = 256;
@@ -27,6 +32,18 @@ pub struct Rows {
     f16: Option<Halves>,
     /// Likewise.
     has_f16: bool,
+    /// What the rows are, as long as their values have not been computed.
+    normed: Option<Normed>,
+    /// How often they have been changed.
+    n_changes: Arc<AtomicU64>,
+}
+
+/// What rows are made of: others, and what a norm makes of them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Source<'a> {
+    pub(super) values: &'a Memory,
+    /// Weight, epsilon and offset of the norm, as kernels take them; no weight where there is none.
+    pub(super) norm: [Arg<'a>; 3],
 }
 
 /// Activations as scale × code, with a scale for each 32 (a unit). Units in which one value outweighs
@@ -60,6 +77,8 @@ impl Rows {
             has_bf16: false,
             f16: None,
             has_f16: false,
+            normed: None,
+            n_changes: Arc::default(),
         })
     }
 
@@ -74,7 +93,11 @@ impl Rows {
     }
 
     /// The rows, to be read. The memory may be longer.
+    ///
+    /// # Panics
+    /// If their values were not [computed](Self::compute).
     pub fn values(&self) -> &Memory {
+        assert!(self.normed.is_none(), "rows that are yet to be normalized");
         &self.values
     }
 
@@ -95,7 +118,14 @@ impl Rows {
     /// The rows, to be changed: what they were rounded to is forgotten.
     pub fn change(&mut self) -> &Memory {
         (self.has_int8, self.has_bf16, self.has_f16) = (false, false, false);
+        self.normed = None;
+        self.n_changes.fetch_add(1, Ordering::Relaxed);
         &self.values
+    }
+
+    /// What the rows are made of, for a kernel that normalizes by itself.
+    pub(super) fn source(&self) -> Source<'_> {
+        Source::of(&self.values, self.normed.as_ref())
     }
 
     /// The rows rounded to eight bits, unless that was done already.
@@ -111,7 +141,8 @@ impl Rows {
         };
         let int8 = self.int8.insert(int8);
         if !self.has_int8 {
-            int8.round(&self.device, &self.values, [self.n_rows, self.width])?;
+            let source = Source::of(&self.values, self.normed.as_ref());
+            int8.round(&self.device, source, [self.n_rows, self.width])?;
             self.has_int8 = true;
         }
         Ok(int8)
@@ -128,18 +159,23 @@ impl Rows {
         let bf16 = self.bf16.insert(bf16);
         if !self.has_bf16 && self.n_rows > 0 {
             let launch = Launch {
-                grid: [self.n_rows as u32, (padded as u32).div_ceil(4 * THREADS), 1],
+                grid: [self.n_rows as u32, 1, 1],
                 block: [THREADS, 1, 1],
                 shared: 0,
             };
+            let source = Source::of(&self.values, self.normed.as_ref());
+            let [weight, eps, offset] = source.norm;
             let args = [
-                Arg::Memory(&self.values, 0),
+                Arg::Memory(source.values, 0),
                 Arg::U32(self.width as u32),
+                weight,
+                eps,
+                offset,
                 Arg::Memory(bf16, 0),
                 Arg::U32(padded as u32),
             ];
             // SAFETY: the arguments are those of the kernel; it reads `n_rows` rows of `width`, which
-            // `reset` made room for, and writes as many of `padded`, for which there is room.
+            // `reset` made room for, and as many weights, and writes as many of `padded`, for which there is room.
             unsafe { self.device.launch("round_bf16", launch, &args)? };
             self.has_bf16 = true;
         }
@@ -148,6 +184,7 @@ impl Rows {
 
     /// The rows in half precision, unless that was done already.
     pub(super) fn f16(&mut self) -> Result<&Halves, CudaError> {
+        self.compute()?;
         let shape = [self.n_rows, self.width];
         let halves = match self.f16.take() {
             Some(halves) if halves.has_room(shape) => halves,
@@ -162,6 +199,18 @@ impl Rows {
     }
 }
 
+impl<'a> Source<'a> {
+    fn of(values: &'a Memory, normed: Option<&'a Normed>) -> Self {
+        match normed {
+            Some(normed) => normed.source(),
+            None => Self {
+                values,
+                norm: [Arg::Null, Arg::F32(0.0), Arg::F32(0.0)],
+            },
+        }
+    }
+}
+
 impl Int8 {
     fn new(device: &Device, n_values: usize) -> Result<Self, CudaError> {
         let (codes, meta) = (n_values.max(UNIT), n_values.div_ceil(UNIT).max(1) * 8);
@@ -173,7 +222,12 @@ impl Int8 {
         })
     }
 
-    fn round(&self, device: &Device, x: &Memory, [n, width]: [usize; 2]) -> Result<(), CudaError> {
+    fn round(
+        &self,
+        device: &Device,
+        x: Source<'_>,
+        [n, width]: [usize; 2],
+    ) -> Result<(), CudaError> {
         if n == 0 {
             return Ok(());
         }
@@ -182,16 +236,20 @@ impl Int8 {
             block: [THREADS, 1, 1],
             shared: (width / UNIT) as u32 * 4 + THREADS / 32 * 4,
         };
+        let [weight, eps, offset] = x.norm;
         let args = [
-            Arg::Memory(x, 0),
+            Arg::Memory(x.values, 0),
             Arg::U32(width as u32),
+            weight,
+            eps,
+            offset,
             Arg::Memory(&self.codes, 0),
             Arg::Memory(&self.meta, 0),
             Arg::Memory(&self.again_codes, 0),
             Arg::Memory(&self.again_meta, 0),
         ];
-        // SAFETY: the arguments are those of the kernel; it reads `n` rows of `width`, which there are,
-        // and writes a byte for each value and eight for each unit, for which there is room.
+        // SAFETY: the arguments are those of the kernel; it reads `n` rows of `width`, which there are, and
+        // as many weights, and writes a byte for each value and eight for each unit, for which there is room.
         unsafe { device.launch("round_int8", launch, &args) }
     }
 }

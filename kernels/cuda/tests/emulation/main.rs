@@ -6,6 +6,7 @@ mod barriers;
 mod collectives;
 mod faults;
 mod memory;
+mod overlap;
 mod races;
 mod support;
 mod tensor;

@@ -36,7 +36,8 @@ pub(super) fn attention(
                     (layer.norm.eps, layer.norm.offset),
                 );
                 let values = rows.change();
-                elementwise::rms_norm(device, values, weight.vector(), numbers, shape, values)?;
+                let out = (values, elementwise::Store::Replace);
+                elementwise::rms_norm(device, values, weight.vector(), numbers, shape, out)?;
             }
         }
     }

@@ -226,17 +226,10 @@ impl Backend for Cuda {
         spec: NormSpec,
         out: &mut Rows,
     ) -> Result<(), BackendError> {
-        let (n, width) = (x.n_rows(), x.width());
-        let out = out.reset(n, width)?;
-        let numbers = (spec.eps, spec.offset);
-        elementwise::rms_norm(
-            &self.device,
-            x.values(),
-            weight.vector(),
-            numbers,
-            (n, width),
-            out,
-        )?;
+        out.normalize(x, weight.vector(), (spec.eps, spec.offset))?;
+        if self.step().output == StepOutput::Hidden {
+            out.compute()?;
+        }
         Ok(())
     }
 
@@ -309,17 +302,12 @@ impl Backend for Cuda {
     ) -> Result<(), BackendError> {
         // Who works on what is known when the device has said it.
         self.step().graphs.turn_off();
+        x.compute()?;
         Ok(experts::experts(self, spec, experts, x, out)?)
     }
 
     fn add(&self, residual: &mut Rows, x: &Rows) -> Result<(), BackendError> {
-        let n = x.n_rows() * x.width();
-        Ok(elementwise::add(
-            &self.device,
-            residual.change(),
-            x.values(),
-            n,
-        )?)
+        Ok(residual.add(x)?)
     }
 
     fn select(&self, x: &Rows, _: &[usize], out: &mut Rows) -> Result<(), BackendError> {

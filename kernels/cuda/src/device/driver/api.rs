@@ -28,6 +28,36 @@ const NAMES: &[&str] = if cfg!(windows) {
     ]
 };
 
+/// `CUlaunchConfig`: how a kernel is started.
+#[repr(C)]
+pub(super) struct LaunchConfig {
+    pub(super) grid: [c_uint; 3],
+    pub(super) block: [c_uint; 3],
+    pub(super) shared: c_uint,
+    pub(super) stream: Handle,
+    pub(super) attributes: *const LaunchAttribute,
+    pub(super) n_attributes: c_uint,
+}
+
+/// `CUlaunchAttribute`: what else is said of a launch.
+#[repr(C, align(8))]
+pub(super) struct LaunchAttribute {
+    id: c_int,
+    gap: c_int,
+    /// Most attributes need less room.
+    value: [c_int; 16],
+}
+
+impl LaunchAttribute {
+    /// The launch may start while the one before it is still running: programmatic stream
+    /// serialization.
+    pub(super) const OVERLAPS: Self = Self {
+        id: 6,
+        gap: 0,
+        value: [1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+    };
+}
+
 functions! {
     /// The driver's functions; each is described in NVIDIA's manual of the driver API.
     Status;
@@ -68,9 +98,8 @@ functions! {
     unload_module = "cuModuleUnload"(Handle);
     function = "cuModuleGetFunction"(*mut Handle, Handle, *const c_char);
     set_function_attribute = "cuFuncSetAttribute"(Handle, c_int, c_int);
-    launch = "cuLaunchKernel"(
-        Handle, c_uint, c_uint, c_uint, c_uint, c_uint, c_uint, c_uint, Handle, *mut Handle, *mut Handle
-    );
+    function_attribute = "cuFuncGetAttribute"(*mut c_int, c_int, Handle);
+    launch = "cuLaunchKernelEx"(*const LaunchConfig, Handle, *mut Handle, *mut Handle);
 
     begin_capture = "cuStreamBeginCapture_v2"(Handle, c_int);
     end_capture = "cuStreamEndCapture"(Handle, *mut Handle);

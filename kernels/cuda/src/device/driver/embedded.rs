@@ -8,6 +8,9 @@ pub(super) struct Module {
     pub(super) image: &'static [u8],
     /// Kernels that it has, for one architecture at least.
     pub(super) kernels: &'static [&'static str],
+    /// Those of them that await earlier launches, so that they may start while these run; none where it
+    /// was compiled for architectures that cannot.
+    pub(super) overlapping: &'static [&'static str],
 }
 
 /// The driver reads numbers from the image.
@@ -90,6 +93,23 @@ mod tests {
             for name in module.kernels {
                 assert!(names.insert(name), "{name}");
             }
+        }
+    }
+
+    /// So it is for every step of a model, but for what stands beside it.
+    #[test]
+    fn kernels_of_products_overlap_from_hopper_on() {
+        let number = |name: &&str| name.trim_end_matches(char::is_alphabetic).parse();
+        let is_new = ARCHITECTURES
+            .iter()
+            .any(|name| number(name).is_ok_and(|number: u32| number >= 90));
+        for module in MODULES {
+            let products = |names: &[&str]| {
+                let products = names.iter().filter(|name| name.starts_with("matvec_"));
+                products.count()
+            };
+            let n_products = if is_new { products(module.kernels) } else { 0 };
+            assert_eq!(products(module.overlapping), n_products);
         }
     }
 

@@ -31,6 +31,8 @@ struct Kernel {
     function: Handle,
     /// Bytes of shared memory that a launch may give.
     allowed: AtomicU32,
+    /// Whether it may start while earlier launches run, which it awaits by itself.
+    overlaps: bool,
 }
 
 impl Kernels {
@@ -67,18 +69,38 @@ impl Kernels {
                 continue;
             }
             self.context.check(status, "loading a kernel")?;
-            let allowed = AtomicU32::new(UNASKED);
-            self.by_name.insert(name, Kernel { function, allowed });
+            let kernel = Kernel {
+                function,
+                allowed: AtomicU32::new(UNASKED),
+                overlaps: module.overlapping.contains(&name) && self.can_overlap(function)?,
+            };
+            self.by_name.insert(name, kernel);
         }
         Ok(())
+    }
+
+    /// Whether the code that the device runs is of an architecture that has what awaits others: it may
+    /// have been made from code for an older one.
+    fn can_overlap(&self, function: Handle) -> Result<bool, CudaError> {
+        const PTX_VERSION: c_int = 5;
+        const HOPPER: c_int = 90;
+        let mut version = 0;
+        // SAFETY: it writes a number; the function is one of this context's.
+        let status = unsafe {
+            (self.context.api.function_attribute)(&raw mut version, PTX_VERSION, function)
+        };
+        self.context
+            .check(status, "asking what a kernel was made for")?;
+        Ok(version >= HOPPER)
     }
 
     pub(super) fn names(&self) -> Vec<&'static str> {
         self.by_name.keys().copied().collect()
     }
 
-    /// The kernel, ready for launches that give it this much shared memory.
-    pub(super) fn get(&self, name: &'static str, shared: u32) -> Result<Handle, CudaError> {
+    /// The kernel, ready for launches that give it this much shared memory, and whether it may start
+    /// while earlier launches run.
+    pub(super) fn get(&self, name: &'static str, shared: u32) -> Result<(Handle, bool), CudaError> {
         let kernel = self.by_name.get(name);
         let kernel = kernel.ok_or(CudaError::NoKernel { kernel: name })?;
         if shared > kernel.allowed.load(Ordering::Relaxed) {
@@ -95,7 +117,7 @@ impl Kernels {
             self.context.check(status, "asking for shared memory")?;
             kernel.allowed.fetch_max(shared, Ordering::Relaxed);
         }
-        Ok(kernel.function)
+        Ok((kernel.function, kernel.overlaps))
     }
 }
 

@@ -23,7 +23,7 @@ mod status;
 mod tests;
 mod transfer;
 
-use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
+use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -31,7 +31,7 @@ use super::graph::Graphs;
 use super::library::Multiplier;
 use super::{Arg, Launch, MAX_ARGS, Machine, Properties};
 use crate::CudaError;
-use api::{Api, Handle};
+use api::{Api, Handle, LaunchAttribute, LaunchConfig};
 use context::Context;
 use embedded::TOOLKIT;
 use freed::Freed;
@@ -226,7 +226,7 @@ impl Machine for Driver {
     ) -> Result<(), CudaError> {
         let Context { api, stream, .. } = *self.context;
         self.context.enter()?;
-        let function = self.kernels.get(kernel, launch.shared)?;
+        let (function, overlaps) = self.kernels.get(kernel, launch.shared)?;
         // The driver reads as many bytes of each as the kernel declares: the lower ones.
         let mut values = [0_u64; MAX_ARGS];
         let mut pointers: [Handle; MAX_ARGS] = [ptr::null_mut(); MAX_ARGS];
@@ -239,20 +239,21 @@ impl Machine for Driver {
             };
             *pointer = ptr::from_mut(value).cast::<c_void>();
         }
-        let ([gx, gy, gz], [bx, by, bz]): ([c_uint; 3], [c_uint; 3]) = (launch.grid, launch.block);
+        let overlap = [LaunchAttribute::OVERLAPS];
+        let config = LaunchConfig {
+            grid: launch.grid,
+            block: launch.block,
+            shared: launch.shared,
+            stream,
+            attributes: overlap.as_ptr(),
+            n_attributes: overlaps.into(),
+        };
         // SAFETY: the caller promises that the arguments are the kernel's; the values live until the
         // call returns, by when the driver has copied them.
         let status = unsafe {
             (api.launch)(
+                &raw const config,
                 function,
-                gx,
-                gy,
-                gz,
-                bx,
-                by,
-                bz,
-                launch.shared,
-                stream,
                 pointers.as_mut_ptr(),
                 ptr::null_mut(),
             )

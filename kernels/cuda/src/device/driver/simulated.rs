@@ -8,7 +8,7 @@ use std::collections::{HashMap, VecDeque};
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::ptr;
 
-use super::api::{Api, Handle};
+use super::api::{Api, Handle, LaunchConfig};
 use super::status::Status;
 
 /// What the device is, and what has been asked of it.
@@ -16,6 +16,8 @@ pub(super) struct World {
     pub(super) version: c_int,
     pub(super) n_devices: c_int,
     pub(super) capability: (c_int, c_int),
+    /// The architecture of the code that kernels were made from.
+    pub(super) made_for: c_int,
     /// Bytes of memory.
     pub(super) memory: usize,
     /// What loading a module returns.
@@ -47,6 +49,7 @@ pub(super) struct Launched {
     pub(super) kernel: String,
     pub(super) sizes: [c_uint; 7],
     pub(super) args: Vec<u64>,
+    pub(super) overlaps: bool,
 }
 
 #[derive(Clone)]
@@ -61,6 +64,7 @@ thread_local! {
         version: 13000,
         n_devices: 1,
         capability: (9, 0),
+        made_for: 90,
         memory: 1 << 30,
         loading: Status::SUCCESS,
         missing: &[],
@@ -348,26 +352,40 @@ unsafe extern "system" fn function(to: *mut Handle, _: Handle, name: *const c_ch
     })
 }
 
-#[rustfmt::skip]
+unsafe extern "system" fn function_attribute(
+    to: *mut c_int,
+    attribute: c_int,
+    _function: Handle,
+) -> Status {
+    assert_eq!(attribute, 5, "what it was made for");
+    // SAFETY: the caller gives a place for it.
+    unsafe { *to = world(|world| world.made_for) };
+    Status::SUCCESS
+}
+
 unsafe extern "system" fn launch(
+    config: *const LaunchConfig,
     function: Handle,
-    gx: c_uint, gy: c_uint, gz: c_uint,
-    bx: c_uint, by: c_uint, bz: c_uint,
-    shared: c_uint,
-    _stream: Handle,
     args: *mut Handle,
     extra: *mut Handle,
 ) -> Status {
     assert!(extra.is_null());
+    // SAFETY: the caller gives one.
+    let config = unsafe { &*config };
     let args = (0..N_ARGS.with_borrow(|n_args| *n_args)).map(|i| {
         // SAFETY: there are so many arguments, each in eight bytes.
         unsafe { *(*args.add(i)).cast::<u64>() }
     });
     let args = args.collect();
+    let ([gx, gy, gz], [bx, by, bz]) = (config.grid, config.block);
     world(|world| {
         let kernel = world.functions[number(function)].clone();
-        let sizes = [gx, gy, gz, bx, by, bz, shared];
-        world.put(Work::Launch(Launched { kernel, sizes, args }))
+        world.put(Work::Launch(Launched {
+            kernel,
+            sizes: [gx, gy, gz, bx, by, bz, config.shared],
+            args,
+            overlaps: config.n_attributes == 1,
+        }))
     })
 }
 
@@ -423,6 +441,7 @@ pub(super) static API: Api = Api {
     unload_module,
     function,
     set_function_attribute,
+    function_attribute,
     launch,
     begin_capture,
     end_capture,

@@ -106,6 +106,7 @@ fn arguments_are_packed_as_kernels_read_them() {
             u64::from(u32::MAX),
             u64::from((-1.5_f32).to_bits()),
         ],
+        overlaps: MODULES[0].overlapping.contains(&kernel),
     };
     assert_eq!(world(|world| world.launches.clone()), [wanted]);
 
@@ -113,6 +114,32 @@ fn arguments_are_packed_as_kernels_read_them() {
     // SAFETY: as above.
     let error = unsafe { device.launch(kernel, launch, &too_many) }.expect_err("too many");
     assert!(error.to_string().contains("33 arguments"), "{error}");
+}
+
+#[test]
+fn kernels_overlap_if_they_await_each_other() {
+    let launch = Launch {
+        grid: [1; 3],
+        block: [32, 1, 1],
+        shared: 0,
+    };
+    for made_for in [90, 75] {
+        world(|world| world.made_for = made_for);
+        let device = device();
+        for module in MODULES {
+            for &kernel in module.kernels {
+                // SAFETY: this driver runs no kernels.
+                unsafe { device.launch(kernel, launch, &[]) }.expect("launched");
+            }
+        }
+        device.synchronize().expect("no failure");
+        let launches = world(|world| std::mem::take(&mut world.launches));
+        let overlapping = launches.iter().filter(|launched| launched.overlaps);
+        let overlapping: Vec<&str> = overlapping.map(|launched| &*launched.kernel).collect();
+        let wanted = MODULES.iter().flat_map(|module| module.overlapping);
+        let wanted = wanted.copied().filter(|_| made_for >= 90);
+        assert_eq!(overlapping, wanted.collect::<Vec<_>>());
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod contest;
 mod gated;
 mod half;
+mod normed;
 mod products;
 mod rounding;
 mod table;
