@@ -67,7 +67,8 @@ pub struct ModelInfo {
     /// The device beside the processor, where it runs on one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accelerator: Option<Accelerator>,
-    /// Seconds that loading took.
+    /// Seconds that loading took. Weights may be on their way to a device by then: the first answer
+    /// waits for them.
     pub load_s: f64,
     /// What it must read and compute.
     #[serde(skip)]

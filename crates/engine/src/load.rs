@@ -133,19 +133,15 @@ pub(crate) fn load(
     }
     let checkpoint = place.open()?;
     let spec = ArchSpec::of(&checkpoint)?;
-    let backend = Backend::open(options, &spec, &checkpoint, &mut |note| {
-        progress(LoadProgress::Note(note));
-    })?;
-    let (context, cache_tokens) = room(options, &spec, &checkpoint, &backend)?;
-    let (device, n_sequences) = (backend.name(), options.n_sequences());
-    let meter = backend.meter();
-    let free_bytes = meter.as_ref().and_then(|meter| meter.free_bytes());
-    // Weights are mapped in milliseconds; building the vocabulary takes longer, so both at once.
-    let (model, text) = std::thread::scope(|scope| {
+    // Weights are mapped in milliseconds; building the vocabulary takes longer, as does opening a
+    // device, so both at once.
+    let (running, text) = std::thread::scope(|scope| {
         let text = scope.spawn(|| text_parts(&checkpoint, spec.vocab_size));
-        let model = backend.load(spec.clone(), &checkpoint, cache_tokens, n_sequences);
-        (model, text.join())
+        let note = &mut |note: &str| progress(LoadProgress::Note(note));
+        let running = Running::load(options, &spec, &checkpoint, note);
+        (running, text.join())
     });
+    let running = running?;
     progress(LoadProgress::Tokenizer);
     let text = text.map_err(|_| EngineError::WorkerGone)??;
     let mut info = ModelInfo::new(
@@ -156,27 +152,63 @@ pub(crate) fn load(
         &text.format,
         options.cache_type()?,
     );
-    info.context = context;
-    info.device = Some(device);
-    info.accelerator = meter.as_ref().map(|meter| Accelerator {
-        facts: meter.facts(),
-        free_mb: free_bytes.map(|bytes| bytes / 1_000_000),
-    });
+    info.context = running.context;
+    info.device = Some(running.device);
+    info.accelerator = running.accelerator;
     info.load_s = started.elapsed().as_secs_f64();
     tracing::info!(
         seconds = info.load_s,
         family = info.family,
         device = info.device,
-        context,
-        cache_tokens,
+        info.context,
+        running.cache_tokens,
         "model loaded"
     );
     Ok(Loaded {
         info,
         text,
-        model: model?,
-        meter,
+        model: running.model,
+        meter: running.meter,
     })
+}
+
+/// A model on its device.
+struct Running {
+    model: Box<dyn Model>,
+    /// As `--device` calls it.
+    device: String,
+    /// The device beside the processor, as it was before the model came.
+    accelerator: Option<Accelerator>,
+    meter: Option<Arc<dyn DeviceMeter>>,
+    context: usize,
+    cache_tokens: usize,
+}
+
+impl Running {
+    fn load(
+        options: &LoadOptions,
+        spec: &ArchSpec,
+        checkpoint: &Checkpoint,
+        note: &mut dyn FnMut(&str),
+    ) -> Result<Self, EngineError> {
+        let backend = Backend::open(options, spec, checkpoint, note)?;
+        let (context, cache_tokens) = room(options, spec, checkpoint, &backend)?;
+        let device = backend.name();
+        let meter = backend.meter();
+        let accelerator = meter.as_ref().map(|meter| Accelerator {
+            facts: meter.facts(),
+            free_mb: meter.free_bytes().map(|bytes| bytes / 1_000_000),
+        });
+        let n_sequences = options.n_sequences();
+        Ok(Self {
+            model: backend.load(spec.clone(), checkpoint, cache_tokens, n_sequences)?,
+            device,
+            accelerator,
+            meter,
+            context,
+            cache_tokens,
+        })
+    }
 }
 
 /// Where a model's files are.

@@ -1,7 +1,7 @@
 use thiserror::Error;
 
 /// Why a device could not do its work.
-#[derive(Debug, Error)]
+#[derive(Clone, Debug, Error)]
 pub enum CudaError {
     /// This program was built without kernels for CUDA.
     #[error(

@@ -4,7 +4,8 @@
 //!
 //! 1. [`Device`] is where kernels run: a device of NVIDIA's (feature `cuda`), or the processor in
 //!    its place (feature `emulated`), which runs the same sources slowly, for tests.
-//! 2. [`Memory`] lies on it. Everything that is launched happens in order, on one stream.
+//! 2. [`Memory`] lies on it. Everything that is launched happens in order, on one stream; weights come
+//!    meanwhile, from a [`Source`], and whatever uses them waits for them.
 //! 3. A [`Graph`] is what was launched, to be replayed; [`Mark`]s tell how long something took.
 //! 4. [`linear`] has layers of any kind of weights.
 //! 5. [`StepTables`] say what a step works on; [`View`] is a part of the activations.
@@ -27,7 +28,7 @@ pub mod step;
 mod testing;
 mod view;
 
-pub use device::{Arg, Device, Graph, Launch, Mark, Memory, Properties};
+pub use device::{Arg, Device, Graph, Launch, Mark, Memory, Properties, Source};
 pub use error::CudaError;
 pub use precision::Precision;
 pub use step::{StepBounds, StepTables};

@@ -78,6 +78,8 @@ impl Library {
     /// If a memory is too small.
     pub(crate) fn multiply(&self, product: &PlainProduct<'_>) -> Result<(), CudaError> {
         self.device.capture.must_be_off("a product of cuBLASLt")?;
+        let used = [product.weights, product.x, product.out];
+        self.device.wait_for(used.into_iter().chain(product.bias))?;
         let [n, n_rows, width] = product.shape;
         let bias = product.bias.map(|bias| bias.range(0, n_rows * 4));
         let operands = [

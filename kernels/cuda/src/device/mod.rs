@@ -1,5 +1,6 @@
 //! Where kernels run: memory, copies and launches, in order, on one stream.
 
+mod delivery;
 #[cfg(feature = "cuda")]
 mod driver;
 #[cfg(feature = "emulated")]
@@ -12,8 +13,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crate::CudaError;
+use delivery::{Deliveries, Delivery, memory_of};
 use graph::{Capture, Step};
 
+pub use delivery::Source;
+pub(crate) use delivery::{Cargo, MAX_PARTS, Part};
 pub use graph::Graph;
 #[cfg(all(test, feature = "emulated"))]
 pub(crate) use library::Multiplier;
@@ -28,6 +32,7 @@ const MAX_ARGS: usize = 32;
 pub struct Device {
     machine: Arc<dyn Machine>,
     capture: Arc<Capture>,
+    deliveries: Arc<Deliveries>,
     n_allocations: Arc<AtomicU64>,
     /// Bytes that memory has.
     allocated: Arc<AtomicUsize>,
@@ -42,6 +47,10 @@ trait Machine: std::fmt::Debug + Send + Sync {
     fn alloc(&self, len: usize) -> Result<u64, CudaError>;
     fn free(&self, address: u64);
     fn upload(&self, from: &[u8], to: u64) -> Result<(), CudaError>;
+    /// Takes over what is to be brought to memory that nobody has used, until that is freed.
+    fn deliver(&self, delivery: Delivery) -> Result<(), CudaError>;
+    /// Lets what comes after this see what was delivered up to this number, and tells up to which.
+    fn wait_for_delivery(&self, number: u64) -> Result<u64, CudaError>;
     fn download(&self, from: u64, to: &mut [u8]) -> Result<(), CudaError>;
     fn copy(&self, from: u64, to: u64, len: usize) -> Result<(), CudaError>;
     fn clear(&self, at: u64, len: usize) -> Result<(), CudaError>;
@@ -137,6 +146,8 @@ struct Allocation {
     address: u64,
     len: usize,
     allocated: Arc<AtomicUsize>,
+    /// The number of what is delivered to it, or 0.
+    delivery: AtomicU64,
 }
 
 impl Device {
@@ -196,6 +207,7 @@ impl Device {
         Self {
             machine,
             capture: Arc::default(),
+            deliveries: Arc::default(),
             n_allocations: Arc::default(),
             allocated: Arc::default(),
         }
@@ -234,6 +246,7 @@ impl Device {
                 address,
                 len,
                 allocated: self.allocated.clone(),
+                delivery: AtomicU64::new(0),
             }),
             address,
             len,
@@ -274,6 +287,7 @@ impl Device {
     pub fn upload(&self, from: &[u8], to: &Memory, offset: usize) -> Result<(), CudaError> {
         let address = to.range(offset, from.len());
         self.capture.must_be_off("an upload")?;
+        self.wait_for([to])?;
         self.machine.upload(from, address)
     }
 
@@ -287,6 +301,7 @@ impl Device {
     pub fn download(&self, from: &Memory, offset: usize, to: &mut [u8]) -> Result<(), CudaError> {
         let address = from.range(offset, to.len());
         self.capture.must_be_off("a download")?;
+        self.wait_for([from])?;
         self.machine.download(address, to)
     }
 
@@ -305,6 +320,7 @@ impl Device {
     ) -> Result<(), CudaError> {
         let source = from.range(from_offset, len);
         let target = to.range(to_offset, len);
+        self.wait_for([from, to])?;
         let step = || Step::Copy {
             from: (from.share(), from_offset),
             to: (to.share(), to_offset),
@@ -325,6 +341,7 @@ impl Device {
     /// Where there are not so many.
     pub fn clear(&self, memory: &Memory, offset: usize, len: usize) -> Result<(), CudaError> {
         let address = memory.range(offset, len);
+        self.wait_for([memory])?;
         let step = || Step::Clear {
             at: (memory.share(), offset),
             len,
@@ -356,6 +373,7 @@ impl Device {
                 message: format!("{} arguments, at most {MAX_ARGS} are possible", args.len()),
             });
         }
+        self.wait_for(args.iter().filter_map(memory_of))?;
         let step = || Step::Launch {
             kernel,
             launch,

@@ -1,14 +1,9 @@
 //! Weights on a device.
 
-use ponder_kernels_cpu::{BlockFormat, dequantize};
-
+use super::Encoding;
+use super::pieces::Pieces;
 use super::planes::Planes;
-use super::split::split;
-use super::{Encoding, UNIT};
-use crate::{CudaError, Device, Memory};
-
-/// Bytes of a file that are brought over at a time, or one row or block if that is longer.
-const PIECE: usize = 8 << 20;
+use crate::{CudaError, Device, Memory, Source};
 
 /// `[n_rows, row_len]` weights on a device.
 ///
@@ -24,46 +19,63 @@ pub struct Matrix {
 }
 
 impl Matrix {
-    /// Brings the rows of a file, little-endian and row by row, to the device.
+    /// Brings the rows of a file, little-endian and row by row, to the device, while other things
+    /// happen: what uses the matrix comes after that, and is where failures show. Each source has as
+    /// many rows as any other.
     ///
     /// # Errors
     /// Where the device has not enough memory, and of the driver.
     ///
     /// # Panics
-    /// If `bytes` is not exactly `shape`, `[n_rows, row_len]`, or rows of a block format are no whole
+    /// If the sources are not exactly `shape`, `[n_rows, row_len]`, or rows of a block format are no whole
     /// number of blocks.
-    pub fn upload(
+    pub fn bring(
         device: &Device,
         encoding: Encoding,
-        bytes: &[u8],
+        sources: Vec<impl Source>,
         shape @ [n_rows, row_len]: [usize; 2],
     ) -> Result<Self, CudaError> {
         let row_bytes = file_row_bytes(encoding, row_len);
+        let n_sources = sources.len().max(1);
         assert!(
-            row_bytes.is_some_and(|row_bytes| bytes.len() == n_rows * row_bytes),
-            "{encoding:?}: {} bytes are not [{n_rows}, {row_len}]",
-            bytes.len()
+            n_rows.is_multiple_of(n_sources),
+            "{n_rows} rows of {n_sources} sources"
         );
+        for source in &sources {
+            let n_bytes = source.bytes().len();
+            assert!(
+                row_bytes.is_some_and(|row_bytes| n_bytes == n_rows / n_sources * row_bytes),
+                "{encoding:?}: {n_bytes} bytes are not [{}, {row_len}]",
+                n_rows / n_sources
+            );
+        }
         assert!(u32::try_from(n_rows).is_ok() && u32::try_from(row_len).is_ok());
-        let (encoding, memory) = match encoding {
-            Encoding::Block(format) => match Planes::of(format) {
-                Some(planes) => (encoding, upload_planes(device, format, planes, bytes)?),
-                None => (Encoding::F32, upload_widened(device, format, bytes, shape)?),
-            },
-            Encoding::F32 => (encoding, upload_floats(device, 4, bytes, shape)?),
-            Encoding::F16 | Encoding::BF16 => {
-                if encoding == Encoding::BF16 {
-                    device.expect_library();
-                }
-                (encoding, upload_floats(device, 2, bytes, shape)?)
-            }
-        };
+        if encoding == Encoding::BF16 {
+            device.expect_library();
+        }
+        let (pieces, encoding) = Pieces::new(sources, encoding, shape);
         Ok(Self {
-            memory,
+            memory: device.deliver(pieces)?,
             encoding,
             n_rows,
             row_len,
         })
+    }
+
+    /// The same for bytes that are needed elsewhere.
+    ///
+    /// # Errors
+    /// As for [`Matrix::bring`].
+    ///
+    /// # Panics
+    /// Likewise.
+    pub fn upload(
+        device: &Device,
+        encoding: Encoding,
+        bytes: &[u8],
+        shape: [usize; 2],
+    ) -> Result<Self, CudaError> {
+        Self::bring(device, encoding, vec![bytes.to_vec()], shape)
     }
 
     /// Whether weights stay as they are in a file; others are widened to float32.
@@ -108,90 +120,4 @@ fn file_row_bytes(encoding: Encoding, row_len: usize) -> Option<usize> {
             .is_multiple_of(format.block_len())
             .then(|| row_len / format.block_len() * format.block_bytes()),
     }
-}
-
-fn upload_planes(
-    device: &Device,
-    format: BlockFormat,
-    planes: Planes,
-    bytes: &[u8],
-) -> Result<Memory, CudaError> {
-    let block_bytes = format.block_bytes();
-    let sizes = planes.of_block();
-    let offsets = planes.offsets(bytes.len() / block_bytes);
-    let memory = device.alloc(offsets[4].max(1))?;
-    let piece = (PIECE / block_bytes).max(1);
-    let mut staging = sizes.map(|size| vec![0; size * piece.min(bytes.len() / block_bytes)]);
-    for (i, bytes) in bytes.chunks(piece * block_bytes).enumerate() {
-        let n = bytes.len() / block_bytes;
-        let [first, second, units, blocks] = &mut staging;
-        split(
-            format,
-            bytes,
-            [
-                &mut first[..n * sizes[0]],
-                &mut second[..n * sizes[1]],
-                &mut units[..n * sizes[2]],
-                &mut blocks[..n * sizes[3]],
-            ],
-        );
-        for (plane, staging) in staging.iter().enumerate() {
-            let at = offsets[plane] + i * piece * sizes[plane];
-            device.upload(&staging[..n * sizes[plane]], &memory, at)?;
-        }
-    }
-    Ok(memory)
-}
-
-fn upload_widened(
-    device: &Device,
-    format: BlockFormat,
-    bytes: &[u8],
-    [n_rows, row_len]: [usize; 2],
-) -> Result<Memory, CudaError> {
-    // Whole blocks are whole units, so nothing is filled up.
-    let memory = device.alloc((n_rows * row_len * 4).max(1))?;
-    let piece = (PIECE / 4 / format.block_len()).max(1);
-    let mut values = Vec::new();
-    let mut staging = Vec::new();
-    for (i, bytes) in bytes.chunks(piece * format.block_bytes()).enumerate() {
-        values.resize(
-            bytes.len() / format.block_bytes() * format.block_len(),
-            0.0f32,
-        );
-        dequantize(format, bytes, &mut values);
-        staging.clear();
-        staging.extend(values.iter().flat_map(|value| value.to_le_bytes()));
-        device.upload(&staging, &memory, i * piece * format.block_len() * 4)?;
-    }
-    Ok(memory)
-}
-
-fn upload_floats(
-    device: &Device,
-    size: usize,
-    bytes: &[u8],
-    [n_rows, row_len]: [usize; 2],
-) -> Result<Memory, CudaError> {
-    let (from, to) = (row_len * size, row_len.next_multiple_of(UNIT) * size);
-    let memory = device.alloc((n_rows * to).max(1))?;
-    if from == to {
-        for (i, bytes) in bytes.chunks(PIECE).enumerate() {
-            device.upload(bytes, &memory, i * PIECE)?;
-        }
-        return Ok(memory);
-    }
-    if from == 0 {
-        return Ok(memory);
-    }
-    let piece = (PIECE / to).max(1);
-    let mut staging = vec![0; piece.min(n_rows) * to];
-    for (i, bytes) in bytes.chunks(piece * from).enumerate() {
-        for (row, staging) in bytes.chunks(from).zip(staging.chunks_mut(to)) {
-            staging[..from].copy_from_slice(row);
-        }
-        let n = bytes.len() / from;
-        device.upload(&staging[..n * to], &memory, i * piece * to)?;
-    }
-    Ok(memory)
 }

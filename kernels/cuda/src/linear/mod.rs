@@ -1,6 +1,6 @@
 //! Linear layers: `x @ weightsᵀ`, for weights of any encoding, with what follows them fused.
 //!
-//! 1. [`Matrix::upload`] brings a matrix from a file's bytes to the device, quantized as it was.
+//! 1. [`Matrix::bring`] brings a matrix from a file's bytes to the device, quantized as it was.
 //! 2. [`Rows`] are activations; beside them lies what they were rounded to, for as long as they do
 //!    not change.
 //! 3. [`Linear::multiply`] computes several products of the same input, each replacing its output or
@@ -34,6 +34,7 @@ mod launch;
 mod matrix;
 mod multiply;
 mod names;
+mod pieces;
 mod planes;
 mod rows;
 mod split;

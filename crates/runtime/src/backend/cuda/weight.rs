@@ -1,9 +1,16 @@
 //! Weights on the device.
+//!
+//! Matrices come while a model is used already: a layer of the first chunk of a prompt waits for its
+//! own weights only. A model of 8 billion weights is on the bus for 0.2 s in four bits and for 0.7 s in
+//! sixteen, at 25 GB/s. Its first 512 tokens are 8 TFLOP, which take 0.02 s on a large device and 0.3 s
+//! on a small one: so much earlier comes the first token, up to the time on the bus, and what is done
+//! between loading and the first step costs nothing.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use ponder_kernels_cuda::{
-    CudaError, Device, Memory,
+    CudaError, Device, Memory, Source,
     linear::{Encoding, Matrix},
 };
 
@@ -84,19 +91,26 @@ pub(super) fn upload_floats(device: &Device, values: &[f32]) -> Result<Memory, C
     Ok(memory)
 }
 
-/// Brings a matrix over and lets go of its pages in the file.
+/// Brings a matrix over, and lets go of its pages in the file piece by piece.
 fn upload(device: &Device, tensor: &MappedTensor) -> Result<Matrix, CudaError> {
     let shape = [tensor.n_rows(), tensor.row_len()];
-    let matrix = match encoding(tensor.ty()) {
-        Some(encoding) => Matrix::upload(device, encoding, tensor.bytes(), shape),
-        None => {
-            let values = tensor.to_vec().into_iter();
-            let bytes: Vec<u8> = values.flat_map(f32::to_le_bytes).collect();
-            Matrix::upload(device, Encoding::F32, &bytes, shape)
-        }
-    };
+    if let Some(encoding) = encoding(tensor.ty()) {
+        return Matrix::bring(device, encoding, vec![tensor.clone()], shape);
+    }
+    let values = tensor.to_vec().into_iter();
+    let bytes: Vec<u8> = values.flat_map(f32::to_le_bytes).collect();
     tensor.release(0..tensor.bytes().len());
-    matrix
+    Matrix::bring(device, Encoding::F32, vec![bytes], shape)
+}
+
+impl Source for MappedTensor {
+    fn bytes(&self) -> &[u8] {
+        self.bytes()
+    }
+
+    fn release(&self, part: Range<usize>) {
+        self.release(part);
+    }
 }
 
 /// Where a tensor's bytes lie, which is what tells it from others of the same file.

@@ -88,6 +88,7 @@ functions! {
     create_stream = "cuStreamCreate"(*mut Handle, c_uint);
     destroy_stream = "cuStreamDestroy_v2"(Handle);
     wait_for_stream = "cuStreamSynchronize"(Handle);
+    delay_stream = "cuStreamWaitEvent"(Handle, Handle, c_uint);
     create_event = "cuEventCreate"(*mut Handle, c_uint);
     destroy_event = "cuEventDestroy_v2"(Handle);
     record_event = "cuEventRecord"(Handle, Handle);

@@ -8,12 +8,14 @@ use super::api::{Api, Handle};
 use super::status::Status;
 use crate::CudaError;
 
-/// A device's primary context, and the stream that everything happens on.
+/// A device's primary context, the stream that everything happens on, and one for what comes from the
+/// machine meanwhile.
 pub(super) struct Context {
     pub(super) api: &'static Api,
     device: c_int,
     context: Handle,
     pub(super) stream: Handle,
+    pub(super) deliveries: Handle,
 }
 
 // SAFETY: handles are numbers to the driver, whose functions may be called by any thread.
@@ -33,13 +35,16 @@ impl Context {
             device,
             context,
             stream: ptr::null_mut(),
+            deliveries: ptr::null_mut(),
         };
         this.enter()?;
         // It does not wait for what others do on the default stream.
         const NON_BLOCKING: c_uint = 1;
-        // SAFETY: it writes a handle.
-        let status = unsafe { (api.create_stream)(&raw mut this.stream, NON_BLOCKING) };
-        this.check(status, "creating a stream")?;
+        for stream in [&raw mut this.stream, &raw mut this.deliveries] {
+            // SAFETY: it writes a handle.
+            let status = unsafe { (api.create_stream)(stream, NON_BLOCKING) };
+            status.check(api, "creating a stream")?;
+        }
         Ok(Arc::new(this))
     }
 
@@ -64,12 +69,33 @@ impl Context {
         Ok((free, total))
     }
 
-    /// Waits for everything on the stream.
+    /// Waits for everything on the streams.
     pub(super) fn synchronize(&self) -> Result<(), CudaError> {
         self.enter()?;
-        // SAFETY: the stream is this context's.
-        let status = unsafe { (self.api.wait_for_stream)(self.stream) };
-        self.check(status, "waiting for the device")
+        [self.stream, self.deliveries]
+            .into_iter()
+            .try_for_each(|stream| {
+                // SAFETY: the stream is this context's.
+                let status = unsafe { (self.api.wait_for_stream)(stream) };
+                self.check(status, "waiting for the device")
+            })
+    }
+
+    /// Copies to the device when the stream comes to it.
+    ///
+    /// # Safety
+    /// The stream is this context's, the bytes are pinned and stay as they are until the copy is done,
+    /// and `to` has room for them.
+    pub(super) unsafe fn upload(
+        &self,
+        from: &[u8],
+        to: u64,
+        stream: Handle,
+    ) -> Result<(), CudaError> {
+        self.enter()?;
+        // SAFETY: the caller's promise.
+        let status = unsafe { (self.api.upload)(to, from.as_ptr().cast(), from.len(), stream) };
+        self.check(status, "copying to the device")
     }
 }
 
@@ -80,16 +106,18 @@ impl Drop for Context {
         }
         // SAFETY: nobody else has these handles any more; nothing can be done about failures.
         unsafe {
-            if !self.stream.is_null() {
-                (self.api.wait_for_stream)(self.stream);
-                (self.api.destroy_stream)(self.stream);
+            for stream in [self.stream, self.deliveries] {
+                if !stream.is_null() {
+                    (self.api.wait_for_stream)(stream);
+                    (self.api.destroy_stream)(stream);
+                }
             }
             (self.api.release_context)(self.device);
         }
     }
 }
 
-/// A point of the stream.
+/// A point of a stream.
 pub(super) struct Event {
     context: Arc<Context>,
     handle: Handle,
@@ -100,12 +128,28 @@ unsafe impl Send for Event {}
 // SAFETY: as for [`Context`].
 unsafe impl Sync for Event {}
 
+/// What an event is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Use {
+    /// Being waited for by a thread that has nothing else to do, so that it is there at once.
+    Wait,
+    /// Being waited for by a thread that leaves its core to others.
+    Sleep,
+    /// Telling times.
+    Time,
+}
+
 impl Event {
-    /// One that has not been recorded; it knows no times unless that is wanted.
-    pub(super) fn new(context: &Arc<Context>, is_timed: bool) -> Result<Self, CudaError> {
+    /// One that has not been recorded.
+    pub(super) fn new(context: &Arc<Context>, is_for: Use) -> Result<Self, CudaError> {
+        const BLOCKING: c_uint = 1;
         const WITHOUT_TIMES: c_uint = 2;
         context.enter()?;
-        let flags = if is_timed { 0 } else { WITHOUT_TIMES };
+        let flags = match is_for {
+            Use::Wait => WITHOUT_TIMES,
+            Use::Sleep => WITHOUT_TIMES | BLOCKING,
+            Use::Time => 0,
+        };
         let mut handle = ptr::null_mut();
         // SAFETY: it writes a handle.
         let status = unsafe { (context.api.create_event)(&raw mut handle, flags) };
@@ -118,11 +162,28 @@ impl Event {
 
     /// It comes when everything that is on the stream by now is done.
     pub(super) fn record(&self) -> Result<(), CudaError> {
+        self.record_on(self.context.stream)
+    }
+
+    /// It comes when everything that was delivered by now is there.
+    pub(super) fn record_delivery(&self) -> Result<(), CudaError> {
+        self.record_on(self.context.deliveries)
+    }
+
+    fn record_on(&self, stream: Handle) -> Result<(), CudaError> {
+        self.context.enter()?;
+        // SAFETY: both handles are of this context.
+        let status = unsafe { (self.context.api.record_event)(self.handle, stream) };
+        self.context.check(status, "recording an event")
+    }
+
+    /// What is put on the stream from now on happens when it has come.
+    pub(super) fn delay_stream(&self) -> Result<(), CudaError> {
         let Context { api, stream, .. } = *self.context;
         self.context.enter()?;
         // SAFETY: both handles are of this context.
-        let status = unsafe { (api.record_event)(self.handle, stream) };
-        self.context.check(status, "recording an event")
+        let status = unsafe { (api.delay_stream)(stream, self.handle, 0) };
+        self.context.check(status, "waiting for weights")
     }
 
     /// Waits until it has come; at once if it was never recorded.

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::context::{Context, Event};
+use super::context::{Context, Event, Use};
 use crate::CudaError;
 
 /// Events are used again, because measurements need many, a few at a time.
@@ -25,7 +25,7 @@ impl Marks {
         let number = match events.idle.pop() {
             Some(number) => number,
             None => {
-                let event = Event::new(context, true)?;
+                let event = Event::new(context, Use::Time)?;
                 events.by_number.push(Arc::new(event));
                 events.by_number.len() - 1
             }

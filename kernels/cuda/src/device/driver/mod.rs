@@ -3,8 +3,8 @@
 //! 1. [`api`] finds the driver's library and its functions; a machine without one is an error.
 //! 2. [`context`] is a device, its one stream, its events and pinned memory.
 //! 3. [`embedded`] are the kernels in this program, [`kernels`] those that are loaded.
-//! 4. [`transfer`] copies between machine and device, [`graphs`] records and replays, [`marks`] tell
-//!    the time.
+//! 4. [`transfer`] copies between machine and device, [`loader`] brings weights over meanwhile,
+//!    [`graphs`] records and replays, [`marks`] tell the time.
 //! 5. [`cublas`] multiplies, where the machine has that library.
 
 mod api;
@@ -15,6 +15,7 @@ mod freed;
 mod functions;
 mod graphs;
 mod kernels;
+mod loader;
 mod marks;
 #[cfg(test)]
 mod simulated;
@@ -27,6 +28,7 @@ use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::delivery::Delivery;
 use super::graph::Graphs;
 use super::library::Multiplier;
 use super::{Arg, Launch, MAX_ARGS, Machine, Properties};
@@ -36,6 +38,7 @@ use context::Context;
 use embedded::TOOLKIT;
 use freed::Freed;
 use kernels::Kernels;
+use loader::Loader;
 use marks::Marks;
 use status::Status;
 use transfer::Transfer;
@@ -48,6 +51,7 @@ pub(super) struct Driver {
     properties: Properties,
     kernels: Kernels,
     transfer: Mutex<Transfer>,
+    loader: Loader,
     freed: Freed,
     marks: Marks,
     context: Arc<Context>,
@@ -92,6 +96,7 @@ impl Driver {
         Ok(Self {
             kernels: Kernels::load(&context, &properties)?,
             transfer: Mutex::default(),
+            loader: Loader::new(&context)?,
             freed: Freed::default(),
             marks: Marks::default(),
             properties,
@@ -187,11 +192,20 @@ impl Machine for Driver {
     }
 
     fn free(&self, address: u64) {
+        self.loader.cancel(address);
         self.freed.free(&self.context, address);
     }
 
     fn upload(&self, from: &[u8], to: u64) -> Result<(), CudaError> {
         self.transfer().upload(&self.context, from, to)
+    }
+
+    fn deliver(&self, delivery: Delivery) -> Result<(), CudaError> {
+        self.loader.deliver(delivery)
+    }
+
+    fn wait_for_delivery(&self, number: u64) -> Result<u64, CudaError> {
+        self.loader.wait_for(number)
     }
 
     fn download(&self, from: u64, to: &mut [u8]) -> Result<(), CudaError> {

@@ -1,12 +1,14 @@
-//! A driver that does everything as late as it may: what is put on the stream happens when somebody
+//! A driver that does everything as late as it may: what is put on a stream happens when somebody
 //! waits for it. So what must not be touched until then is found out when it is touched.
 //!
-//! Each thread has a driver of its own, with one device.
+//! Each thread has a driver of its own, with one device, until it enters another one's context.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
+use std::ops::Range;
 use std::ptr;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::api::{Api, Handle, LaunchConfig};
 use super::status::Status;
@@ -30,15 +32,16 @@ pub(super) struct World {
     pub(super) launches: Vec<Launched>,
     /// Shared memory that was asked for.
     pub(super) shared: HashMap<String, c_int>,
+    /// What waiting for events on another stream than the first one returns.
+    pub(super) delivering: Status,
     allocated: HashMap<u64, Box<[u8]>>,
-    stream: VecDeque<Work>,
-    /// What is captured goes here instead.
+    pinned: HashMap<u64, usize>,
+    streams: Vec<Stream>,
+    /// What is captured of the first stream goes here instead.
     captured: Option<Vec<Work>>,
     graphs: Vec<Vec<Work>>,
     functions: Vec<String>,
-    /// What waits for an event, as a number of works from the beginning.
-    events: Vec<usize>,
-    n_done: usize,
+    events: Vec<Point>,
     /// Contexts, streams, modules, events and pinned memory that were not given back.
     pub(super) n_held: usize,
 }
@@ -50,6 +53,8 @@ pub(super) struct Launched {
     pub(super) sizes: [c_uint; 7],
     pub(super) args: Vec<u64>,
     pub(super) overlaps: bool,
+    /// What lay at the beginning of the memory that the first argument is, when it happened.
+    pub(super) first_byte: Option<u8>,
 }
 
 #[derive(Clone)]
@@ -57,10 +62,30 @@ enum Work {
     Move(*mut u8, *const u8, usize),
     Set(*mut u8, u8, usize),
     Launch(Launched),
+    Wait(Point),
 }
 
-thread_local! {
-    static WORLD: RefCell<World> = RefCell::new(World {
+// SAFETY: who puts this on a stream answers for the memory until it is done, by whatever thread.
+unsafe impl Send for Work {}
+
+#[derive(Default)]
+struct Stream {
+    works: VecDeque<Work>,
+    n_done: usize,
+}
+
+/// A stream, and a number of works from its beginning.
+#[derive(Clone, Copy, Default)]
+struct Point {
+    stream: usize,
+    end: usize,
+}
+
+/// All drivers; a context is the number of one.
+static WORLDS: Mutex<Vec<Arc<Mutex<World>>>> = Mutex::new(Vec::new());
+
+fn new_world() -> usize {
+    let world = World {
         version: 13000,
         n_devices: 1,
         capability: (9, 0),
@@ -69,24 +94,37 @@ thread_local! {
         loading: Status::SUCCESS,
         missing: &[],
         waiting: Status::SUCCESS,
+        delivering: Status::SUCCESS,
         launches: Vec::new(),
         shared: HashMap::new(),
         allocated: HashMap::new(),
-        stream: VecDeque::new(),
+        pinned: HashMap::new(),
+        streams: Vec::new(),
         captured: None,
         graphs: Vec::new(),
         functions: Vec::new(),
         events: Vec::new(),
-        n_done: 0,
         n_held: 0,
-    });
+    };
+    let mut worlds = WORLDS.lock().unwrap_or_else(PoisonError::into_inner);
+    worlds.push(Arc::new(Mutex::new(world)));
+    worlds.len() - 1
+}
+
+thread_local! {
+    static WORLD: Cell<usize> = Cell::new(new_world());
     /// How many arguments the kernels have whose launches are recorded.
     static N_ARGS: RefCell<usize> = const { RefCell::new(0) };
 }
 
 /// This thread's driver.
 pub(super) fn world<T>(look: impl FnOnce(&mut World) -> T) -> T {
-    WORLD.with_borrow_mut(look)
+    let own = WORLD.get();
+    let world = {
+        let worlds = WORLDS.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&worlds[own])
+    };
+    look(&mut world.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 /// Says how many arguments kernels have.
@@ -99,37 +137,74 @@ impl World {
         self.allocated.len()
     }
 
+    /// Bytes.
+    pub(super) fn n_pinned(&self) -> usize {
+        self.pinned.values().sum()
+    }
+
     fn used(&self) -> usize {
         self.allocated.values().map(|bytes| bytes.len()).sum()
     }
 
-    fn put(&mut self, work: Work) -> Status {
-        match &mut self.captured {
-            Some(captured) => captured.push(work),
-            None => self.stream.push_back(work),
+    fn put(&mut self, stream: Handle, work: Work) -> Status {
+        match (&mut self.captured, number(stream)) {
+            (Some(captured), 0) => captured.push(work),
+            (_, stream) => self.streams[stream].works.push_back(work),
         }
         Status::SUCCESS
     }
 
-    /// Does what is on the stream, up to the work of this number.
-    fn run_to(&mut self, end: usize) -> Status {
-        while self.n_done < end
-            && let Some(work) = self.stream.pop_front()
+    /// Does what is on a stream, up to a point, and before it what that waits for.
+    fn run_to(&mut self, Point { stream, end }: Point) -> Status {
+        while self.streams[stream].n_done < end
+            && let Some(work) = self.streams[stream].works.pop_front()
         {
-            self.n_done += 1;
+            self.streams[stream].n_done += 1;
             match work {
                 // SAFETY: who put this on the stream answers for the memory until it is done.
                 Work::Move(to, from, len) => unsafe { ptr::copy_nonoverlapping(from, to, len) },
                 // SAFETY: the same.
                 Work::Set(at, value, len) => unsafe { ptr::write_bytes(at, value, len) },
-                Work::Launch(launched) => self.launches.push(launched),
+                Work::Launch(mut launched) => {
+                    let first = launched.args.first();
+                    let memory = first.and_then(|address| self.allocated.get(address));
+                    launched.first_byte = memory.map(|bytes| bytes[0]);
+                    self.launches.push(launched);
+                }
+                Work::Wait(point) => {
+                    self.run_to(point);
+                }
             }
         }
-        self.waiting
+        match stream {
+            0 => self.waiting,
+            _ => self.delivering,
+        }
     }
 
-    fn end(&self) -> usize {
-        self.n_done + self.stream.len()
+    /// The point behind everything that is on a stream.
+    fn end(&self, stream: Handle) -> Point {
+        let stream = number(stream);
+        let Stream { works, n_done } = &self.streams[stream];
+        let end = n_done + works.len();
+        Point { stream, end }
+    }
+
+    /// Panics where something on a stream uses these bytes; a kernel may use any of the device.
+    fn assert_unused(&self, begin: u64, len: usize, may_kernels: bool) {
+        let freed = begin..begin + len as u64;
+        let overlaps = |at: *const u8, len: usize| {
+            let used: Range<u64> = at.addr() as u64..(at.addr() + len) as u64;
+            used.start < freed.end && freed.start < used.end
+        };
+        let mut works = self.streams.iter().flat_map(|stream| &stream.works);
+        let is_used = works.any(|work| match *work {
+            Work::Move(to, from, len) => overlaps(to, len) || overlaps(from, len),
+            Work::Set(at, _, len) => overlaps(at, len),
+            Work::Launch(_) => may_kernels,
+            Work::Wait(_) => false,
+        });
+        assert!(!is_used, "freed while a stream may use it");
     }
 }
 
@@ -175,10 +250,13 @@ gives! {
     device_count(to: c_int) = world(|world| world.n_devices);
     device(to: c_int, ordinal: c_int) = ordinal;
     device_memory(to: usize, _device: c_int) = world(|world| world.memory);
-    retain_context(to: Handle, _device: c_int) = hold(0);
-    create_stream(to: Handle, _flags: c_uint) = hold(0);
+    retain_context(to: Handle, _device: c_int) = hold(WORLD.get());
+    create_stream(to: Handle, _flags: c_uint) = hold(world(|world| {
+        world.streams.push(Stream::default());
+        world.streams.len() - 1
+    }));
     milliseconds(to: f32, from: Handle, until: Handle) = world(|world| {
-        (world.events[number(until)] - world.events[number(from)]) as f32
+        (world.events[number(until)].end - world.events[number(from)].end) as f32
     });
 }
 
@@ -190,38 +268,46 @@ fn hold(number: usize) -> Handle {
 does! {
     init(_flags: c_uint) = |_world| Status::SUCCESS;
     release_context(_device: c_int) = |world| { world.n_held -= 1; Status::SUCCESS };
-    set_context(_context: Handle) = |_world| Status::SUCCESS;
     free(address: u64) = |world| {
-        assert!(world.stream.is_empty(), "freed while the stream may use it");
         match world.allocated.remove(&address) {
-            Some(_) => Status::SUCCESS,
+            Some(bytes) => {
+                world.assert_unused(address, bytes.len(), true);
+                Status::SUCCESS
+            }
             None => INVALID_VALUE,
         }
     };
-    upload(to: u64, from: *const c_void, len: usize, _stream: Handle) =
-        |world| world.put(Work::Move(at(to), from.cast(), len));
-    download(to: *mut c_void, from: u64, len: usize, _stream: Handle) =
-        |world| world.put(Work::Move(to.cast(), at(from), len));
-    copy(to: u64, from: u64, len: usize, _stream: Handle) =
-        |world| world.put(Work::Move(at(to), at(from), len));
-    set_bytes(to: u64, value: u8, len: usize, _stream: Handle) =
-        |world| world.put(Work::Set(at(to), value, len));
+    upload(to: u64, from: *const c_void, len: usize, stream: Handle) =
+        |world| world.put(stream, Work::Move(at(to), from.cast(), len));
+    download(to: *mut c_void, from: u64, len: usize, stream: Handle) =
+        |world| world.put(stream, Work::Move(to.cast(), at(from), len));
+    copy(to: u64, from: u64, len: usize, stream: Handle) =
+        |world| world.put(stream, Work::Move(at(to), at(from), len));
+    set_bytes(to: u64, value: u8, len: usize, stream: Handle) =
+        |world| world.put(stream, Work::Set(at(to), value, len));
     destroy_stream(_stream: Handle) = |world| { world.n_held -= 1; Status::SUCCESS };
-    wait_for_stream(_stream: Handle) = |world| match world.captured {
-        Some(_) => NOT_IN_A_CAPTURE,
-        None => { let end = world.end(); world.run_to(end) }
+    wait_for_stream(stream: Handle) = |world| match (&world.captured, number(stream)) {
+        (Some(_), 0) => NOT_IN_A_CAPTURE,
+        _ => { let end = world.end(stream); world.run_to(end) }
+    };
+    delay_stream(stream: Handle, event: Handle, _flags: c_uint) = |world| {
+        let point = world.events[number(event)];
+        assert_ne!(point.stream, number(stream), "a stream waits for itself");
+        world.put(stream, Work::Wait(point))
     };
     destroy_event(_event: Handle) = |world| { world.n_held -= 1; Status::SUCCESS };
-    record_event(event: Handle, _stream: Handle) = |world| {
-        if world.captured.is_some() {
+    record_event(event: Handle, stream: Handle) = |world| {
+        if world.captured.is_some() && number(stream) == 0 {
             return NOT_IN_A_CAPTURE;
         }
-        world.events[number(event)] = world.end();
+        world.events[number(event)] = world.end(stream);
         Status::SUCCESS
     };
     wait_for_event(event: Handle) = |world| match world.events[number(event)] {
-        end if end <= world.n_done => Status::SUCCESS,
-        end => world.run_to(end),
+        point if point.end <= world.streams.get(point.stream).map_or(0, |stream| stream.n_done) => {
+            Status::SUCCESS
+        }
+        point => world.run_to(point),
     };
     unload_module(_module: Handle) = |world| { world.n_held -= 1; Status::SUCCESS };
     set_function_attribute(function: Handle, attribute: c_int, value: c_int) = |world| {
@@ -239,10 +325,15 @@ does! {
     upload_graph(_graph: Handle, _stream: Handle) = |_world| Status::SUCCESS;
     launch_graph(graph: Handle, _stream: Handle) = |world| {
         let works = world.graphs[number(graph)].clone();
-        world.stream.extend(works);
+        world.streams[0].works.extend(works);
         Status::SUCCESS
     };
     destroy_executable(_graph: Handle) = |world| { world.n_held -= 1; Status::SUCCESS };
+}
+
+unsafe extern "system" fn set_context(context: Handle) -> Status {
+    WORLD.set(number(context));
+    Status::SUCCESS
 }
 
 unsafe extern "system" fn text(_status: Status, to: *mut *const c_char) -> Status {
@@ -303,14 +394,18 @@ unsafe extern "system" fn alloc_pinned(to: *mut Handle, len: usize, _flags: c_ui
     hold(0);
     // Never freed: what would be read or written later would be another's by then.
     let bytes = Box::leak(vec![0xdd_u8; len].into_boxed_slice());
+    let address = bytes.as_mut_ptr().addr() as u64;
+    world(|world| world.pinned.insert(address, len));
     // SAFETY: the caller gives a place for it.
     unsafe { *to = bytes.as_mut_ptr().cast() };
     Status::SUCCESS
 }
 
-unsafe extern "system" fn free_pinned(_at: Handle) -> Status {
+unsafe extern "system" fn free_pinned(at: Handle) -> Status {
     world(|world| {
-        assert!(world.stream.is_empty(), "freed while the stream may use it");
+        let address = at.addr() as u64;
+        let len = world.pinned.remove(&address).expect("it was allocated");
+        world.assert_unused(address, len, false);
         world.n_held -= 1;
     });
     Status::SUCCESS
@@ -318,7 +413,7 @@ unsafe extern "system" fn free_pinned(_at: Handle) -> Status {
 
 unsafe extern "system" fn create_event(to: *mut Handle, _flags: c_uint) -> Status {
     let number = world(|world| {
-        world.events.push(0);
+        world.events.push(Point::default());
         world.events.len() - 1
     });
     // SAFETY: the caller gives a place for it.
@@ -380,12 +475,12 @@ unsafe extern "system" fn launch(
     let ([gx, gy, gz], [bx, by, bz]) = (config.grid, config.block);
     world(|world| {
         let kernel = world.functions[number(function)].clone();
-        world.put(Work::Launch(Launched {
-            kernel,
-            sizes: [gx, gy, gz, bx, by, bz, config.shared],
-            args,
-            overlaps: config.n_attributes == 1,
-        }))
+        let sizes = [gx, gy, gz, bx, by, bz, config.shared];
+        let overlaps = config.n_attributes == 1;
+        world.put(
+            config.stream,
+            Work::Launch(Launched { kernel, sizes, args, overlaps, first_byte: None }),
+        )
     })
 }
 
@@ -432,6 +527,7 @@ pub(super) static API: Api = Api {
     create_stream,
     destroy_stream,
     wait_for_stream,
+    delay_stream,
     create_event,
     destroy_event,
     record_event,

@@ -1,9 +1,12 @@
 //! The driver's side of a device, with a driver that does everything as late as it may.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use super::embedded::MODULES;
 use super::simulated::{API, Launched, World, set_n_args, world};
 use super::*;
-use crate::device::Device;
+use crate::device::delivery::testing::Halves;
+use crate::device::{Cargo, Device, MAX_PARTS, Part};
 
 fn driver() -> Result<Driver, CudaError> {
     Driver::open_by(&API, 0)
@@ -57,6 +60,137 @@ fn uploads_are_kept_until_the_device_has_read_them() {
     }
 }
 
+fn halves(len: usize, n_in_part: usize) -> Halves {
+    let bytes = bytes(len, len);
+    Halves { bytes, n_in_part }
+}
+
+#[test]
+fn what_uses_memory_comes_after_what_is_delivered_to_it() {
+    let device = device();
+    let all: Vec<_> = [2, 20_000, 4096, 131_072, 2, 600_000]
+        .map(|len| (len, device.deliver(halves(len, 4096)).expect("memory")))
+        .into();
+    // Not in the order in which they come, and each by another kind of use.
+    for (i, (len, memory)) in all.iter().enumerate().rev() {
+        let mut wanted = bytes(*len, *len);
+        match i % 3 {
+            0 => device.clear(memory, 0, 1).map(|()| wanted[0] = 0),
+            1 => device
+                .upload(&[7], memory, *len - 1)
+                .map(|()| wanted[*len - 1] = 7),
+            _ => Ok(()),
+        }
+        .expect("used");
+        let copied = device.alloc(*len).expect("memory");
+        device.copy((memory, 0), (&copied, 0), *len).expect("used");
+        let mut found = vec![0; *len];
+        device.download(&copied, 0, &mut found).expect("downloaded");
+        assert!(found == wanted, "{len} bytes");
+    }
+    let n_pinned = world(|world| world.n_pinned());
+    assert!(n_pinned <= 8 * 8192 + 10 * (1 << 20), "{n_pinned} bytes");
+}
+
+#[test]
+fn a_kernel_waits_for_what_is_delivered_to_its_arguments() {
+    let device = device();
+    let memory = device.deliver(halves(64, 16)).expect("memory");
+    let address = memory.range(0, 0);
+    set_n_args(1);
+    let launch = Launch {
+        grid: [1; 3],
+        block: [32, 1, 1],
+        shared: 0,
+    };
+    // SAFETY: this driver runs no kernels.
+    unsafe { device.launch(MODULES[0].kernels[0], launch, &[Arg::Memory(&memory, 0)]) }
+        .expect("launched");
+    device.synchronize().expect("no failure");
+    let launched = world(|world| world.launches[0].clone());
+    assert_eq!(launched.args, [address]);
+    assert_eq!(launched.first_byte, Some(bytes(64, 64)[0]));
+}
+
+/// Takes its time, or fails in its way.
+#[derive(Debug)]
+struct Slow {
+    n_written: Arc<AtomicUsize>,
+    panics: bool,
+}
+
+impl Cargo for Slow {
+    fn len(&self) -> usize {
+        1000
+    }
+
+    fn n_pieces(&self) -> usize {
+        1000
+    }
+
+    fn piece_len(&self) -> usize {
+        1
+    }
+
+    fn write(&self, piece: usize, _: &mut [u8]) -> [Part; MAX_PARTS] {
+        assert!(!self.panics, "no such bytes");
+        std::thread::sleep(std::time::Duration::from_millis(1));
+        self.n_written.fetch_add(1, Ordering::Relaxed);
+        let mut parts = [Part::default(); MAX_PARTS];
+        parts[0] = Part { at: piece, len: 1 };
+        parts
+    }
+}
+
+#[test]
+fn memory_that_is_freed_gets_nothing_any_more() {
+    let device = device();
+    let n_written = Arc::new(AtomicUsize::new(0));
+    let slow = Slow {
+        n_written: Arc::clone(&n_written),
+        panics: false,
+    };
+    let memory = device.deliver(slow).expect("memory");
+    let next = device.deliver(halves(100, 9)).expect("memory");
+    drop(memory);
+    let n_before = n_written.load(Ordering::Relaxed);
+    let mut found = vec![0; 100];
+    device
+        .download(&next, 0, &mut found)
+        .expect("the next one comes");
+    assert_eq!(found, bytes(100, 100));
+    assert_eq!(n_written.load(Ordering::Relaxed), n_before);
+    assert!(n_before < 1000, "{n_before}");
+}
+
+#[test]
+fn failures_on_the_way_are_those_of_the_first_use() {
+    let device = device();
+    world(|world| world.delivering = Status(700));
+    // A thread waits when it makes its second piece.
+    let memory = device.deliver(halves(64, 1)).expect("memory");
+    for _ in 0..2 {
+        let error = device.clear(&memory, 0, 1).expect_err("it did not come");
+        assert!(matches!(error, CudaError::Lost { .. }), "{error}");
+    }
+    device
+        .deliver(halves(64, 1))
+        .expect_err("nothing comes any more");
+    world(|world| world.delivering = Status::SUCCESS);
+}
+
+#[test]
+fn a_thread_that_panics_is_a_failure_too() {
+    let device = device();
+    let slow = Slow {
+        n_written: Arc::default(),
+        panics: true,
+    };
+    let memory = device.deliver(slow).expect("memory");
+    let error = device.clear(&memory, 0, 1).expect_err("it did not come");
+    assert!(error.to_string().contains("panicked"), "{error}");
+}
+
 #[test]
 fn small_uploads_do_not_wait() {
     let device = device();
@@ -100,6 +234,7 @@ fn arguments_are_packed_as_kernels_read_them() {
     let wanted = Launched {
         kernel: kernel.to_owned(),
         sizes: [1, 2, 3, 4, 5, 6, 7],
+        first_byte: None,
         args: vec![
             address + 16,
             0,
@@ -242,8 +377,8 @@ fn marks_are_used_again() {
         let time = end.milliseconds_since(&start).expect("a time");
         assert_eq!(time, 5.0);
     }
-    // The context, the stream and the modules, and two events.
-    assert_eq!(world(|world| world.n_held), 2 + MODULES.len() + 2);
+    // The context, two streams and an event of theirs, the modules, and two events.
+    assert_eq!(world(|world| world.n_held), 4 + MODULES.len() + 2);
 }
 
 #[test]
@@ -260,7 +395,8 @@ fn everything_is_given_back() {
     device
         .replay(graph.as_ref().expect("captured"))
         .expect("replayed");
-    drop((device, memory, mark, graph));
+    let delivered = device.deliver(halves(1000, 9)).expect("memory");
+    drop((device, memory, mark, graph, delivered));
     assert_eq!(world(|world| (world.n_held, world.n_allocated())), (0, 0));
 }
 

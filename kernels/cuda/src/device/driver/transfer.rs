@@ -5,7 +5,7 @@ use std::ffi::c_void;
 use std::num::NonZero;
 use std::sync::Arc;
 
-use super::context::{Context, Event, Pinned};
+use super::context::{Context, Event, Pinned, Use};
 use crate::CudaError;
 
 /// Up to this many bytes are small.
@@ -48,12 +48,9 @@ impl Transfer {
             // SAFETY: what was reserved, the device has done with.
             let pinned = unsafe { ring.memory.bytes(start, part.len()) };
             copy(part, pinned);
-            let source: *const c_void = pinned.as_ptr().cast();
-            context.enter()?;
             // SAFETY: the ring keeps the bytes as they are until the event after this copy has come;
             // where they go was checked by the caller.
-            let status = unsafe { (context.api.upload)(to, source, part.len(), context.stream) };
-            context.check(status, "copying to the device")?;
+            unsafe { context.upload(pinned, to, context.stream) }?;
             to += part.len() as u64;
         }
         Ok(())
@@ -117,7 +114,7 @@ impl Ring {
                 memory: Pinned::new(context, n_parts * part_len)?,
                 part_len,
                 events: (0..n_parts)
-                    .map(|_| Event::new(context, false))
+                    .map(|_| Event::new(context, Use::Wait))
                     .collect::<Result<_, _>>()?,
                 at: 0,
                 used: 0,

@@ -7,11 +7,13 @@
 mod kernels;
 mod memory;
 
-use std::sync::Mutex;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use self::kernels::{MAX_ARGUMENTS, Value};
 use self::memory::Heap;
+use super::delivery::Delivery;
 use super::{Arg, Launch, Machine, Memory, Properties};
 use crate::CudaError;
 
@@ -30,6 +32,8 @@ const MAX_SHARED: u32 = 99 * 1024;
 pub(super) struct Emulated {
     properties: Properties,
     heap: Mutex<Heap>,
+    /// Nothing is brought before somebody waits for it, so that it shows who does not.
+    deliveries: Mutex<VecDeque<Delivery>>,
     /// What the order of threads is drawn from, and how many launches there were.
     seed: u64,
     n_launches: AtomicU64,
@@ -53,16 +57,20 @@ impl Emulated {
                 memory_clock_mhz: None,
             },
             heap: Mutex::default(),
+            deliveries: Mutex::default(),
             seed,
             n_launches: AtomicU64::new(0),
         }
     }
 
-    fn heap(&self) -> std::sync::MutexGuard<'_, Heap> {
+    fn heap(&self) -> MutexGuard<'_, Heap> {
         // A panic of another thread does not change what is allocated.
-        self.heap
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.heap.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn deliveries(&self) -> MutexGuard<'_, VecDeque<Delivery>> {
+        let deliveries = self.deliveries.lock();
+        deliveries.unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -92,12 +100,31 @@ impl Machine for Emulated {
     }
 
     fn free(&self, address: u64) {
+        let mut deliveries = self.deliveries();
+        deliveries.retain(|delivery| delivery.address != address);
         self.heap().free(address);
     }
 
     fn upload(&self, from: &[u8], to: u64) -> Result<(), CudaError> {
         self.heap().bytes_mut(to, from.len()).copy_from_slice(from);
         Ok(())
+    }
+
+    fn deliver(&self, delivery: Delivery) -> Result<(), CudaError> {
+        self.deliveries().push_back(delivery);
+        Ok(())
+    }
+
+    fn wait_for_delivery(&self, number: u64) -> Result<u64, CudaError> {
+        let mut deliveries = self.deliveries();
+        while let Some(delivery) = deliveries.pop_front_if(|delivery| delivery.number <= number) {
+            let mut room = vec![0xff; delivery.cargo.piece_len()];
+            // Pieces come in no order.
+            for piece in (0..delivery.cargo.n_pieces()).rev() {
+                delivery.bring(piece, &mut room, |from, to| self.upload(from, to))?;
+            }
+        }
+        Ok(number)
     }
 
     fn download(&self, from: u64, to: &mut [u8]) -> Result<(), CudaError> {

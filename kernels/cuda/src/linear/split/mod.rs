@@ -28,50 +28,11 @@ trait Blocks {
     }
 }
 
-/// The threads that split one piece.
-const MAX_THREADS: usize = 8;
-
-/// The least bytes of a thread.
-const BYTES_PER_THREAD: usize = 1 << 20;
-
-/// Splits whole blocks into their planes, on several threads where they are many.
+/// Splits whole blocks into their planes.
 ///
 /// # Panics
 /// If the planes do not have the length of so many blocks, or there is no kernel for the format.
 pub(super) fn split(format: BlockFormat, bytes: &[u8], planes: [&mut [u8]; 4]) {
-    let sizes = Planes::of(format)
-        .expect("a format with a kernel")
-        .of_block();
-    let n_blocks = bytes.len() / format.block_bytes();
-    let n_threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let n_threads = n_threads
-        .min(MAX_THREADS)
-        .min(bytes.len() / BYTES_PER_THREAD)
-        .max(1);
-    let share = n_blocks.div_ceil(n_threads);
-    std::thread::scope(|scope| {
-        let mut rest = planes;
-        for bytes in bytes.chunks((share * format.block_bytes()).max(1)) {
-            let n = bytes.len() / format.block_bytes();
-            let mut sizes = sizes.iter();
-            let own = rest.each_mut().map(|plane| {
-                let len = n * sizes.next().expect("as many sizes as planes");
-                plane.split_off_mut(..len).expect("room for every block")
-            });
-            if n == n_blocks {
-                split_part(format, bytes, own);
-            } else {
-                scope.spawn(move || split_part(format, bytes, own));
-            }
-        }
-        assert!(
-            rest.iter().all(|plane| plane.is_empty()),
-            "a plane is longer than its blocks"
-        );
-    });
-}
-
-fn split_part(format: BlockFormat, bytes: &[u8], planes: [&mut [u8]; 4]) {
     match format {
         BlockFormat::Q4_0 => split_blocks::<blocks::Q4_0>(format, bytes, planes),
         BlockFormat::Q4_1 => split_blocks::<blocks::Q4_1>(format, bytes, planes),
