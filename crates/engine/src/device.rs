@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 #[cfg(feature = "cuda-backend")]
-use ponder_runtime::backend::cuda::{Cuda, CudaOptions, device_bytes};
+use ponder_runtime::backend::cuda::{self, Cuda, CudaOptions, device_bytes};
 use ponder_runtime::{
     backend::{
         DeviceMeter, KvFormat,
@@ -12,12 +12,12 @@ use ponder_runtime::{
     },
     decoder::{Decoder, DecoderError, Model},
     spec::ArchSpec,
-    weights::Checkpoint,
+    weights::{Checkpoint, MappedTensor},
 };
 
 #[cfg(feature = "cuda-backend")]
 use crate::placement::{Parts, Placement};
-use crate::{EngineError, LoadOptions, memory};
+use crate::{EngineError, LoadOptions, MemoryPlace, memory};
 
 /// Where a model runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -106,6 +106,19 @@ impl Backend {
         }
     }
 
+    /// Whose memory a model takes.
+    pub(crate) fn places(&self) -> Vec<MemoryPlace> {
+        match self {
+            Self::Reference(_) | Self::Cpu(_) => vec![MemoryPlace::Machine],
+            #[cfg(feature = "cuda-backend")]
+            Self::Cuda { cuda, cpu, .. } => {
+                let device = MemoryPlace::Cuda(cuda.index());
+                let machine = cpu.as_ref().map(|_| MemoryPlace::Machine);
+                machine.into_iter().chain([device]).collect()
+            }
+        }
+    }
+
     /// Bytes that weights leave for keys and values.
     pub(crate) fn bytes_left(&self, checkpoint: &Checkpoint) -> u64 {
         let memory = memory::available_bytes();
@@ -171,16 +184,19 @@ impl Backend {
         };
         let cuda = cuda.map_err(DecoderError::from)?;
         let free = cuda.free_memory().map_err(DecoderError::from)?;
-        let parts = Parts::of(spec, checkpoint, kv_format.bytes_of_32(), device_bytes);
+        let parts = Parts::of(spec, checkpoint, kv_format.bytes_of_32(), weigh);
         let least = memory::least_tokens(options.context, spec.context_len);
         let tokens = options.cache_tokens.unwrap_or(least);
         let placement = parts.place(free, tokens, options.gpu_layers);
         let (n, all) = (placement.n_on_device, spec.layers.len());
-        let (free, wanted) = (free >> 20, parts.weights() >> 20);
-        if n == 0 {
-            return Err(EngineError::NoRoomOnDevice { free, wanted });
+        let fitting = parts.place(free, tokens, None).n_on_device;
+        if n == 0 || n > fitting {
+            let wanted = options.gpu_layers.unwrap_or(all).min(all);
+            let shortage = parts.shortage(index, free, tokens, wanted);
+            return Err(EngineError::NoRoomOnDevice(shortage));
         }
         if n < all && options.gpu_layers.is_none() {
+            let (free, wanted) = (free >> 20, parts.weights() >> 20);
             note(&format!(
                 "{n} of {all} layers run on the device, the others on the CPU: it has {free} MB free, and the weights take {wanted} MB"
             ));
@@ -203,6 +219,29 @@ impl Backend {
     ) -> Result<Self, EngineError> {
         Err(EngineError::NoCuda)
     }
+}
+
+/// Bytes of a device's memory that nobody uses.
+///
+/// # Errors
+/// Where there is no such device.
+#[cfg(feature = "cuda-backend")]
+pub(crate) fn free_memory(index: usize) -> Result<u64, EngineError> {
+    Ok(cuda::free_memory(index).map_err(DecoderError::from)?)
+}
+
+/// The same, where this build knows no devices.
+#[cfg(not(feature = "cuda-backend"))]
+pub(crate) fn free_memory(_: usize) -> Result<u64, EngineError> {
+    Err(EngineError::NoCuda)
+}
+
+/// Bytes that a tensor takes on a device.
+pub(crate) fn weigh(tensor: &MappedTensor) -> u64 {
+    #[cfg(feature = "cuda-backend")]
+    return device_bytes(tensor);
+    #[cfg(not(feature = "cuda-backend"))]
+    return tensor.bytes().len() as u64;
 }
 
 fn reference(options: &LoadOptions) -> Result<Reference, EngineError> {

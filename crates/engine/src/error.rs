@@ -10,6 +10,8 @@ use ponder_runtime::{
 use ponder_tokenizer::{TokenizerError, chat::TemplateError};
 use thiserror::Error;
 
+use crate::Shortage;
+
 /// Why the engine could not do what was asked.
 #[derive(Debug, Error)]
 #[allow(missing_docs)] // Each message says it.
@@ -72,10 +74,8 @@ pub enum EngineError {
         "this build of ponder has no CUDA backend (hint: build with --features cuda, or run with --device cpu)"
     )]
     NoCuda,
-    #[error(
-        "the device has {free} MB free, too little for a layer of the model, whose weights take {wanted} MB (hint: end what else uses the device, or run with --device cpu)"
-    )]
-    NoRoomOnDevice { free: u64, wanted: u64 },
+    #[error("the model {0} ({hint})", hint = .0.advice)]
+    NoRoomOnDevice(Shortage),
     #[error(
         "the thread that runs the model has ended (hint: this is a bug; start again with -v and report what it prints)"
     )]

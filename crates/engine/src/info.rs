@@ -13,7 +13,7 @@ use ponder_runtime::{
 use ponder_tokenizer::{Tokenizer, split::ChatFormat};
 use serde::Serialize;
 
-use crate::{Effort, EffortOverrides, Pooling, ResolvedEffort, Work, effort::Profile};
+use crate::{Effort, EffortOverrides, MemoryPlace, Pooling, ResolvedEffort, Work, effort::Profile};
 
 /// Facts about a model.
 #[derive(Clone, Debug, Serialize)]
@@ -67,6 +67,9 @@ pub struct ModelInfo {
     /// The device beside the processor, where it runs on one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accelerator: Option<Accelerator>,
+    /// Whose memory it takes; empty where it was not loaded.
+    #[serde(skip)]
+    pub places: Vec<MemoryPlace>,
     /// Seconds that loading took. Weights may be on their way to a device by then: the first answer
     /// waits for them.
     pub load_s: f64,
@@ -137,6 +140,7 @@ impl ModelInfo {
             kv_bytes_per_token: plan.bytes_per_token(cache_type.bytes_of_32()),
             device: None,
             accelerator: None,
+            places: Vec::new(),
             load_s: 0.0,
             work: Work::new(checkpoint, spec, &plan, cache_type.bytes_of_32()),
             plan,

@@ -38,6 +38,7 @@ mod event;
 #[cfg(test)]
 mod fake;
 mod fingerprint;
+mod footprint;
 mod grammar;
 mod info;
 mod load;
@@ -45,8 +46,6 @@ mod memory;
 mod occupancy;
 mod outlet;
 mod party;
-#[cfg(any(test, feature = "cuda-backend"))]
-#[cfg_attr(not(feature = "cuda-backend"), allow(dead_code))] // Only its arithmetic is tested there.
 mod placement;
 mod probe;
 mod prompt;
@@ -72,10 +71,10 @@ pub use event::{
     DeviceTimes, Event, FinishReason, FirstToken, ReasoningEnd, Summary, Timings, TokenChance,
     TokenReport, Usage,
 };
+pub use footprint::{Footprint, MemoryPlace, Shortage};
 pub use info::{Accelerator, ModelInfo};
 pub use inspect::Rendered;
 pub use load::LoadProgress;
-pub use memory::available_bytes;
 pub use occupancy::Occupancy;
 pub use outlet::Canceller;
 pub use ponder_effort::{SamplingOverrides, votes::Weighing};

@@ -16,7 +16,7 @@ use ponder_runtime::{
 use ponder_tokenizer::{Tokenizer, chat::ChatTemplate, split::ChatFormat};
 
 use crate::{
-    Accelerator, EngineError, LoadOptions, ModelInfo,
+    Accelerator, EngineError, LoadOptions, MemoryPlace, ModelInfo,
     device::Backend,
     effort::{Profile, thought_tables},
     grammar::Grammars,
@@ -155,6 +155,7 @@ pub(crate) fn load(
     info.context = running.context;
     info.device = Some(running.device);
     info.accelerator = running.accelerator;
+    info.places = running.places;
     info.load_s = started.elapsed().as_secs_f64();
     tracing::info!(
         seconds = info.load_s,
@@ -180,6 +181,7 @@ struct Running {
     /// The device beside the processor, as it was before the model came.
     accelerator: Option<Accelerator>,
     meter: Option<Arc<dyn DeviceMeter>>,
+    places: Vec<MemoryPlace>,
     context: usize,
     cache_tokens: usize,
 }
@@ -193,7 +195,7 @@ impl Running {
     ) -> Result<Self, EngineError> {
         let backend = Backend::open(options, spec, checkpoint, note)?;
         let (context, cache_tokens) = room(options, spec, checkpoint, &backend)?;
-        let device = backend.name();
+        let (device, places) = (backend.name(), backend.places());
         let meter = backend.meter();
         let accelerator = meter.as_ref().map(|meter| Accelerator {
             facts: meter.facts(),
@@ -205,6 +207,7 @@ impl Running {
             device,
             accelerator,
             meter,
+            places,
             context,
             cache_tokens,
         })

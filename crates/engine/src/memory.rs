@@ -43,7 +43,7 @@ fn tokens_in(bytes: u64, plan: &CachePlan, bytes_of_32: usize) -> usize {
 
 /// Memory that can be had without swapping: what the system says, or the limit of the control group
 /// if that is less.
-pub fn available_bytes() -> u64 {
+pub(crate) fn available_bytes() -> u64 {
     let read = |path: &str| std::fs::read_to_string(Path::new(path)).unwrap_or_default();
     let system = meminfo(&read("/proc/meminfo")).unwrap_or(UNKNOWN_MEMORY);
     // "max" where there is no limit.

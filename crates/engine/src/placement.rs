@@ -1,9 +1,20 @@
 //! How many layers of a model go to a device: the last ones, as many as fit, with the head.
 
-use ponder_runtime::{cache::CachePlan, spec::ArchSpec, weights::Checkpoint};
+use std::ops::Range;
+
+use ponder_runtime::{
+    cache::CachePlan,
+    spec::ArchSpec,
+    weights::{Checkpoint, MappedTensor},
+};
+
+use crate::footprint::{MemoryPlace, Shortage};
 
 /// Bytes of a device that activations, scratch and the driver take.
 const RESERVE: u64 = 512 << 20;
+
+/// Tokens of a cache that are worth being proposed.
+pub(crate) const USEFUL: u64 = 256;
 
 /// What the parts of a model take on a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +28,7 @@ pub(crate) struct Parts {
 }
 
 /// Where the layers of a model go.
+#[cfg_attr(not(feature = "cuda-backend"), allow(dead_code))] // Nobody goes by it there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Placement {
     /// Layers on the device, the last ones.
@@ -32,7 +44,7 @@ impl Parts {
         spec: &ArchSpec,
         checkpoint: &Checkpoint,
         bytes_of_32: usize,
-        weigh: impl Fn(&ponder_runtime::weights::MappedTensor) -> u64,
+        weigh: impl Fn(&MappedTensor) -> u64,
     ) -> Self {
         let n_layers = spec.layers.len();
         let (mut layers, mut others) = (vec![0; n_layers], 0);
@@ -72,9 +84,61 @@ impl Parts {
         }
     }
 
+    /// Layers.
+    pub(crate) fn n_layers(&self) -> usize {
+        self.layers.len()
+    }
+
     /// Bytes of all weights.
+    #[cfg(feature = "cuda-backend")]
     pub(crate) fn weights(&self) -> u64 {
         self.others + self.layers.iter().sum::<u64>()
+    }
+
+    /// Bytes that the last `n` layers take on a device, with a cache of so many tokens.
+    fn on_device(&self, n: usize, tokens: usize) -> u64 {
+        let first = self.layers.len() - n;
+        self.others
+            .saturating_add(RESERVE)
+            .saturating_add(self.of_layers(first..self.layers.len(), tokens))
+    }
+
+    /// Bytes that the others take on the processor.
+    pub(crate) fn on_processor(&self, n_on_device: usize, tokens: usize) -> u64 {
+        match self.layers.len() - n_on_device {
+            0 => 0,
+            n => self.others.saturating_add(self.of_layers(0..n, tokens)),
+        }
+    }
+
+    fn of_layers(&self, layers: Range<usize>, tokens: usize) -> u64 {
+        let kv = self.kv_of_token.saturating_mul(tokens as u64);
+        let kv = kv.saturating_mul(layers.len() as u64);
+        kv.saturating_add(self.layers[layers].iter().sum())
+    }
+
+    /// What is said of a device that has no room for the last `n` layers and a cache of so many tokens.
+    pub(crate) fn shortage(&self, index: usize, free: u64, tokens: usize, n: usize) -> Shortage {
+        let layers = self.place(free, tokens, None).n_on_device;
+        let room = free.saturating_sub(self.on_device(n, 0));
+        let fewer = room.checked_div(self.kv_of_token.saturating_mul(n as u64));
+        let fewer = fewer.filter(|&fewer| fewer >= USEFUL && fewer < tokens as u64);
+        let advice = match (layers, fewer) {
+            (0, None) => "hint: end what else uses the device, or run with --device cpu".to_owned(),
+            (0, Some(fewer)) => {
+                format!("hint: a cache of {fewer} tokens fits, by --cache-tokens or --context")
+            }
+            (layers, None) => format!("hint: --gpu-layers {layers} fits"),
+            (layers, Some(fewer)) => format!(
+                "hint: --gpu-layers {layers} fits, or a cache of {fewer} tokens, by --cache-tokens or --context"
+            ),
+        };
+        Shortage {
+            place: MemoryPlace::Cuda(index),
+            needed: self.on_device(n, tokens),
+            free,
+            advice,
+        }
     }
 }
 
@@ -84,12 +148,12 @@ fn layer_of(name: &str) -> Option<usize> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    const MB: u64 = 1 << 20;
+    pub(crate) const MB: u64 = 1 << 20;
 
-    fn parts() -> Parts {
+    pub(crate) fn parts() -> Parts {
         Parts {
             layers: vec![100 * MB; 10],
             others: 200 * MB,
@@ -124,5 +188,28 @@ mod tests {
         assert_eq!(placed.n_on_device, 5);
         assert_eq!(placed.left, 200 * MB, "100 MB for half of the layers");
         assert_eq!(parts().place(0, 0, Some(99)).n_on_device, 10);
+    }
+
+    #[test]
+    fn a_shortage_says_what_would_fit() {
+        let advice = |free, tokens, n| parts().shortage(0, free * MB, tokens, n).advice;
+        assert!(advice(100, 0, 10).contains("--device cpu"));
+        assert!(advice(512 + 200 + 350, 0, 10).contains("--gpu-layers 3 fits"));
+        // The weights and 20 MB: 2048 tokens in each of ten layers; with more, nine layers or fewer.
+        let both = advice(512 + 200 + 1020, 10_000, 10);
+        assert!(both.contains("--gpu-layers 9"), "{both}");
+        assert!(both.contains("2048 tokens"), "{both}");
+        let fewer = advice(512 + 200 + 1020, 10_000_000, 10);
+        assert!(!fewer.contains("layers") && fewer.contains("2048 tokens"));
+        let shortage = parts().shortage(2, 7 * MB, 1024, 4);
+        assert_eq!(shortage.place, MemoryPlace::Cuda(2));
+        assert_eq!(shortage.needed, (512 + 200 + 400 + 4) * MB);
+        assert_eq!(shortage.free, 7 * MB);
+    }
+
+    #[test]
+    fn what_is_not_on_the_device_is_on_the_processor() {
+        assert_eq!(parts().on_processor(10, 1024), 0);
+        assert_eq!(parts().on_processor(7, 1024), (200 + 3 * 101) * MB);
     }
 }

@@ -81,7 +81,7 @@ pub enum CudaError {
     },
     /// The device's memory is exhausted.
     #[error(
-        "the device has {free} of {total} MB free, {wanted} MB more are needed (hint: a smaller --context, a smaller model, or --device cpu)"
+        "the device has {free} of {total} MB free, {wanted} MB more are needed (hint: fewer --gpu-layers, a smaller --cache-tokens or --context, or --device cpu)"
     )]
     OutOfMemory {
         /// MB asked for.

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use ponder_engine::Engine;
+use ponder_engine::{Engine, MemoryPlace};
 use tokio::sync::watch;
 
 use super::{LoadFailure, Names};
@@ -83,14 +83,15 @@ impl Entry {
         };
     }
 
-    /// Since when a loaded model is not used.
-    pub(super) fn unused_since(&self) -> Option<Instant> {
+    /// Since when a loaded model that takes memory there is not used.
+    pub(super) fn unused_since(&self, place: MemoryPlace) -> Option<Instant> {
         match &*self.state() {
             State::Loaded {
+                engine,
                 leases: 0,
                 last_used,
                 ..
-            } => Some(*last_used),
+            } if engine.model().places.contains(&place) => Some(*last_used),
             _ => None,
         }
     }

@@ -3,16 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ponder_engine::{Engine, EngineError, LoadOptions, LoadProgress, available_bytes, store};
+use ponder_engine::{Engine, EngineError, Footprint, LoadProgress, Shortage};
 use thiserror::Error;
 use tokio::sync::watch;
 
 use super::Models;
 use super::entry::{Entry, Loading, State};
 use crate::http::ApiError;
-
-/// Tokens of cache without which a model is of no use.
-const LEAST_TOKENS: usize = 2048;
 
 /// Starts to load a model, unless somebody else has just begun. Nobody needs to wait for it.
 pub(super) fn start(models: &Arc<Models>, entry: &Arc<Entry>) -> Loading {
@@ -70,14 +67,10 @@ async fn load(models: &Arc<Models>, entry: &Arc<Entry>) -> Result<(), Arc<LoadFa
 pub(super) enum LoadFailure {
     #[error(transparent)]
     Engine(#[from] EngineError),
-    #[error("needs {} MB of memory, and {} MB are free", megabytes(*needed), megabytes(*free))]
-    Memory { needed: u64, free: u64 },
+    #[error("{0} ({hint})", hint = .0.advice)]
+    Memory(Shortage),
     #[error("loading it was broken off")]
     BrokenOff,
-}
-
-fn megabytes(bytes: u64) -> u64 {
-    bytes.div_ceil(1 << 20)
 }
 
 impl LoadFailure {
@@ -85,8 +78,8 @@ impl LoadFailure {
     /// in the log.
     pub(super) fn for_client(&self, model: &str) -> ApiError {
         match self {
-            Self::Memory { .. } => ApiError::unavailable(format!(
-                "The model `{model}` {self}. Models that are in use stay loaded: try again later."
+            Self::Memory(shortage) => ApiError::unavailable(format!(
+                "The model `{model}` {shortage}. Models that are in use stay loaded: try again later."
             ))
             .with_code("insufficient_memory")
             .retry_after(30),
@@ -98,43 +91,34 @@ impl LoadFailure {
     }
 }
 
-/// Unloads models that nobody uses until this one fits.
+/// Unloads models that nobody uses until this one fits: all of it where it is wanted, or else with the
+/// part on the processor that has no room on a device.
 fn make_room(models: &Models, name: &str) -> Result<(), LoadFailure> {
-    let options = &models.options;
-    let info = store::show(name, options)?;
-    let needed = info.memory_bytes(cache_tokens(options, info.trained_context));
-    loop {
-        let free = free_bytes(needed);
-        if needed <= free {
-            return Ok(());
-        }
-        if !models.unload_one() {
-            return Err(LoadFailure::Memory { needed, free });
+    let footprint = Footprint::of(name, &models.options)?;
+    let mut with_less = false;
+    let mut found = footprint.shortage(with_less)?;
+    while let Some(shortage) = found {
+        if models.unload_one(shortage.place) {
+            found = settled(&footprint, with_less)?;
+        } else if !with_less {
+            with_less = true;
+            found = footprint.shortage(with_less)?;
+        } else {
+            let last = settled(&footprint, with_less)?;
+            return last.map_or(Ok(()), |shortage| Err(LoadFailure::Memory(shortage)));
         }
     }
+    Ok(())
 }
 
-/// The memory that is free. What a model held that was unloaded is given back a little later, by the
+/// What memory is short. What a model held that was unloaded is given back a little later, by the
 /// thread that ran it.
-fn free_bytes(needed: u64) -> u64 {
-    let looks = (0..10).map(|look| {
-        if look > 0 {
-            std::thread::sleep(Duration::from_millis(50));
+fn settled(footprint: &Footprint, with_less: bool) -> Result<Option<Shortage>, EngineError> {
+    for _ in 1..10 {
+        if footprint.shortage(with_less)?.is_none() {
+            return Ok(None);
         }
-        available_bytes()
-    });
-    let mut most = 0;
-    for free in looks {
-        most = free;
-        if needed <= free {
-            break;
-        }
+        std::thread::sleep(Duration::from_millis(50));
     }
-    most
-}
-
-/// Tokens that the cache has at least, by the options.
-fn cache_tokens(options: &LoadOptions, trained_context: usize) -> usize {
-    let asked = options.cache_tokens.or(options.context);
-    asked.unwrap_or(LEAST_TOKENS.min(trained_context))
+    footprint.shortage(with_less)
 }

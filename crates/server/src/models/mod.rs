@@ -10,7 +10,7 @@ mod names;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ponder_engine::{Engine, LoadOptions};
+use ponder_engine::{Engine, LoadOptions, MemoryPlace};
 use tokio::sync::Mutex;
 
 use crate::error::ServeError;
@@ -114,12 +114,13 @@ impl Models {
         }
     }
 
-    /// Unloads the model that was not used for the longest time, if there is one that nobody uses.
-    fn unload_one(&self) -> bool {
+    /// Unloads the model that was not used for the longest time, of those that nobody uses and that take
+    /// memory there. Returns whether there was one.
+    fn unload_one(&self, place: MemoryPlace) -> bool {
         let mut unused: Vec<(Instant, &Arc<Entry>)> = self
             .entries
             .iter()
-            .filter_map(|entry| Some((entry.unused_since()?, entry)))
+            .filter_map(|entry| Some((entry.unused_since(place)?, entry)))
             .collect();
         unused.sort_by_key(|(since, _)| *since);
         unused.iter().any(|(_, entry)| {
@@ -139,4 +140,20 @@ fn unknown_model(name: &str) -> ApiError {
     ))
     .at("model")
     .with_code("model_not_found")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_makes_room_is_where_room_is_wanted() {
+        let models = Models::new(&["default".to_owned()], LoadOptions::default()).expect("a name");
+        let lease = models.get(None).await.expect("it is part of the program");
+        assert!(!models.unload_one(MemoryPlace::Machine), "somebody uses it");
+        drop(lease);
+        assert!(!models.unload_one(MemoryPlace::Cuda(0)), "it is not there");
+        assert!(models.unload_one(MemoryPlace::Machine));
+        assert!(!models.unload_one(MemoryPlace::Machine), "it is gone");
+    }
 }

@@ -162,6 +162,20 @@ impl Device {
         Err(CudaError::NotBuilt)
     }
 
+    /// Bytes of a device's memory that nobody uses, without opening it.
+    ///
+    /// # Errors
+    /// Where there is no driver, or no such device.
+    pub fn free_memory_of(index: usize) -> Result<usize, CudaError> {
+        #[cfg(feature = "cuda")]
+        return driver::Driver::free_memory_of(index);
+        #[cfg(not(feature = "cuda"))]
+        {
+            let _ = index;
+            Err(CudaError::NotBuilt)
+        }
+    }
+
     /// Opens a device and loads the kernels.
     ///
     /// # Errors

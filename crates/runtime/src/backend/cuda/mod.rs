@@ -63,6 +63,14 @@ impl Default for CudaOptions {
     }
 }
 
+/// Bytes of a device's memory that nobody uses, by its index.
+///
+/// # Errors
+/// Where there is no driver, or no such device.
+pub fn free_memory(index: usize) -> Result<u64, BackendError> {
+    Ok(Device::free_memory_of(index)? as u64)
+}
+
 /// The backend.
 #[derive(Debug)]
 pub struct Cuda {

@@ -78,7 +78,17 @@ impl Driver {
         }
     }
 
-    fn open_by(api: &'static Api, index: usize) -> Result<Self, CudaError> {
+    pub(super) fn free_memory_of(index: usize) -> Result<usize, CudaError> {
+        Self::free_memory_by(Api::get()?, index)
+    }
+
+    fn free_memory_by(api: &'static Api, index: usize) -> Result<usize, CudaError> {
+        let context = Context::new(api, Self::find(api, index)?)?;
+        context.memory().map(|(free, _)| free)
+    }
+
+    /// What the driver calls the device with this index.
+    fn find(api: &Api, index: usize) -> Result<c_int, CudaError> {
         let count = Self::count_by(api)?;
         let ordinal = c_int::try_from(index).ok().filter(|_| index < count);
         let ordinal = ordinal.ok_or(CudaError::NoDevice { index, count })?;
@@ -86,6 +96,11 @@ impl Driver {
         // SAFETY: it writes a number.
         let status = unsafe { (api.device)(&raw mut device, ordinal) };
         status.check(api, "finding the device")?;
+        Ok(device)
+    }
+
+    fn open_by(api: &'static Api, index: usize) -> Result<Self, CudaError> {
+        let device = Self::find(api, index)?;
         let properties = properties(api, device)?;
         let (major, minor) = properties.compute_capability;
         if (major, minor) < OLDEST {

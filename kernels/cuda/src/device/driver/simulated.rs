@@ -479,7 +479,13 @@ unsafe extern "system" fn launch(
         let overlaps = config.n_attributes == 1;
         world.put(
             config.stream,
-            Work::Launch(Launched { kernel, sizes, args, overlaps, first_byte: None }),
+            Work::Launch(Launched {
+                kernel,
+                sizes,
+                args,
+                overlaps,
+                first_byte: None,
+            }),
         )
     })
 }

@@ -444,8 +444,13 @@ fn no_memory_is_an_error_with_figures() {
         ),
         "{error}"
     );
+    let free = Driver::free_memory_by(&API, 0);
+    assert_eq!(free.expect("a number"), 424 << 20);
     drop(some);
     device.alloc(500 << 20).expect("memory again");
+    drop(device);
+    Driver::free_memory_by(&API, 1).expect_err("no such device");
+    assert_eq!(world(|world| world.n_held), 0);
 }
 
 #[test]

@@ -21,10 +21,7 @@ fn product_of(
     }
     let mut out = Rows::new(device, 1, 1).expect("memory");
     let product = Product {
-        projection: Projection {
-            matrix,
-            bias: None,
-        },
+        projection: Projection { matrix, bias: None },
         output: Output::Replace(&mut out),
     };
     let products = &mut [product];
@@ -57,11 +54,12 @@ fn a_product_normalizes_as_a_norm_before_it_does() {
                 let own = weights(&device, encoding, [7, k], &mut random);
                 let norm: Vec<f32> = (0..k).map(|_| random.unit()).collect();
                 let x = activations(n * k, &mut random);
-                let product = |x, is_before| {
-                    product_of(&device, &linear, &own.matrix, [x, &norm], is_before)
-                };
+                let product =
+                    |x, is_before| product_of(&device, &linear, &own.matrix, [x, &norm], is_before);
                 let [got, wanted] = [false, true].map(|is_before| product(&x, is_before));
-                let sizes = wanted.chunks(7).map(|row| row.iter().map(|x| x.abs()).sum());
+                let sizes = wanted
+                    .chunks(7)
+                    .map(|row| row.iter().map(|x| x.abs()).sum());
                 let sizes: Vec<f32> = sizes.collect();
                 for (i, (got, wanted)) in got.iter().zip(&wanted).enumerate() {
                     let error = (got - wanted).abs();
