@@ -179,7 +179,7 @@ impl Backend {
         };
         let cuda = match Device::Cuda(index) {
             #[cfg(feature = "cuda-emulated")]
-            Device::EMULATED => Cuda::emulated(&cuda),
+            Device::EMULATED => Cuda::for_tests(&cuda),
             _ => Cuda::open(index, &cuda),
         };
         let cuda = cuda.map_err(DecoderError::from)?;

@@ -1,5 +1,6 @@
 // The language of kernels as C++17, so that the processor runs them: what nvcc has built in, and
-// what `mma.cuh` writes in PTX. Each thread of a block is a fibre; `emulation/` says how they run.
+// what `mma.cuh` and `warpgroup.cuh` write in PTX. Each thread of a block is a fibre; `emulation/` says
+// how they run.
 //
 // A kernel's file is compiled inside an unnamed namespace, with `EMULATION_FILE` set to its name.
 // All its variables without initial values are shared ones; the section that they lie in is given a
@@ -9,7 +10,8 @@
 // What there is in `emulation/`, besides what kernels see:
 // - `launch.cpp`: the face to Rust; one block after the other.
 // - `scheduler.cpp` over `fibre.cpp`: one thread at a time, and who is the next one; barriers.
-// - `collectives.cpp`, `tensor.cpp`, `copies.cpp`, `atomics.cpp`: what kernels call.
+// - `collectives.cpp`, `tensor.cpp`, `copies.cpp`, `atomics.cpp`: what kernels call; `arrivals.cpp`,
+//   `tiles.cpp`, `warpgroup.cpp`: what those for compute capability 9.0 do.
 // - `accesses.cpp` over `ordering.h` and `regions.cpp`: what each access of a kernel is checked for.
 // - `overlap.cpp`: what kernels touch before earlier ones have ended.
 // - `checks.cpp`, `faults.cpp`: what the compiler's own checks and the processor find; `places.cpp`
@@ -28,11 +30,13 @@
 #include "emulation/types.h"
 
 #include "emulation/arithmetic.h"
-#include "emulation/kernel.h"
 #include "emulation/memory.h"
 #include "emulation/threads.h"
 
 #include "emulation/tensor.h"
+#include "emulation/warpgroup.h"
+
+#include "emulation/kernel.h"
 
 #ifndef EMULATION_FILE
 #define EMULATION_FILE unnamed

@@ -10,6 +10,7 @@
 
 #include "cores.cuh"
 #include "products.cuh"
+#include "widened.cuh"
 
 // Units of activations that are in shared memory, or under way.
 constexpr unsigned STAGES = 3;
@@ -21,24 +22,6 @@ constexpr unsigned STAGING_STEP = 20;
 __device__ __forceinline__ uint16_t *chunk_of(uint16_t *tile, unsigned row, unsigned chunk) {
     return tile + row * UNIT + (chunk ^ (row / 2 % 4)) * 8;
 }
-
-// How weights come to shared memory as numbers of a type: rounded by the threads, in as many terms as
-// keep their bits, or copied.
-template <class Encoding, class Number> struct Widened {
-    static constexpr bool IS_COPIED = false;
-    static constexpr unsigned TERMS = 1;
-};
-
-// Eleven significant bits are the sum of two numbers of eight.
-template <> struct Widened<f16, bf16> {
-    static constexpr bool IS_COPIED = false;
-    static constexpr unsigned TERMS = 2;
-};
-
-template <class Number> struct Widened<Number, Number> {
-    static constexpr bool IS_COPIED = true;
-    static constexpr unsigned TERMS = 1;
-};
 
 // What the blocks that share a tile use in common.
 struct Shares {
@@ -124,25 +107,10 @@ struct Matmul {
     __device__ __forceinline__ void widen(const Half &raw, unsigned stage) {
         float values[16];
         Reader<Encoding>::values(raw, half, values);
-#pragma unroll
-        for (unsigned term = 0; term < Weights::TERMS; term++) {
-            uint16_t *to = weights + (stage * Weights::TERMS + term) * WEIGHT_TILE;
-#pragma unroll
-            for (unsigned i = 0; i < 2; i++) {
-                unsigned pairs[4];
-#pragma unroll
-                for (unsigned k = 0; k < 4; k++) {
-                    float *pair = values + 8 * i + 2 * k;
-                    pairs[k] = Cores<Number>::round_pair(pair[0], pair[1]);
-                    // What the next term has to stand for.
-                    float rounded[2];
-                    Number::values(pairs + k, rounded);
-                    pair[0] -= rounded[0], pair[1] -= rounded[1];
-                }
-                uint4 *chunk = reinterpret_cast<uint4 *>(chunk_of(to, own, 2 * half + i));
-                *chunk = make_uint4(pairs[0], pairs[1], pairs[2], pairs[3]);
-            }
-        }
+        uint16_t *to = weights + stage * Weights::TERMS * WEIGHT_TILE;
+        store_rounded<Number, Weights::TERMS>(values, [&](unsigned term, unsigned i) {
+            return chunk_of(to + term * WEIGHT_TILE, own, 2 * half + i);
+        });
     }
 
     // Multiplies what is in shared memory: the sixteen values `k` to `k + 15` of a unit at a time.

@@ -54,6 +54,8 @@ struct Tile {
     unsigned activation, out_activation;
     // Of the part, or of both.
     unsigned first_row;
+    // Of the part.
+    unsigned number;
 
     // Tile number `index` where tiles have `size` rows, of both together where products are gated.
     // Behind the last tile: rows that no part has.
@@ -62,13 +64,14 @@ struct Tile {
         if (activation) {
             part = products.part(0), up = products.part(1);
             first_row = index * (size / 2);
+            number = 0;
             return;
         }
         unsigned tiles0 = (products.rows0 + size - 1) / size;
         unsigned tiles1 = (products.rows1 + size - 1) / size;
-        unsigned i = index < tiles0 ? 0 : index < tiles0 + tiles1 ? 1 : 2;
-        part = up = products.part(i);
-        first_row = (index - (i > 0 ? tiles0 : 0) - (i > 1 ? tiles1 : 0)) * size;
+        number = index < tiles0 ? 0 : index < tiles0 + tiles1 ? 1 : 2;
+        part = up = products.part(number);
+        first_row = (index - (number > 0 ? tiles0 : 0) - (number > 1 ? tiles1 : 0)) * size;
     }
 
     // Whether row number `i` of the tile belongs to what is gated, and which row it is there, where
@@ -100,5 +103,48 @@ struct Tile {
             value *= activate(out_activation, part.out[at]);
         }
         part.out[at] = value;
+    }
+
+    // The same for a row, which is even, and the next one, where no output holds a gate.
+    __device__ __forceinline__ void write_pair(unsigned row, unsigned column, float2 sums,
+                                               float2 up_sums) const {
+        if (row >= part.n_rows) {
+            return;
+        }
+        // Rows of an even length begin where pairs do.
+        bool is_even = part.n_rows % 2 == 0, has_both = row + 1 < part.n_rows;
+        add_pair(sums, part.bias, row, is_even, has_both);
+        if (activation) {
+            add_pair(up_sums, up.bias, row, is_even, has_both);
+            sums.x = activate(activation, sums.x) * up_sums.x;
+            sums.y = activate(activation, sums.y) * up_sums.y;
+        }
+        float *out = part.out + static_cast<size_t>(column) * part.n_rows;
+        add_pair(sums, part.adds ? out : nullptr, row, is_even, has_both);
+        if (is_even) {
+            *reinterpret_cast<float2 *>(out + row) = sums;
+            return;
+        }
+        out[row] = sums.x;
+        if (has_both) {
+            out[row + 1] = sums.y;
+        }
+    }
+
+  private:
+    static __device__ __forceinline__ void add_pair(float2 &sums, const float *numbers, unsigned row,
+                                                    bool is_even, bool has_both) {
+        if (!numbers) {
+            return;
+        }
+        if (is_even) {
+            float2 pair = *reinterpret_cast<const float2 *>(numbers + row);
+            sums.x += pair.x, sums.y += pair.y;
+            return;
+        }
+        sums.x += numbers[row];
+        if (has_both) {
+            sums.y += numbers[row + 1];
+        }
     }
 };

@@ -26,6 +26,9 @@ Page recent[1024];
 // Shared memory of the launch: that of its file, and what it is given.
 Region of_file, of_launch;
 
+// How often the thread that wrote a word of what the launch is given had shown its writes before.
+unsigned n_shown_before[MAX_SHARED / WORD + 1];
+
 // Words of the file's shared variables that the block has accessed. Which variables a kernel has is
 // not known otherwise.
 size_t n_file_words;
@@ -129,6 +132,9 @@ void note(const void *address, size_t n_bytes, Access access, const void *place)
         unsigned behind = end - word < WORD ? static_cast<unsigned>(end - word) : WORD;
         now.bytes = static_cast<uint8_t>((1u << behind) - (1u << first));
         Cell &cell = region->cells[(word - first_word) / WORD];
+        if (region == &of_launch && access != Access::read) {
+            n_shown_before[(word - first_word) / WORD] = running->n_shown;
+        }
         n_file_words += region == &of_file && cell.written.block != n_blocks && cell.read.block != n_blocks;
         check_word(cell, now, access, first_block);
     }
@@ -137,6 +143,27 @@ void note(const void *address, size_t n_bytes, Access access, const void *place)
         block.has_acquired = true;
     }
 }
+
+void forget_accesses(const void *address, size_t n_bytes) {
+    uintptr_t at = reinterpret_cast<uintptr_t>(address);
+    for (size_t i = 0; i < n_bytes; i += WORD) {
+        of_launch.cells[(at + i - of_launch.begin) / WORD] = {};
+    }
+}
+
+void check_shown(const void *address, size_t n_bytes) {
+    uintptr_t at = reinterpret_cast<uintptr_t>(address);
+    for (size_t i = 0; i < n_bytes; i += WORD) {
+        size_t word = (at + i - of_launch.begin) / WORD;
+        const Mark &written = of_launch.cells[word].written;
+        if (written.block == n_blocks && block.threads[written.thread].n_shown == n_shown_before[word]) {
+            mention("written here", place_of_number(written.place));
+            fail("a product reads what thread %u has written and not shown", written.thread);
+        }
+    }
+}
+
+void show_writes() { running->n_shown++; }
 
 void begin_launch_of_accesses() {
     first_block_of_launch = n_blocks + 1;

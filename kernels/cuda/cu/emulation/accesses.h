@@ -24,6 +24,13 @@ enum class Access { read, write, atomic, look };
 // Says that the thread that runs accesses so many bytes, from a place in the program.
 void note(const void *address, size_t n_bytes, Access access, const void *place);
 
+// Says that plain accesses of so many bytes, up to now, are of no interest to later ones.
+void forget_accesses(const void *address, size_t n_bytes);
+
+// Fails where a plain write to shared memory is not seen by copies and products: its thread has to say
+// so behind it.
+void check_shown(const void *address, size_t n_bytes);
+
 // Before the first block of a launch, and before each.
 void begin_launch_of_accesses();
 void begin_block_of_accesses();

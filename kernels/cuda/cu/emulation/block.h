@@ -16,6 +16,8 @@ struct Thread {
     void *stack_pointer;
     unsigned stack, number, warp, lane;
     uint3 index;
+    // How often its writes were shown to copies and products.
+    unsigned n_shown;
     // Where it waits.
     Site site;
     unsigned mask;
@@ -33,8 +35,8 @@ struct Gathering {
 // Lanes of a warp, a bit each. Those that wait are in none but `alive`.
 struct Warp {
     unsigned alive, unstarted, ready;
-    // At the block's barrier.
-    unsigned waiting;
+    // At the block's barrier, and until they are woken.
+    unsigned waiting, asleep;
     // How often `__syncwarp` has ordered its accesses.
     unsigned n_barriers;
     unsigned n_gatherings;
@@ -68,6 +70,10 @@ void seed(uint64_t value);
 // Runs all threads; false where one failed.
 bool run_block();
 
+// Lets others run until `wake` is called for the thread that runs.
+void suspend_until_woken(Site site);
+void wake(Thread &thread);
+
 // Ends the launch. `message` is kept for it.
 [[noreturn]] void leave();
 const char *message();
@@ -79,5 +85,21 @@ const char *describe_waiting();
 void forget_copies(Thread &thread);
 
 bool is_shared(const void *address, size_t n_bytes);
+
+// What a number that stands for an address in the block's own memory stands for.
+const void *at_shared_address(unsigned address);
+
+// Where a chunk of 16 bytes lies in a pattern of 128, 64 or 32 bytes (16: in none).
+uintptr_t swizzled(uintptr_t address, unsigned pattern);
+
+// Carries out a copy that is under way; false where there is none.
+bool deliver_a_tile();
+// Fails where there is one.
+void check_no_tiles();
+
+// Before each block.
+void forget_barriers();
+void forget_tiles();
+void forget_products();
 
 } // namespace emulation

@@ -81,6 +81,7 @@ const char *describe_waiting() {
             describe(text, number, warp.gatherings[i].arrived, warp.gatherings[i].mask);
         }
         describe(text, number, warp.waiting, 0);
+        describe(text, number, warp.asleep, 0);
     }
     return text.bytes;
 }

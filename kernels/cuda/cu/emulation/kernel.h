@@ -4,7 +4,7 @@
 namespace emulation {
 
 // As in `src/device/emulated`.
-enum class Kind : unsigned char { pointer = 0, number = 1, real = 2 };
+enum class Kind : unsigned char { pointer = 0, number = 1, real = 2, map = 3 };
 
 // How a kernel is called, and with what.
 struct Description {
@@ -31,8 +31,10 @@ template <typename Argument> constexpr Kind kind_of() {
         return Kind::pointer;
     } else if constexpr (std::is_same_v<Argument, float>) {
         return Kind::real;
+    } else if constexpr (std::is_same_v<Argument, TensorMap>) {
+        return Kind::map;
     } else {
-        static_assert(std::is_same_v<Argument, unsigned>, "arguments are pointers, unsigned and float");
+        static_assert(std::is_same_v<Argument, unsigned>, "arguments are pointers, unsigned, float and TensorMap");
         return Kind::number;
     }
 }

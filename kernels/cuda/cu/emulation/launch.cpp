@@ -57,13 +57,16 @@ void begin_block() {
         Warp &warp = block.warps[i];
         warp.alive = n_lanes >= LANES ? ~0u : (1u << n_lanes) - 1;
         warp.unstarted = warp.alive;
-        warp.ready = warp.waiting = warp.n_gatherings = warp.n_barriers = 0;
+        warp.ready = warp.waiting = warp.asleep = warp.n_gatherings = warp.n_barriers = 0;
     }
     block.busy = block.n_warps == LANES ? ~0u : (1u << block.n_warps) - 1;
     const Kernel &kernel = *block.kernel;
     memset(kernel.shared_begin, 0xff, static_cast<size_t>(kernel.shared_end - kernel.shared_begin));
     memset(dynamic_shared, 0xff, n_dynamic_shared);
     begin_block_of_accesses();
+    forget_barriers();
+    forget_tiles();
+    forget_products();
 }
 
 bool run_blocks() {
@@ -97,6 +100,27 @@ bool is_shared(const void *address, size_t n_bytes) {
     const Kernel &kernel = *block.kernel;
     return (byte >= dynamic_shared && byte + n_bytes <= end_of_shared()) ||
            (byte >= kernel.shared_begin && byte + n_bytes <= kernel.shared_end);
+}
+
+namespace {
+
+// As many as descriptors of tiles can name.
+constexpr uintptr_t SHARED_ADDRESSES = 256 * 1024;
+
+uintptr_t first_shared_address() { return reinterpret_cast<uintptr_t>(end_of_shared()) - SHARED_ADDRESSES; }
+
+} // namespace
+
+unsigned shared_address_of(const void *shared) {
+    uintptr_t address = reinterpret_cast<uintptr_t>(shared) - first_shared_address();
+    if (shared < dynamic_shared || address >= SHARED_ADDRESSES) {
+        fail("%p is not in the shared memory that the launch gives", shared);
+    }
+    return static_cast<unsigned>(address);
+}
+
+const void *at_shared_address(unsigned address) {
+    return reinterpret_cast<const void *>(first_shared_address() + address);
 }
 
 extern "C" const Kernel *ponder_emulation_first_kernel() { return first_kernel; }

@@ -43,8 +43,10 @@ Thread *next() {
             return &block.threads[number * LANES + lane];
         }
         block.busy &= ~(1u << number);
-        if (block.busy == 0) {
-            return nullptr;
+        while (block.busy == 0) {
+            if (!deliver_a_tile()) {
+                return nullptr;
+            }
         }
         number = one_of(block.busy);
     }
@@ -67,6 +69,7 @@ void start(Thread &thread, unsigned stack) {
     thread.stack = stack;
     thread.has_awaited = false;
     thread.untimely = nullptr;
+    thread.n_shown = 0;
     forget_copies(thread);
 }
 
@@ -124,6 +127,7 @@ void run_thread() {
         block.kernel->description.invoke(block.arguments);
         end(self);
         if (block.n_alive == 0) {
+            check_no_tiles();
             give_stack(self.stack);
             leave();
         }
@@ -206,6 +210,20 @@ void wait_for_block(Site site) {
         open_barrier();
     }
     suspend(self);
+}
+
+void suspend_until_woken(Site site) {
+    Thread &self = *running;
+    self.site = site;
+    block.warps[self.warp].asleep |= 1u << self.lane;
+    suspend(self);
+}
+
+void wake(Thread &thread) {
+    Warp &warp = block.warps[thread.warp];
+    warp.asleep &= ~(1u << thread.lane);
+    warp.ready |= 1u << thread.lane;
+    block.busy |= 1u << thread.warp;
 }
 
 void gather(unsigned mask, Operation operation, void *operands, Site site) {

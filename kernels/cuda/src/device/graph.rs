@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Arg, Device, Launch, MAX_ARGS, Memory};
+use super::{Arg, Device, Launch, MAX_ARGS, Memory, TensorMap};
 use crate::CudaError;
 
 /// Launches, copies and clearings that happen again, in the same order, whenever this is replayed. The
@@ -61,6 +61,7 @@ pub(super) enum Step {
 #[derive(Debug)]
 pub(super) enum SharedArg {
     Memory(Memory, usize),
+    Map(TensorMap),
     Plain(Arg<'static>),
 }
 
@@ -68,6 +69,7 @@ impl Arg<'_> {
     pub(super) fn share(&self) -> SharedArg {
         match *self {
             Arg::Memory(memory, offset) => SharedArg::Memory(memory.share(), offset),
+            Arg::Map(map) => SharedArg::Map(map.share()),
             Arg::Null => SharedArg::Plain(Arg::Null),
             Arg::U32(value) => SharedArg::Plain(Arg::U32(value)),
             Arg::F32(value) => SharedArg::Plain(Arg::F32(value)),
@@ -79,6 +81,7 @@ impl SharedArg {
     fn as_arg(&self) -> Arg<'_> {
         match self {
             Self::Memory(memory, offset) => Arg::Memory(memory, *offset),
+            Self::Map(map) => Arg::Map(map),
             Self::Plain(arg) => *arg,
         }
     }

@@ -8,6 +8,7 @@ mod emulated;
 mod graph;
 mod library;
 mod mark;
+mod tensor_map;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -23,6 +24,7 @@ pub use graph::Graph;
 pub(crate) use library::Multiplier;
 pub(crate) use library::{Library, PlainProduct};
 pub use mark::Mark;
+pub use tensor_map::TensorMap;
 
 /// A kernel has this many arguments at most.
 const MAX_ARGS: usize = 32;
@@ -73,6 +75,10 @@ trait Machine: std::fmt::Debug + Send + Sync {
     }
     /// It will be asked for.
     fn expect_multiplier(&self) {}
+    /// What encodes tensor maps, where kernels that copy by them run.
+    fn tensor_maps(&self) -> Option<&dyn tensor_map::TensorMaps> {
+        None
+    }
     /// Notes when everything that was launched before is done; the number stands for that moment.
     fn mark(&self) -> Result<u64, CudaError> {
         self.synchronize()?;
@@ -125,6 +131,8 @@ pub enum Arg<'a> {
     Memory(&'a Memory, usize),
     /// A null pointer.
     Null,
+    /// A tensor map, by value.
+    Map(&'a TensorMap),
     /// A number.
     U32(u32),
     /// A number.

@@ -2,11 +2,12 @@
 
 use super::contest::Contest;
 use super::group::Group;
+use super::hopper::{HopperTile, weight_maps};
 use super::names::{Kernel, Most, TileSize};
 use super::rows::{Halves, Int8, Source};
 use super::{Encoding, Rows, UNIT};
 use crate::view::joined;
-use crate::{Arg, CudaError, Device, Launch, Memory, Precision};
+use crate::{Arg, CudaError, Device, Launch, Memory, Precision, TensorMap};
 
 /// Warps of a block of the kernels for few rows, the most of these, and threads of a warp.
 const MATVEC_WARPS: usize = 4;
@@ -34,6 +35,9 @@ enum Input<'a> {
     Int8(&'a Int8),
     Bf16(&'a Memory),
     F16(&'a Halves),
+    /// Rounded to bfloat16; where weights are copied, with their maps.
+    Map(&'a TensorMap),
+    Maps([&'a TensorMap; 4]),
 }
 
 /// What kernels are chosen for.
@@ -42,6 +46,11 @@ pub(super) struct Chip {
     pub(super) n_multiprocessors: usize,
     /// Whether tensor cores multiply bfloat16, not half precision alone.
     pub(super) has_bf16: bool,
+    /// Whether four warps multiply tiles that were copied by maps: compute capability 9.0, and kernels
+    /// that were compiled for it.
+    pub(super) has_warpgroups: bool,
+    /// Bytes that a block may have.
+    pub(super) shared_memory: usize,
 }
 
 impl Chip {
@@ -50,6 +59,8 @@ impl Chip {
         Self {
             n_multiprocessors: properties.n_multiprocessors.max(1),
             has_bf16: properties.compute_capability >= (8, 0),
+            has_warpgroups: properties.compute_capability == (9, 0) && device.has_tensor_maps(),
+            shared_memory: properties.shared_memory,
         }
     }
 }
@@ -117,6 +128,7 @@ impl Launcher {
             kernel @ (Kernel::Matmul(size) | Kernel::HalfMatmul(size)) => {
                 self.matmul(x, group, kernel, size)
             }
+            Kernel::Hopper(tile) => self.hopper(x, group, tile),
             _ => self.exact(x, group),
         }
     }
@@ -130,9 +142,10 @@ impl Launcher {
             Some(most) if is_whole => Kernel::Matvec(most),
             None if encoding != Encoding::F32 => {
                 let size = self.tile_size(encoding, group, x.n_rows());
-                match self.chip.has_bf16 {
-                    true => Kernel::Matmul(size),
-                    false => Kernel::HalfMatmul(size),
+                match HopperTile::of(&self.chip, group, [x.n_rows(), x.width()]) {
+                    Some(tile) => Kernel::Hopper(tile),
+                    None if self.chip.has_bf16 => Kernel::Matmul(size),
+                    None => Kernel::HalfMatmul(size),
                 }
             }
             _ => Kernel::Exact,
@@ -234,6 +247,28 @@ impl Launcher {
         self.start(kernel.name(encoding), launch, group, input, own)
     }
 
+    fn hopper(&self, x: &mut Rows, group: &Group<'_>, tile: HopperTile) -> Result<(), CudaError> {
+        let shape = [x.n_rows(), x.width()];
+        let encoding = group.first().encoding();
+        let launch = tile.launch(&self.chip, group, shape[0]);
+        let sizes = tile.sizes(&self.chip, group, shape);
+        let map = x.bf16_map()?.expect("devices with warpgroups have maps");
+        let input = match encoding {
+            Encoding::BF16 => {
+                let [first, second, third] = weight_maps(group);
+                Input::Maps([map, first, second, third])
+            }
+            _ => Input::Map(map),
+        };
+        self.start(
+            Kernel::Hopper(tile).name(encoding),
+            launch,
+            group,
+            input,
+            sizes,
+        )
+    }
+
     fn exact(&self, x: &mut Rows, group: &Group<'_>) -> Result<(), CudaError> {
         let launch = Launch {
             grid: [
@@ -262,6 +297,8 @@ impl Launcher {
         match input {
             Input::Plain(x) | Input::Bf16(x) => args.extend([Arg::Memory(x, 0)]),
             Input::F16(x) => args.extend([Arg::Memory(&x.values, 0), Arg::Memory(&x.scales, 0)]),
+            Input::Map(map) => args.extend([Arg::Map(map)]),
+            Input::Maps(maps) => args.extend(maps.map(Arg::Map)),
             Input::Int8(x) => args.extend([
                 Arg::Memory(&x.codes, 0),
                 Arg::Memory(&x.meta, 0),

@@ -1,9 +1,9 @@
 //! Weights on a device.
 
-use super::Encoding;
 use super::pieces::Pieces;
 use super::planes::Planes;
-use crate::{CudaError, Device, Memory, Source};
+use super::{Encoding, UNIT};
+use crate::{CudaError, Device, Memory, Source, TensorMap};
 
 /// `[n_rows, row_len]` weights on a device.
 ///
@@ -16,6 +16,8 @@ pub struct Matrix {
     encoding: Encoding,
     n_rows: usize,
     row_len: usize,
+    /// Of weights that kernels copy as they are, where the device has maps.
+    map: Option<TensorMap>,
 }
 
 impl Matrix {
@@ -54,11 +56,19 @@ impl Matrix {
             device.expect_library();
         }
         let (pieces, encoding) = Pieces::new(sources, encoding, shape);
+        let memory = device.deliver(pieces)?;
+        let map = match encoding {
+            Encoding::BF16 => {
+                device.tensor_map(&memory, [n_rows, row_len.next_multiple_of(UNIT)])?
+            }
+            Encoding::F32 | Encoding::F16 | Encoding::Block(_) => None,
+        };
         Ok(Self {
-            memory: device.deliver(pieces)?,
+            memory,
             encoding,
             n_rows,
             row_len,
+            map,
         })
     }
 
@@ -108,6 +118,10 @@ impl Matrix {
 
     pub(super) fn memory(&self) -> &Memory {
         &self.memory
+    }
+
+    pub(super) fn map(&self) -> Option<&TensorMap> {
+        self.map.as_ref()
     }
 }
 

@@ -3,6 +3,7 @@
 use ponder_kernels_cpu::BlockFormat;
 
 use super::Encoding;
+use super::hopper::HopperTile;
 
 /// Which of the kernels of an encoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +15,7 @@ pub(super) enum Kernel {
     Matmul(TileSize),
     /// In half precision.
     HalfMatmul(TileSize),
+    Hopper(HopperTile),
 }
 
 /// Rows of activations that a kernel for few of them has room for.
@@ -78,6 +80,8 @@ impl Kernel {
             Self::Matmul(TileSize::Large) => named!(encoding, "matmul_", "_large"),
             Self::HalfMatmul(TileSize::Small) => named!(encoding, "matmul_", "_half_small"),
             Self::HalfMatmul(_) => named!(encoding, "matmul_", "_half_medium"),
+            Self::Hopper(HopperTile::Narrow) => named!(encoding, "hopper_", "_128"),
+            Self::Hopper(HopperTile::Wide) => named!(encoding, "hopper_", "_256"),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::UNIT;
-use crate::{Arg, CudaError, Device, Launch, Memory};
+use crate::{Arg, CudaError, Device, Launch, Memory, TensorMap};
 pub(super) use half::Halves;
 use normed::Normed;
 
@@ -29,6 +29,8 @@ pub struct Rows {
     bf16: Option<Memory>,
     /// Likewise.
     has_bf16: bool,
+    /// Maps of that memory, by the width of a row. There are as many as layers have widths.
+    maps: Vec<(usize, TensorMap)>,
     f16: Option<Halves>,
     /// Likewise.
     has_f16: bool,
@@ -79,6 +81,7 @@ impl Rows {
             has_f16: false,
             normed: None,
             n_changes: Arc::default(),
+            maps: Vec::new(),
         })
     }
 
@@ -154,7 +157,10 @@ impl Rows {
         let len = self.n_rows * padded * 2;
         let bf16 = match self.bf16.take() {
             Some(bf16) if bf16.len() >= len => bf16,
-            _ => self.device.alloc(len.max(self.values.len() / 2))?,
+            _ => {
+                self.maps.clear();
+                self.device.alloc(len.max(self.values.len() / 2))?
+            }
         };
         let bf16 = self.bf16.insert(bf16);
         if !self.has_bf16 && self.n_rows > 0 {
@@ -196,6 +202,27 @@ impl Rows {
             self.has_f16 = true;
         }
         Ok(halves)
+    }
+
+    /// The map of the rows rounded to bfloat16. It has as many rows as there is room for: those behind
+    /// the last one hold anything. `None` where the device has no maps, or there are no values.
+    pub(super) fn bf16_map(&mut self) -> Result<Option<&TensorMap>, CudaError> {
+        let padded = self.width.next_multiple_of(UNIT);
+        self.bf16()?;
+        let known = self.maps.iter().position(|(width, _)| *width == padded);
+        let at = match (known, &self.bf16) {
+            (Some(at), _) => at,
+            (None, Some(memory)) => {
+                let n_rows = (memory.len() / 2).checked_div(padded).unwrap_or(0);
+                let Some(map) = self.device.tensor_map(memory, [n_rows, padded])? else {
+                    return Ok(None);
+                };
+                self.maps.push((padded, map));
+                self.maps.len() - 1
+            }
+            (None, None) => return Ok(None),
+        };
+        Ok(Some(&self.maps[at].1))
     }
 }
 

@@ -10,3 +10,4 @@ mod overlap;
 mod races;
 mod support;
 mod tensor;
+mod warpgroup;

@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 use libloading::Library;
 
 use super::functions::functions;
+use super::maps::EncodeTiled;
 use super::status::{self, Status};
 use crate::CudaError;
 
@@ -109,6 +110,8 @@ functions! {
     upload_graph = "cuGraphUpload"(Handle, Handle);
     launch_graph = "cuGraphLaunch"(Handle, Handle);
     destroy_executable = "cuGraphExecDestroy"(Handle);
+
+    ? encode_tiled = "cuTensorMapEncodeTiled": EncodeTiled;
 }
 
 impl Api {

@@ -4,7 +4,8 @@
 //! 2. [`context`] is a device, its one stream, its events and pinned memory.
 //! 3. [`embedded`] are the kernels in this program, [`kernels`] those that are loaded.
 //! 4. [`transfer`] copies between machine and device, [`loader`] brings weights over meanwhile,
-//!    [`graphs`] records and replays, [`marks`] tell the time.
+//!    [`graphs`] records and replays, [`marks`] tell the time; [`maps`] describes matrices for kernels
+//!    that copy tiles of them.
 //! 5. [`cublas`] multiplies, where the machine has that library.
 
 mod api;
@@ -16,6 +17,7 @@ mod functions;
 mod graphs;
 mod kernels;
 mod loader;
+mod maps;
 mod marks;
 #[cfg(test)]
 mod simulated;
@@ -31,6 +33,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::delivery::Delivery;
 use super::graph::Graphs;
 use super::library::Multiplier;
+use super::tensor_map::TensorMaps;
 use super::{Arg, Launch, MAX_ARGS, Machine, Properties};
 use crate::CudaError;
 use api::{Api, Handle, LaunchAttribute, LaunchConfig};
@@ -260,9 +263,13 @@ impl Machine for Driver {
         let mut values = [0_u64; MAX_ARGS];
         let mut pointers: [Handle; MAX_ARGS] = [ptr::null_mut(); MAX_ARGS];
         for ((value, pointer), arg) in values.iter_mut().zip(&mut pointers).zip(args) {
+            if let Arg::Map(map) = arg {
+                *pointer = ptr::from_ref(map.encoded()).cast_mut().cast();
+                continue;
+            }
             *value = match arg {
                 Arg::Memory(memory, offset) => memory.range(*offset, 0),
-                Arg::Null => 0,
+                Arg::Null | Arg::Map(_) => 0,
                 Arg::U32(number) => u64::from(*number),
                 Arg::F32(number) => u64::from(number.to_bits()),
             };
@@ -300,6 +307,10 @@ impl Machine for Driver {
 
     fn expect_multiplier(&self) {
         cublas::expect(self.properties.driver_version);
+    }
+
+    fn tensor_maps(&self) -> Option<&dyn TensorMaps> {
+        self.has_tensor_maps().then_some(self)
     }
 
     fn mark(&self) -> Result<u64, CudaError> {

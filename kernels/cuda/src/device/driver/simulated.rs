@@ -490,6 +490,32 @@ unsafe extern "system" fn launch(
     })
 }
 
+/// A map that is a list of what it was made from: two words for sizes, one for each other number.
+#[rustfmt::skip]
+unsafe extern "system" fn encode_tiled(
+    to: *mut c_void,
+    kind: c_int,
+    n_dimensions: c_uint,
+    address: *mut c_void,
+    sizes: *const u64,
+    strides: *const u64,
+    tile: *const u32,
+    steps: *const u32,
+    interleave: c_int, swizzle: c_int, promotion: c_int, fill: c_int,
+) -> Status {
+    assert_eq!(to.addr() % 64, 0, "maps are aligned to 64");
+    assert_eq!(n_dimensions, 2);
+    let enumerations = [kind, interleave, swizzle, promotion, fill].map(|n| n.unsigned_abs().into());
+    // SAFETY: there are two sizes each, and one distance; a map has 128 bytes.
+    unsafe {
+        let sizes = [*sizes, *sizes.add(1), *strides];
+        let tile = [*tile, *tile.add(1), *steps, *steps.add(1)].map(u64::from);
+        let words = [address.addr() as u64].into_iter().chain(sizes).chain(tile).chain(enumerations);
+        words.enumerate().for_each(|(i, word)| *to.cast::<u64>().add(i) = word);
+    }
+    Status::SUCCESS
+}
+
 unsafe extern "system" fn end_capture(_stream: Handle, to: *mut Handle) -> Status {
     let graph = world(|world| {
         let captured = world.captured.take().expect("a capture");
@@ -552,5 +578,6 @@ pub(super) static API: Api = Api {
     upload_graph,
     launch_graph,
     destroy_executable,
+    encode_tiled: Some(encode_tiled),
     _library: None,
 };

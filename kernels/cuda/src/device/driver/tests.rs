@@ -278,6 +278,55 @@ fn kernels_overlap_if_they_await_each_other() {
 }
 
 #[test]
+fn matrices_are_described_where_kernels_copy_by_maps() {
+    let device = device();
+    let memory = device.alloc(24 * 40 * 2).expect("memory");
+    let map = device.tensor_map(&memory, [24, 40]).expect("described");
+    assert_eq!(map.is_some(), device.has_tensor_maps());
+    // Whether the kernels of this build can be chosen.
+    assert_eq!(map.is_some(), embedded::ARCHITECTURES.contains(&"90a"));
+    let Some(map) = map else {
+        return;
+    };
+    let none = device.tensor_map(&memory, [0, 40]).expect("nothing");
+    assert!(none.is_none());
+    let address = memory.range(0, 0);
+    // Values of 16 bits, in tiles of 64 rows of 64; a pattern of 128 bytes, whole lines, and zeros.
+    let wanted = [address, 40, 24, 80, 64, 64, 1, 1, 1, 0, 3, 3, 0];
+    let words = map.encoded().0.as_chunks().0.iter();
+    let words: Vec<u64> = words.map(|&word| u64::from_ne_bytes(word)).collect();
+    assert_eq!(words[..wanted.len()], wanted);
+
+    let launch = Launch {
+        grid: [1; 3],
+        block: [1; 3],
+        shared: 0,
+    };
+    set_n_args(2);
+    // SAFETY: this driver runs no kernels.
+    unsafe {
+        device.launch(
+            MODULES[0].kernels[0],
+            launch,
+            &[Arg::Map(&map), Arg::U32(7)],
+        )
+    }
+    .expect("launched");
+    device.synchronize().expect("no failure");
+    // The map itself is what the argument points to.
+    assert_eq!(world(|world| world.launches[0].args.clone()), [address, 7]);
+}
+
+#[test]
+fn other_devices_have_no_tensor_maps() {
+    world(|world| world.capability = (12, 0));
+    let device = device();
+    let memory = device.alloc(128).expect("memory");
+    let map = device.tensor_map(&memory, [1, 64]).expect("no failure");
+    assert!(map.is_none());
+}
+
+#[test]
 fn more_shared_memory_is_asked_for_once() {
     let device = device();
     let kernel = MODULES[0].kernels[0];

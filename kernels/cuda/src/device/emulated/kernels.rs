@@ -5,6 +5,7 @@ use std::ffi::{CStr, c_char, c_int, c_void};
 use std::sync::{LazyLock, Mutex, PoisonError};
 
 use super::super::Launch;
+use super::super::tensor_map::Encoded;
 use super::refused;
 use crate::CudaError;
 
@@ -13,10 +14,11 @@ pub(super) const MAX_ARGUMENTS: usize = 64;
 
 /// An argument, with its type.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Value {
+pub(super) enum Value<'a> {
     Pointer(u64),
     Number(u32),
     Real(f32),
+    Map(&'a Encoded),
 }
 
 /// As in `cu/emulation/kernel.h`.
@@ -33,6 +35,7 @@ struct Kernel {
 const POINTER: u8 = 0;
 const NUMBER: u8 = 1;
 const REAL: u8 = 2;
+const MAP: u8 = 3;
 
 unsafe extern "C" {
     fn ponder_emulation_first_kernel() -> *const Kernel;
@@ -93,7 +96,7 @@ pub(super) fn names() -> Vec<&'static str> {
 pub(super) unsafe fn launch(
     name: &str,
     launch: Launch,
-    values: &[Value],
+    values: &[Value<'_>],
     order: u64,
 ) -> Result<Option<String>, CudaError> {
     let Some(&Entry(kernel)) = KERNELS.get(name) else {
@@ -126,7 +129,7 @@ pub(super) unsafe fn launch(
     Ok(Some(message.to_string_lossy().into_owned()))
 }
 
-fn check_arguments(name: &str, kernel: &Kernel, values: &[Value]) -> Result<(), CudaError> {
+fn check_arguments(name: &str, kernel: &Kernel, values: &[Value<'_>]) -> Result<(), CudaError> {
     // SAFETY: the kernel has so many.
     let kinds = unsafe { std::slice::from_raw_parts(kernel.kinds, kernel.n_arguments) };
     if kinds.len() != values.len() {
@@ -138,6 +141,7 @@ fn check_arguments(name: &str, kernel: &Kernel, values: &[Value]) -> Result<(), 
             Value::Pointer(_) => ("a pointer", kind == POINTER),
             Value::Number(_) => ("u32", kind == NUMBER),
             Value::Real(_) => ("f32", kind == REAL),
+            Value::Map(_) => ("a tensor map", kind == MAP),
         };
         if !is_same {
             return Err(refused(format!(
@@ -148,12 +152,13 @@ fn check_arguments(name: &str, kernel: &Kernel, values: &[Value]) -> Result<(), 
     Ok(())
 }
 
-impl Value {
+impl Value<'_> {
     fn as_ptr(&self) -> *const c_void {
         match self {
             Self::Pointer(value) => std::ptr::from_ref(value).cast(),
             Self::Number(value) => std::ptr::from_ref(value).cast(),
             Self::Real(value) => std::ptr::from_ref(value).cast(),
+            Self::Map(map) => std::ptr::from_ref(*map).cast(),
         }
     }
 }

@@ -6,6 +6,7 @@
 
 mod kernels;
 mod memory;
+mod tensor_maps;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,6 +15,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use self::kernels::{MAX_ARGUMENTS, Value};
 use self::memory::Heap;
 use super::delivery::Delivery;
+use super::tensor_map::TensorMaps;
 use super::{Arg, Launch, Machine, Memory, Properties};
 use crate::CudaError;
 
@@ -150,6 +152,10 @@ impl Machine for Emulated {
         Ok(())
     }
 
+    fn tensor_maps(&self) -> Option<&dyn TensorMaps> {
+        Some(self)
+    }
+
     unsafe fn launch(
         &self,
         kernel: &'static str,
@@ -167,6 +173,10 @@ impl Machine for Emulated {
             *value = match *arg {
                 Arg::Memory(memory, offset) => {
                     Value::Pointer(address_in(&heap, kernel, memory, offset))
+                }
+                Arg::Map(map) => {
+                    address_in(&heap, kernel, map.memory(), 0);
+                    Value::Map(map.encoded())
                 }
                 Arg::Null => Value::Pointer(0),
                 Arg::U32(number) => Value::Number(number),

@@ -34,7 +34,8 @@ fn erfc(x: f64) -> f64 {
     1.0 - sum * std::f64::consts::FRAC_2_SQRT_PI
 }
 
-const ACTIVATIONS: [Activation; 3] = [Activation::Silu, Activation::Gelu, Activation::GeluTanh];
+pub(super) const ACTIVATIONS: [Activation; 3] =
+    [Activation::Silu, Activation::Gelu, Activation::GeluTanh];
 
 pub(super) struct Case {
     pub(super) precision: Precision,

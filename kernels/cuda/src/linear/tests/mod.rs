@@ -3,6 +3,7 @@
 mod contest;
 mod gated;
 mod half;
+mod hopper;
 mod normed;
 mod products;
 mod rounding;
@@ -34,6 +35,16 @@ fn chip(n_multiprocessors: usize) -> Chip {
     Chip {
         n_multiprocessors,
         has_bf16: true,
+        has_warpgroups: false,
+        shared_memory: 99 << 10,
+    }
+}
+
+/// One of compute capability 9.0, whose blocks have as little shared memory as others.
+fn hopper(n_multiprocessors: usize) -> Chip {
+    Chip {
+        has_warpgroups: true,
+        ..chip(n_multiprocessors)
     }
 }
 

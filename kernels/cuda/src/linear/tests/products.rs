@@ -123,7 +123,12 @@ fn formats_without_a_kernel_are_widened() {
     }
 }
 
-fn multiply(device: &Device, linear: &Linear, x: &mut Rows, matrix: &Matrix) -> Vec<f32> {
+pub(super) fn multiply(
+    device: &Device,
+    linear: &Linear,
+    x: &mut Rows,
+    matrix: &Matrix,
+) -> Vec<f32> {
     let mut out = Rows::new(device, 1, 1).expect("memory");
     let product = Product {
         projection: Projection { matrix, bias: None },
@@ -184,80 +189,90 @@ fn shares_of_a_tile_add_up_to_the_same_every_time() {
 fn several_products_share_their_input() {
     let device = Device::for_tests();
     let linear = Linear::new(&device, Precision::Fast).expect("memory");
-    let k = 256;
     let q4 = Encoding::Block(BlockFormat::Q4K);
     let q6 = Encoding::Block(BlockFormat::Q6K);
     for n in [2, 12] {
-        let mut random = Random(n as u64);
-        let all: Vec<(Encoding, Weights)> = [
-            (q4, 9),
-            (q4, 70),
-            (q4, 1),
-            (q4, 3),
-            (q6, 5),
-            (Encoding::F32, 4),
-        ]
-        .map(|(encoding, n_rows)| {
-            (
-                encoding,
-                weights(&device, encoding, [n_rows, k], &mut random),
-            )
+        check_several(&device, &linear, n, [q4, q6]);
+    }
+}
+
+/// Products of `n` rows with matrices of two encodings, some of them with biases or added.
+pub(super) fn check_several(
+    device: &Device,
+    linear: &Linear,
+    n: usize,
+    [first, second]: [Encoding; 2],
+) {
+    let k = 256;
+    let mut random = Random(n as u64);
+    let all: Vec<(Encoding, Weights)> = [
+        (first, 9),
+        (first, 70),
+        (first, 1),
+        (first, 3),
+        (second, 5),
+        (Encoding::F32, 4),
+    ]
+    .map(|(encoding, n_rows)| {
+        (
+            encoding,
+            weights(device, encoding, [n_rows, k], &mut random),
+        )
+    })
+    .into();
+    let values = activations(n * k, &mut random);
+    let mut x = rows(device, &values, k);
+    let biases: Vec<Vec<f32>> = all
+        .iter()
+        .map(|(_, own)| activations(own.matrix.n_rows(), &mut random))
+        .collect();
+    let on_device: Vec<_> = biases.iter().map(|bias| floats(device, bias)).collect();
+    // Every second product is added to what is there.
+    let before: Vec<Vec<f32>> = all
+        .iter()
+        .map(|(_, own)| activations(n * own.matrix.n_rows(), &mut random))
+        .collect();
+    let mut outs: Vec<Rows> = all
+        .iter()
+        .zip(&before)
+        .map(|((_, own), before)| rows(device, before, own.matrix.n_rows()))
+        .collect();
+    let mut products: Vec<Product<'_>> = all
+        .iter()
+        .zip(&on_device)
+        .zip(&mut outs)
+        .enumerate()
+        .map(|(i, (((_, own), bias), out))| Product {
+            projection: Projection {
+                matrix: &own.matrix,
+                bias: (i != 1).then_some(bias),
+            },
+            output: if i % 2 == 0 {
+                Output::Replace(out)
+            } else {
+                Output::Add(out)
+            },
         })
-        .into();
-        let values = activations(n * k, &mut random);
-        let mut x = rows(&device, &values, k);
-        let biases: Vec<Vec<f32>> = all
-            .iter()
-            .map(|(_, own)| activations(own.matrix.n_rows(), &mut random))
-            .collect();
-        let on_device: Vec<_> = biases.iter().map(|bias| floats(&device, bias)).collect();
-        // Every second product is added to what is there.
-        let before: Vec<Vec<f32>> = all
-            .iter()
-            .map(|(_, own)| activations(n * own.matrix.n_rows(), &mut random))
-            .collect();
-        let mut outs: Vec<Rows> = all
-            .iter()
-            .zip(&before)
-            .map(|((_, own), before)| rows(&device, before, own.matrix.n_rows()))
-            .collect();
-        let mut products: Vec<Product<'_>> = all
-            .iter()
-            .zip(&on_device)
-            .zip(&mut outs)
-            .enumerate()
-            .map(|(i, (((_, own), bias), out))| Product {
-                projection: Projection {
-                    matrix: &own.matrix,
-                    bias: (i != 1).then_some(bias),
-                },
-                output: if i % 2 == 0 {
-                    Output::Replace(out)
-                } else {
-                    Output::Add(out)
-                },
-            })
-            .collect();
-        linear.multiply(&mut x, &mut products).expect("products");
-        for (i, (encoding, own)) in all.iter().enumerate() {
-            let seen = seen(&device, Precision::Fast, &mut x, *encoding, &own.values);
-            let n_rows = own.matrix.n_rows();
-            for (at, got) in read(&device, &outs[i]).into_iter().enumerate() {
-                let (column, row) = (at / n_rows, at % n_rows);
-                let (mut sum, mut size) =
-                    product(&seen.weights[row * k..][..k], &seen.x[column * k..][..k]);
-                let mut add = |term: f32| {
-                    sum += f64::from(term);
-                    size += f64::from(term.abs());
-                };
-                if i != 1 {
-                    add(biases[i][row]);
-                }
-                if i % 2 == 1 {
-                    add(before[i][at]);
-                }
-                check(&format!("product {i} of {n} rows"), got, sum, size);
+        .collect();
+    linear.multiply(&mut x, &mut products).expect("products");
+    for (i, (encoding, own)) in all.iter().enumerate() {
+        let seen = seen(device, Precision::Fast, &mut x, *encoding, &own.values);
+        let n_rows = own.matrix.n_rows();
+        for (at, got) in read(device, &outs[i]).into_iter().enumerate() {
+            let (column, row) = (at / n_rows, at % n_rows);
+            let (mut sum, mut size) =
+                product(&seen.weights[row * k..][..k], &seen.x[column * k..][..k]);
+            let mut add = |term: f32| {
+                sum += f64::from(term);
+                size += f64::from(term.abs());
+            };
+            if i != 1 {
+                add(biases[i][row]);
             }
+            if i % 2 == 1 {
+                add(before[i][at]);
+            }
+            check(&format!("product {i} of {n} rows"), got, sum, size);
         }
     }
 }

@@ -1,0 +1,46 @@
+// Weights of any encoding as numbers that tensor cores multiply, in shared memory.
+#pragma once
+
+#include "cores.cuh"
+#include "weights.cuh"
+
+// How weights come to shared memory as numbers of a type: rounded by the threads, in as many terms as
+// keep their bits, or copied.
+template <class Encoding, class Number> struct Widened {
+    static constexpr bool IS_COPIED = false;
+    static constexpr unsigned TERMS = 1;
+};
+
+// Eleven significant bits are the sum of two numbers of eight.
+template <> struct Widened<f16, bf16> {
+    static constexpr bool IS_COPIED = false;
+    static constexpr unsigned TERMS = 2;
+};
+
+template <class Number> struct Widened<Number, Number> {
+    static constexpr bool IS_COPIED = true;
+    static constexpr unsigned TERMS = 1;
+};
+
+// Rounds half a unit in so many terms, and stores it: `place(term, i)` is where eight values go, the
+// first or the second ones. Of the values nothing is left.
+template <class Number, unsigned TERMS, class Place>
+__device__ __forceinline__ void store_rounded(float (&values)[16], Place place) {
+#pragma unroll
+    for (unsigned term = 0; term < TERMS; term++) {
+#pragma unroll
+        for (unsigned i = 0; i < 2; i++) {
+            unsigned pairs[4];
+#pragma unroll
+            for (unsigned k = 0; k < 4; k++) {
+                float *pair = values + 8 * i + 2 * k;
+                pairs[k] = Cores<Number>::round_pair(pair[0], pair[1]);
+                // What the next term has to stand for.
+                float rounded[2];
+                Number::values(pairs + k, rounded);
+                pair[0] -= rounded[0], pair[1] -= rounded[1];
+            }
+            *reinterpret_cast<uint4 *>(place(term, i)) = make_uint4(pairs[0], pairs[1], pairs[2], pairs[3]);
+        }
+    }
+}
