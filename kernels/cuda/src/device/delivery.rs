@@ -146,6 +146,7 @@ impl Memory {
 pub(super) fn memory_of<'a>(arg: &'a Arg<'a>) -> Option<&'a Memory> {
     match arg {
         Arg::Memory(memory, _) => Some(memory),
+        Arg::Map(map) => Some(map.memory()),
         Arg::Null | Arg::U32(_) | Arg::F32(_) => None,
     }
 }

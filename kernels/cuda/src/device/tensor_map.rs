@@ -73,7 +73,7 @@ impl TensorMap {
         }
     }
 
-    #[cfg(feature = "emulated")]
+    /// What it describes.
     pub(super) fn memory(&self) -> &Memory {
         &self.memory
     }
