@@ -156,10 +156,58 @@ fn many_sequences_at_once_give_what_one_by_one_does() {
     }
 }
 
+/// Logits of steps in which each of `texts` gets one token.
+fn logits_token_by_token(model: &mut dyn Model, texts: &[Vec<u32>], n: usize) -> Vec<Vec<u32>> {
+    let start = |_| model.start(n).expect("a sequence");
+    let sequences: Vec<_> = texts.iter().map(start).collect();
+    let step = |place: usize| {
+        let own = texts.iter().zip(&sequences);
+        let steps: Vec<_> = own
+            .map(|(text, &sequence)| Step {
+                sequence,
+                tokens: &text[place..=place],
+                logits: LogitsFor::Last,
+            })
+            .collect();
+        let logits = model.forward(&steps).expect("a forward pass");
+        logits.iter().map(|logit| logit.to_bits()).collect()
+    };
+    let logits = (0..n).map(step).collect();
+    for sequence in sequences {
+        model.free(sequence).expect("it is there");
+    }
+    logits
+}
+
+#[test]
+fn recorded_steps_are_replayed_with_other_experts() {
+    const FAMILY: &str = "qwen3_moe";
+    let checkpoint = Checkpoint::open(&folder(FAMILY)).expect("a checkpoint");
+    let spec = ArchSpec::of(&checkpoint).expect("a supported architecture");
+    for options in [EXACT_OPTIONS, CudaOptions::default()] {
+        // The last number of sequences is rounded up: some rows are nobody's.
+        for n_sequences in [1, 3, 9] {
+            let texts = texts(n_sequences, spec.vocab_size);
+            let spec = || spec.clone();
+            let mut recorded =
+                Decoder::load(backend(&options), spec(), &checkpoint, 4096, n_sequences)
+                    .expect("a model");
+            // What goes from one device to another is not recorded.
+            let parts = ((backend(&options), 1), backend(&options));
+            let mut plain =
+                Decoder::load_split(parts.0, parts.1, spec(), &checkpoint, 4096, n_sequences)
+                    .expect("a model");
+            let got = logits_token_by_token(&mut recorded, &texts, 12);
+            let expected = logits_token_by_token(&mut plain, &texts, 12);
+            assert!(got == expected, "{n_sequences} sequences, {options:?}");
+        }
+    }
+}
+
 #[test]
 fn a_token_allocates_nothing_in_the_program() {
     // Without windows: where one lets go of a block, the list of free blocks may grow.
-    for family in ["qwen3", "llama", "lfm2"] {
+    for family in ["qwen3", "llama", "lfm2", "qwen3_moe"] {
         let mut model = model(&folder(family), &CudaOptions::default());
         let sequence = model.start(64).expect("a sequence");
         let mut forward = |tokens: &[u32]| {

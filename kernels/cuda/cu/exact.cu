@@ -11,13 +11,14 @@ constexpr unsigned EXACT_ROWS = 64, EXACT_COLUMNS = 32, EXACT_THREADS = 128;
 constexpr unsigned EXACT_ROW_STEP = EXACT_ROWS + 1, EXACT_COLUMN_STEP = EXACT_COLUMNS + 1;
 
 // Brings a unit of the block's activations to shared memory, `[value][column]`, zeros behind the end.
-__device__ __forceinline__ void load_activations(const float *x, unsigned n, unsigned width, unsigned unit,
-                                                 float *shared) {
+__device__ __forceinline__ void load_activations(const float *x, const Columns &columns, unsigned width,
+                                                 unsigned unit, float *shared) {
     for (unsigned i = threadIdx.x; i < EXACT_COLUMNS * UNIT; i += EXACT_THREADS) {
         unsigned column = i / UNIT, k = i % UNIT;
-        size_t row = static_cast<size_t>(blockIdx.y) * EXACT_COLUMNS + column;
         unsigned at = unit * UNIT + k;
-        shared[k * EXACT_COLUMN_STEP + column] = row < n && at < width ? x[row * width + at] : 0.0f;
+        bool is_there = column < columns.n && at < width;
+        size_t row = is_there ? columns.input(column) : 0;
+        shared[k * EXACT_COLUMN_STEP + column] = is_there ? x[row * width + at] : 0.0f;
     }
 }
 
@@ -53,14 +54,18 @@ __device__ __forceinline__ void add_unit(const float *weights, const float *x, f
 template <class Encoding>
 __device__ __forceinline__ void exact(const Products &products, const float *x, unsigned n, unsigned width,
                                       float *shared) {
-    float *weights = shared, *columns = shared + UNIT * EXACT_ROW_STEP;
+    Columns columns(products.choice, blockIdx.y, EXACT_COLUMNS, n);
+    if (columns.n == 0) {
+        return;
+    }
+    float *weights = shared, *activations = shared + UNIT * EXACT_ROW_STEP;
     Tile tile(products, blockIdx.x, EXACT_ROWS);
     unsigned n_units = (width + UNIT - 1) / UNIT;
-    Reader<Encoding> reader(static_cast<size_t>(tile.part.n_rows) * n_units);
+    Reader<Encoding> reader(columns.all_rows(tile.part.n_rows) * n_units);
     // Two threads read a row of weights. Where products are gated, rows take turns one by one.
     unsigned own = threadIdx.x / 2, half = threadIdx.x % 2;
     const uint8_t *own_weights = tile.weights(own, 1);
-    size_t first_unit = static_cast<size_t>(tile.row(own, 1)) * n_units;
+    size_t first_unit = static_cast<size_t>(columns.row_of_all(tile.row(own, 1), tile.part.n_rows)) * n_units;
     bool is_there = tile.row(own, 1) < tile.part.n_rows;
     float sums[4][4] = {};
     for (unsigned unit = 0; unit < n_units; unit++) {
@@ -73,9 +78,9 @@ __device__ __forceinline__ void exact(const Products &products, const float *x, 
         for (unsigned i = 0; i < 16; i++) {
             weights[(16 * half + i) * EXACT_ROW_STEP + own] = values[i];
         }
-        load_activations(x, n, width, unit, columns);
+        load_activations(x, columns, width, unit, activations);
         __syncthreads();
-        add_unit(weights, columns, sums);
+        add_unit(weights, activations, sums);
     }
     // Through shared memory, `[column][row]`, so that neighbours write neighbouring values.
     __syncthreads();
@@ -88,10 +93,10 @@ __device__ __forceinline__ void exact(const Products &products, const float *x, 
     }
     __syncthreads();
     for (unsigned i = threadIdx.x; i < EXACT_ROWS * EXACT_COLUMNS; i += EXACT_THREADS) {
-        unsigned row = i % EXACT_ROWS, column = blockIdx.y * EXACT_COLUMNS + i / EXACT_ROWS;
-        if (column < n && !tile.is_up(row, 1)) {
-            const float *sum = shared + i / EXACT_ROWS * EXACT_ROW_STEP + row;
-            tile.write(tile.row(row, 1), column, sum[0], tile.activation ? sum[1] : 0.0f);
+        unsigned row = i % EXACT_ROWS, column = i / EXACT_ROWS;
+        if (column < columns.n && !tile.is_up(row, 1)) {
+            const float *sum = shared + column * EXACT_ROW_STEP + row;
+            tile.write(tile.row(row, 1), columns.output(column), sum[0], tile.activation ? sum[1] : 0.0f);
         }
     }
 }

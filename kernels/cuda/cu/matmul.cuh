@@ -55,9 +55,13 @@ struct Matmul {
     // Units of weights that wait in registers.
     static constexpr unsigned AHEAD = ROWS * COLUMNS > 64 * 64 ? 1 : 2;
     static constexpr unsigned WEIGHT_TILE = ROWS * UNIT, COLUMN_TILE = COLUMNS * UNIT;
+    // Chunks of 16 bytes of a unit of activations that a thread copies.
+    static constexpr unsigned CHUNKS = COLUMNS * 4 / THREADS;
+    static_assert(CHUNKS * THREADS == COLUMNS * 4, "all threads copy equally much");
 
     Activations x;
-    unsigned n, n_units;
+    unsigned n_units;
+    Columns columns;
     Tile tile;
     Reader<Encoding> reader;
     // The row of weights that the calling thread brings, and which half of its units.
@@ -65,31 +69,38 @@ struct Matmul {
     const uint8_t *own_weights;
     size_t own_unit;
     bool is_there;
+    // Where the rows of activations begin of which it copies chunks.
+    size_t column_units[CHUNKS];
     // [STAGES][COLUMNS][32], [WEIGHT_STAGES][TERMS][ROWS][32]
-    uint16_t *columns, *weights;
+    uint16_t *activations, *weights;
     float sums[HIGH][WIDE][4];
 
     __device__ __forceinline__ Matmul(const Products &products, const Activations &x, unsigned n,
                                       unsigned width, uint16_t *shared)
-        : x(x), n(n), n_units((width + UNIT - 1) / UNIT), tile(products, blockIdx.y, ROWS),
-          reader(static_cast<size_t>(tile.part.n_rows) * n_units), sums{} {
+        : x(x), n_units((width + UNIT - 1) / UNIT), columns(products.choice, blockIdx.x, COLUMNS, n),
+          tile(products, blockIdx.y, ROWS), reader(columns.all_rows(tile.part.n_rows) * n_units), sums{} {
         own = threadIdx.x / 2, half = threadIdx.x % 2;
         // Where products are gated, a fragment has eight rows of the gate, then the same of the other.
         unsigned row = tile.row(own, 8);
         is_there = row < tile.part.n_rows;
         own_weights = tile.weights(own, 8);
-        own_unit = static_cast<size_t>(is_there ? row : 0) * n_units;
-        columns = shared, weights = shared + STAGES * COLUMN_TILE;
+        own_unit = static_cast<size_t>(columns.row_of_all(is_there ? row : 0, tile.part.n_rows)) * n_units;
+#pragma unroll
+        for (unsigned i = 0; i < CHUNKS; i++) {
+            unsigned column = (threadIdx.x + i * THREADS) / 4;
+            column_units[i] = static_cast<size_t>(column < columns.n ? columns.input(column) : 0) * n_units;
+        }
+        activations = shared, weights = shared + STAGES * COLUMN_TILE;
     }
 
     // Begins to copy a unit of activations, and of weights where they are only copied.
     __device__ __forceinline__ void copy(unsigned unit, unsigned stage) {
-        for (unsigned i = threadIdx.x; i < COLUMNS * 4; i += THREADS) {
-            unsigned row = i / 4, chunk = i % 4, column = blockIdx.x * COLUMNS + row;
-            bool exists = column < n;
-            size_t at = static_cast<size_t>(exists ? column : 0) * n_units + unit;
-            const uint16_t *from = x.values + at * UNIT + chunk * 8;
-            copy_async_16(chunk_of(columns + stage * COLUMN_TILE, row, chunk), from, exists);
+#pragma unroll
+        for (unsigned i = 0; i < CHUNKS; i++) {
+            unsigned column = (threadIdx.x + i * THREADS) / 4, chunk = threadIdx.x % 4;
+            const uint16_t *from = x.values + (column_units[i] + unit) * UNIT + chunk * 8;
+            uint16_t *to = activations + stage * COLUMN_TILE;
+            copy_async_16(chunk_of(to, column, chunk), from, column < columns.n);
         }
         if constexpr (Weights::IS_COPIED) {
             const uint8_t *from = own_weights + ((own_unit + unit) * 2 + half) * 32;
@@ -126,7 +137,7 @@ struct Matmul {
                 // Two fragments: columns 0 to 7 with both halves of k, then columns 8 to 15.
                 unsigned tiles[4];
                 unsigned row = first_column + 8 * j + lane / 16 * 8 + lane % 8;
-                load_tiles(tiles, chunk_of(columns + stage * COLUMN_TILE, row, k / 8 + lane / 8 % 2));
+                load_tiles(tiles, chunk_of(activations + stage * COLUMN_TILE, row, k / 8 + lane / 8 % 2));
                 right[j][0] = tiles[0], right[j][1] = tiles[1];
                 right[j + 1][0] = tiles[2], right[j + 1][1] = tiles[3];
             }
@@ -233,7 +244,7 @@ struct Matmul {
         constexpr unsigned ACROSS = COLUMNS / WARP_COLUMNS;
         unsigned lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
         unsigned first_row = warp / ACROSS * WARP_ROWS;
-        unsigned first_column = blockIdx.x * COLUMNS + warp % ACROSS * WARP_COLUMNS;
+        unsigned first_column = warp % ACROSS * WARP_COLUMNS;
         // [WARP_COLUMNS][16]
         float *staging = shared + warp * (WARP_COLUMNS * STAGING_STEP);
 #pragma unroll
@@ -253,10 +264,12 @@ struct Matmul {
                 unsigned row = at % 16, column = at / 16;
                 const float *sum = staging + column * STAGING_STEP + row;
                 unsigned tile_row = first_row + 16 * i + row;
-                if (first_column + column < n && !tile.is_up(tile_row, 8)) {
+                if (first_column + column < columns.n && !tile.is_up(tile_row, 8)) {
                     float up = tile.activation ? sum[8] : 0.0f;
-                    float scale = Cores<Number>::IS_SCALED ? x.scales[first_column + column] : 1.0f;
-                    tile.write(tile.row(tile_row, 8), first_column + column, sum[0] * scale, up * scale);
+                    unsigned output = columns.output(first_column + column);
+                    unsigned input = columns.input(first_column + column);
+                    float scale = Cores<Number>::IS_SCALED ? x.scales[input] : 1.0f;
+                    tile.write(tile.row(tile_row, 8), output, sum[0] * scale, up * scale);
                 }
             }
         }
@@ -268,6 +281,9 @@ __device__ __forceinline__ void matmul(const Products &products, const Activatio
                                        unsigned width, const Shares &shares, uint16_t *shared) {
     if constexpr (Cores<typename Kernel::Number>::IS_USED) {
         Kernel kernel(products, x, n, width, shared);
+        if (kernel.columns.n == 0) {
+            return;
+        }
         unsigned share = (kernel.n_units + gridDim.z - 1) / gridDim.z;
         unsigned first = blockIdx.z * share;
         // No share is empty: the launch sees to it.

@@ -61,7 +61,7 @@ __device__ __forceinline__ unsigned index_of_tile(unsigned warps_of_team) {
 }
 
 // Adds up what the lanes of a team have, and writes it. `sums[i][j]` belongs to row i of the tile and
-// row j of activations, of which there are `n`.
+// column j.
 template <unsigned ROWS, unsigned N>
 __device__ __forceinline__ void finish(const Products &products, unsigned n, unsigned warps_of_team,
                                        float (&sums)[ROWS][N], float *shared) {
@@ -88,11 +88,12 @@ __device__ __forceinline__ void finish(const Products &products, unsigned n, uns
         }
     }
     Tile tile(products, index_of_tile(warps_of_team), ROWS);
+    Columns columns(products.choice, blockIdx.y, N, n);
     // Where products are gated, rows of the gate and of what it gates take turns.
     float up = __shfl_down_sync(ALL_LANES, mine, N);
     unsigned i = lane / N, j = lane % N;
-    if (i < ROWS && j < n && !tile.is_up(i, 1)) {
-        tile.write(tile.row(i, 1), j, mine, up);
+    if (i < ROWS && j < columns.n && !tile.is_up(i, 1)) {
+        tile.write(tile.row(i, 1), columns.output(j), mine, up);
     }
 }
 
@@ -100,13 +101,14 @@ __device__ __forceinline__ void finish(const Products &products, unsigned n, uns
 template <unsigned ROWS> struct Team {
     // Chunks that it takes at a time, and the first of the calling lane.
     unsigned stride, first;
-    // Rows of the matrix; none where the team has nothing to do.
+    // Rows of the matrix, or of one expert's; none where the team has nothing to do.
     unsigned n_rows;
-    // Of each row: where its matrix is, and which row it is there. Rows behind the last are the last.
+    // Of each row: where its matrix is, and which row it is there, among those of all experts. Rows behind
+    // the last are the last.
     const uint8_t *weights[ROWS];
     unsigned rows[ROWS];
 
-    __device__ __forceinline__ Team(const Products &products, unsigned warps_of_team) {
+    __device__ __forceinline__ Team(const Products &products, const Columns &columns, unsigned warps_of_team) {
         Tile tile(products, index_of_tile(warps_of_team), ROWS);
         stride = WARP * warps_of_team;
         first = threadIdx.x % stride;
@@ -114,7 +116,7 @@ template <unsigned ROWS> struct Team {
 #pragma unroll
         for (unsigned i = 0; i < ROWS; i++) {
             weights[i] = tile.weights(i, 1);
-            rows[i] = min(tile.row(i, 1), max(n_rows, 1u) - 1);
+            rows[i] = columns.row_of_all(min(tile.row(i, 1), max(n_rows, 1u) - 1), n_rows);
         }
     }
 };

@@ -20,16 +20,24 @@ __device__ __forceinline__ void add_products(const Raw<Format> (&raw)[ROWS], con
     }
 }
 
-// `N` is the most rows of activations, `n` how many there are.
+// `N` is the most rows of activations that a block has, `n` how many there are.
 template <class Format, unsigned N>
 __device__ __forceinline__ void matvec_blocks(const Products &products, const Int8Rows &x, unsigned n,
                                               unsigned width, unsigned warps_of_team, float *shared) {
     constexpr unsigned ROWS = TILE_ROWS<N>;
     // Units that are loaded before the first is used.
     constexpr unsigned AHEAD = N == 1 ? 2 : 1;
-    Team<ROWS> team(products, warps_of_team);
+    if (products.choice.tiles) {
+        // Which weights are read is known only then.
+        await_earlier_launches();
+    }
+    Columns columns(products.choice, blockIdx.y, N, n);
+    if (columns.n == 0) {
+        return;
+    }
+    Team<ROWS> team(products, columns, warps_of_team);
     unsigned units_of_row = width / UNIT, n_units = team.n_rows > 0 ? units_of_row : 0;
-    Planes<Format> planes(static_cast<size_t>(team.n_rows) * units_of_row);
+    Planes<Format> planes(columns.all_rows(team.n_rows) * units_of_row);
     Raw<Format> raw[AHEAD][ROWS];
     auto load = [&](unsigned unit) {
 #pragma unroll
@@ -37,13 +45,19 @@ __device__ __forceinline__ void matvec_blocks(const Products &products, const In
             unsigned at = unit + a * team.stride;
 #pragma unroll
             for (unsigned i = 0; at < n_units && i < ROWS; i++) {
-                size_t index = static_cast<size_t>(team.rows[i]) * n_units + at;
+                unsigned index = team.rows[i] * n_units + at;
                 raw[a][i] = planes.template load<Cached::NO>(team.weights[i], index);
             }
         }
     };
     load(team.first);
     await_earlier_launches();
+    // Columns behind the last are the last.
+    unsigned inputs[N];
+#pragma unroll
+    for (unsigned j = 0; j < N; j++) {
+        inputs[j] = columns.input(min(j, columns.n - 1));
+    }
     // By activations, so that a group of sums is indexed as one.
     float sums[N][ROWS] = {};
     for (unsigned unit = team.first; unit < n_units;) {
@@ -63,7 +77,7 @@ __device__ __forceinline__ void matvec_blocks(const Products &products, const In
             }
 #pragma unroll
             for (unsigned j = 0; j < N; j++) {
-                size_t index = static_cast<size_t>(min(j, n - 1)) * n_units + at;
+                unsigned index = inputs[j] * n_units + at;
                 RoundedUnit once(x.codes, x.meta, index);
                 add_products<Format, ROWS>(raw[a], codes, once, sums[j]);
                 if (once.is_twice) {

@@ -4,7 +4,7 @@
 #include "matvec.cuh"
 #include "weights.cuh"
 
-// `N` is the most rows of activations, `n` how many there are. What a norm does to numbers one by one is
+// `N` is the most rows of activations that a block has, `n` how many there are. What a norm does to numbers one by one is
 // done as they are read; its factor is taken from the same numbers, and applied to the sums.
 template <class Float, unsigned N, bool NORMED>
 __device__ __forceinline__ void matvec_floats(const Products &products, const float *x, unsigned n,
@@ -13,7 +13,15 @@ __device__ __forceinline__ void matvec_floats(const Products &products, const fl
     constexpr unsigned ROWS = TILE_ROWS<N>;
     // Values of 16 bytes, which a lane loads at once; and loads of a row before the first is used.
     constexpr unsigned CHUNK = 16 / Float::BYTES, AHEAD = N == 1 ? 4 : 2;
-    Team<ROWS> team(products, warps_of_team);
+    if (products.choice.tiles) {
+        // Which weights are read is known only then.
+        await_earlier_launches();
+    }
+    Columns columns(products.choice, blockIdx.y, N, n);
+    if (columns.n == 0) {
+        return;
+    }
+    Team<ROWS> team(products, columns, warps_of_team);
     unsigned n_chunks = team.n_rows > 0 ? width / CHUNK : 0;
     size_t row_bytes = static_cast<size_t>((width + UNIT - 1) / UNIT) * (UNIT * Float::BYTES);
     unsigned raw[AHEAD][ROWS][4];
@@ -30,6 +38,12 @@ __device__ __forceinline__ void matvec_floats(const Products &products, const fl
     };
     load(team.first);
     await_earlier_launches();
+    // Columns behind the last are the last.
+    unsigned inputs[N];
+#pragma unroll
+    for (unsigned j = 0; j < N; j++) {
+        inputs[j] = columns.input(min(j, columns.n - 1));
+    }
     float sums[ROWS][N] = {}, squares[N] = {};
     auto multiply = [&](const unsigned (&words)[ROWS][4], unsigned at) {
         float values[ROWS][CHUNK];
@@ -39,7 +53,7 @@ __device__ __forceinline__ void matvec_floats(const Products &products, const fl
         }
 #pragma unroll
         for (unsigned j = 0; j < N; j++) {
-            const float *row = x + static_cast<size_t>(min(j, n - 1)) * width;
+            const float *row = x + static_cast<size_t>(inputs[j]) * width;
 #pragma unroll
             for (unsigned k = 0; k < CHUNK / 4; k++) {
                 unsigned place = at * (CHUNK / 4) + k;

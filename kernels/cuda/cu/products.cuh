@@ -1,20 +1,24 @@
 // What is computed from one input in one launch: up to three matrices of the same encoding, each with
-// an output of its own; or a gate and what it gates, with one output.
+// an output of its own; or a gate and what it gates, with one output. Where there are experts, a matrix
+// is that of all of them.
 #pragma once
 
 #include "activation.cuh"
+#include "columns.cuh"
 
-// The arguments of every kernel of products. `rows` are those of a matrix, 0 where there is none.
+// The arguments of every kernel of products. `rows` are those of a matrix, or of one expert's, 0 where
+// there is none.
 // Flags: bit i adds to output i what others replace; bits 4 and 5 have the activation of a gate, 0 for
 // products that are not gated; bits 6 and 7 that of a gate which the output already holds.
 #define PRODUCTS_PARAMETERS                                                                        \
     const uint8_t *weights0, const uint8_t *weights1, const uint8_t *weights2, unsigned rows0,     \
         unsigned rows1, unsigned rows2, const float *bias0, const float *bias1, const float *bias2, \
-        float *out0, float *out1, float *out2, unsigned flags
+        float *out0, float *out1, float *out2, unsigned flags, CHOICE_PARAMETERS
 
 #define PRODUCTS                                                                                   \
     Products {                                                                                     \
-        weights0, weights1, weights2, rows0, rows1, rows2, bias0, bias1, bias2, out0, out1, out2, flags \
+        weights0, weights1, weights2, rows0, rows1, rows2, bias0, bias1, bias2, out0, out1, out2, flags, \
+            Choice{tiles, order, n_experts, sharers}                                               \
     }
 
 // One matrix with its output.
@@ -32,6 +36,7 @@ struct Products {
     const float *bias0, *bias1, *bias2;
     float *out0, *out1, *out2;
     unsigned flags;
+    Choice choice;
 
     __device__ __forceinline__ unsigned activation() const { return (flags >> 4) & 3; }
     __device__ __forceinline__ unsigned out_activation() const { return (flags >> 6) & 3; }

@@ -1,14 +1,14 @@
 //! Mixture of experts, but for the products: who works on which rows, and what they say together.
 //!
-//! 1. [`Routing::route`] chooses experts for each row, and groups rows by expert.
-//! 2. [`Routing::ranges`] says where the rows of each expert lie.
-//! 3. [`Routing::gather`] copies each expert's rows side by side, to multiply with its weights.
-//! 4. [`Routing::sum`] puts together what they say.
+//! 1. [`Routing::route`] chooses experts for each row: pairs of a row and an expert.
+//! 2. [`Linear`](crate::linear::Linear) multiplies each pair's row with its expert's matrix.
+//! 3. [`Routing::sum`] puts together what they say.
+//!
+//! Nothing of this is known outside the device: launches are made for as many pairs as there are, and
+//! look up there who works on what.
 
 #[cfg(all(test, feature = "emulated"))]
 mod tests;
-
-use std::ops::Range;
 
 use crate::view::{FLOAT, check_len, count};
 use crate::{Arg, CudaError, Device, Launch, Memory};
@@ -19,30 +19,32 @@ const ROUTER_ROWS: usize = 4;
 const ROW_THREADS: u32 = 256;
 /// Threads of a block that has an expert.
 const EXPERT_THREADS: u32 = 256;
+/// Bytes of a tile's entry.
+const TILE_BYTES: usize = 4 * FLOAT;
 /// Experts of a row.
 const MAX_TOP_K: usize = 32;
 /// Experts whose shares fit into shared memory, for each row of a block.
 const MAX_EXPERTS: usize = 3072;
 
 /// Which experts work on which rows.
+///
+/// Pairs of a row and an expert are numbered row by row, those of a row best first. To be multiplied
+/// they are sorted by expert, and cut into tiles of a few pairs of one expert.
 #[derive(Debug)]
 pub struct Routing {
     device: Device,
     n_experts: usize,
     top_k: usize,
     n_rows: usize,
-    /// `[max_rows, top_k]`: experts of a row, best first.
+    tile: usize,
+    /// `[n_rows, top_k]`: experts of a row, best first.
     experts: Memory,
     /// Their shares.
     shares: Memory,
-    /// Pairs of row and choice, sorted by expert.
+    /// Pairs, sorted by expert.
     order: Memory,
-    /// Where each pair is in `order`.
-    places: Memory,
-    /// Where each expert's pairs begin, and their number. `[n_experts + 1]`
-    offsets: Memory,
-    /// What has been downloaded of them.
-    downloaded: Vec<u8>,
+    /// `[n_tiles, 4]`: expert, place of the first pair, number of pairs.
+    tiles: Memory,
 }
 
 impl Routing {
@@ -63,83 +65,93 @@ impl Routing {
             (1..=n_experts.min(MAX_TOP_K)).contains(&top_k) && n_experts <= MAX_EXPERTS,
             "{top_k} of {n_experts} experts"
         );
-        let pairs = || device.alloc(max_rows * top_k * FLOAT);
+        let pairs = |bytes: usize| device.alloc((max_rows * top_k * bytes).max(bytes));
         Ok(Self {
             n_experts,
             top_k,
             n_rows: 0,
-            experts: pairs()?,
-            shares: pairs()?,
-            order: pairs()?,
-            places: pairs()?,
-            offsets: device.alloc((n_experts + 1) * FLOAT)?,
-            downloaded: vec![0; (n_experts + 1) * FLOAT],
+            tile: 1,
+            experts: pairs(FLOAT)?,
+            shares: pairs(FLOAT)?,
+            order: pairs(FLOAT)?,
+            tiles: pairs(TILE_BYTES)?,
             device: device.clone(),
         })
     }
 
     /// Softmax over the logits `[n_rows, n_experts]` of the router, of each row the best experts, of
-    /// equals the first. With `normalize` the shares of a row add up to 1.
+    /// equals the first. With `normalize` the shares of a row add up to 1. Tiles have up to `tile`
+    /// pairs, as [`Linear::tile_of_experts`](crate::linear::Linear::tile_of_experts) says.
     ///
     /// # Errors
     /// Of the driver.
     ///
     /// # Panics
-    /// If there are not so many logits.
+    /// If there are not so many logits, or tiles have no pairs.
     pub fn route(
         &mut self,
         logits: &Memory,
         n_rows: usize,
         normalize: bool,
+        tile: usize,
     ) -> Result<(), CudaError> {
+        assert!(tile > 0, "a tile has pairs");
         check_len(logits, n_rows * self.n_experts, "logits of a router");
-        self.reserve(n_rows)?;
-        self.n_rows = n_rows;
-        if n_rows > 0 {
-            let launch = Launch {
-                grid: [count(n_rows.div_ceil(ROUTER_ROWS)), 1, 1],
-                block: [count(ROUTER_ROWS * 32), 1, 1],
-                shared: count(ROUTER_ROWS * self.n_experts * FLOAT),
-            };
-            let args = [
-                Arg::Memory(logits, 0),
-                Arg::Memory(&self.experts, 0),
-                Arg::Memory(&self.shares, 0),
-                Arg::U32(count(n_rows)),
-                Arg::U32(count(self.n_experts)),
-                Arg::U32(count(self.top_k)),
-                Arg::U32(normalize.into()),
-            ];
-            // SAFETY: the logits are there, and there is room for the choices of all rows.
-            unsafe { self.device.launch("route", launch, &args)? };
+        (self.n_rows, self.tile) = (n_rows, tile);
+        self.reserve()?;
+        if n_rows == 0 {
+            return Ok(());
         }
+        let launch = Launch {
+            grid: [count(n_rows.div_ceil(ROUTER_ROWS)), 1, 1],
+            block: [count(ROUTER_ROWS * 32), 1, 1],
+            shared: count(ROUTER_ROWS * self.n_experts * FLOAT),
+        };
+        let args = [
+            Arg::Memory(logits, 0),
+            Arg::Memory(&self.experts, 0),
+            Arg::Memory(&self.shares, 0),
+            match tile {
+                1 => Arg::Memory(&self.tiles, 0),
+                _ => Arg::Null,
+            },
+            Arg::U32(count(n_rows)),
+            Arg::U32(count(self.n_experts)),
+            Arg::U32(count(self.top_k)),
+            Arg::U32(normalize.into()),
+        ];
+        // SAFETY: the logits are there, and there is room for the choices of all rows, and for a tile
+        // of each.
+        unsafe { self.device.launch("route", launch, &args)? };
+        match tile {
+            1 => Ok(()),
+            _ => self.group(),
+        }
+    }
+
+    /// Sorts pairs by expert and cuts them into tiles.
+    fn group(&self) -> Result<(), CudaError> {
         let launch = Launch {
             grid: [count(self.n_experts), 1, 1],
             block: [EXPERT_THREADS, 1, 1],
-            shared: 0,
+            shared: count(self.n_experts * FLOAT),
         };
         let args = [
             Arg::Memory(&self.experts, 0),
             Arg::Memory(&self.order, 0),
-            Arg::Memory(&self.places, 0),
-            Arg::Memory(&self.offsets, 0),
-            Arg::U32(count(n_rows * self.top_k)),
+            Arg::Memory(&self.tiles, 0),
+            Arg::U32(count(self.n_pairs())),
+            Arg::U32(count(self.tile)),
+            Arg::U32(count(self.n_tiles())),
         ];
-        // SAFETY: every row has chosen `top_k` of the experts, each of which has a block.
+        // SAFETY: every row has chosen `top_k` of the experts, each of which has a block; there is room
+        // for all pairs, and for as many tiles as there can be.
         unsafe { self.device.launch("group_by_expert", launch, &args) }
     }
 
-    /// Where the rows of each expert lie after [`gather`](Self::gather): a small download, which waits
-    /// for everything before it.
-    ///
-    /// # Errors
-    /// Of the driver.
-    pub fn ranges(&mut self) -> Result<impl Iterator<Item = Range<usize>>, CudaError> {
-        self.device
-            .download(&self.offsets, 0, &mut self.downloaded)?;
-        let words = self.downloaded.as_chunks().0;
-        let at = |&word: &[u8; FLOAT]| u32::from_ne_bytes(word) as usize;
-        Ok(words.windows(2).map(move |pair| at(&pair[0])..at(&pair[1])))
+    /// Rows.
+    pub fn n_rows(&self) -> usize {
+        self.n_rows
     }
 
     /// Rows of all experts together.
@@ -147,34 +159,43 @@ impl Routing {
         self.n_rows * self.top_k
     }
 
-    /// Copies the rows of `x`, `[n_rows, width]`, that each expert works on: `[n_pairs, width]`.
-    ///
-    /// # Errors
-    /// Of the driver.
-    ///
-    /// # Panics
-    /// If a memory is too small.
-    pub fn gather(&self, x: &Memory, width: usize, out: &Memory) -> Result<(), CudaError> {
-        check_len(x, self.n_rows * width, "rows for experts");
-        check_len(out, self.n_pairs() * width, "rows of experts");
-        if self.n_pairs() * width == 0 {
-            return Ok(());
-        }
-        let args = [
-            Arg::Memory(x, 0),
-            Arg::Memory(&self.order, 0),
-            Arg::Memory(out, 0),
-            Arg::U32(count(width)),
-            Arg::U32(count(self.top_k)),
-        ];
-        // SAFETY: a block for each pair, whose row is there, as is its place.
-        unsafe {
-            self.device
-                .launch("gather_for_experts", rows(self.n_pairs()), &args)
-        }
+    /// Experts.
+    pub fn n_experts(&self) -> usize {
+        self.n_experts
     }
 
-    /// `out[row]` = the sum of what the row's experts say, `[n_pairs, width]`, by their shares, in the
+    /// Experts of a row.
+    pub fn top_k(&self) -> usize {
+        self.top_k
+    }
+
+    /// Pairs of a tile at most.
+    pub(crate) fn tile(&self) -> usize {
+        self.tile
+    }
+
+    /// The most tiles that there can be, whoever works on what; those that are not needed are empty.
+    pub(crate) fn n_tiles(&self) -> usize {
+        // All but one of each expert's are full.
+        let n_pairs = self.n_pairs();
+        (n_pairs + n_pairs.min(self.n_experts) * (self.tile - 1)) / self.tile
+    }
+
+    /// What `CHOICE_PARAMETERS` in `cu/columns.cuh` declares, for activations that so many pairs in a
+    /// row share.
+    pub(crate) fn args(&self, sharers: usize) -> [Arg<'_>; 4] {
+        [
+            Arg::Memory(&self.tiles, 0),
+            match self.tile {
+                1 => Arg::Null,
+                _ => Arg::Memory(&self.order, 0),
+            },
+            Arg::U32(count(self.n_experts)),
+            Arg::U32(count(sharers)),
+        ]
+    }
+
+    /// `out[row]` = the sum of what the row's pairs say, `[n_pairs, width]`, by their shares, in the
     /// order of the experts.
     ///
     /// # Errors
@@ -190,37 +211,28 @@ impl Routing {
         }
         let args = [
             Arg::Memory(outputs, 0),
-            Arg::Memory(&self.places, 0),
+            Arg::Memory(&self.experts, 0),
             Arg::Memory(&self.shares, 0),
             Arg::Memory(out, 0),
             Arg::U32(count(width)),
             Arg::U32(count(self.top_k)),
         ];
+        let launch = Launch {
+            grid: [count(self.n_rows), 1, 1],
+            block: [ROW_THREADS, 1, 1],
+            shared: 0,
+        };
         // SAFETY: a block for each row, which has `top_k` pairs.
-        unsafe {
-            self.device
-                .launch("sum_of_experts", rows(self.n_rows), &args)
-        }
+        unsafe { self.device.launch("sum_of_experts", launch, &args) }
     }
 
-    fn reserve(&mut self, n_rows: usize) -> Result<(), CudaError> {
-        let wanted = n_rows * self.top_k * FLOAT;
-        for memory in [
-            &mut self.experts,
-            &mut self.shares,
-            &mut self.order,
-            &mut self.places,
-        ] {
+    fn reserve(&mut self) -> Result<(), CudaError> {
+        let wanted = self.n_pairs() * FLOAT;
+        for memory in [&mut self.experts, &mut self.shares, &mut self.order] {
             self.device.grow(memory, wanted)?;
         }
-        Ok(())
-    }
-}
-
-fn rows(n: usize) -> Launch {
-    Launch {
-        grid: [count(n), 1, 1],
-        block: [ROW_THREADS, 1, 1],
-        shared: 0,
+        // No more tiles than pairs.
+        let wanted = self.n_pairs() * TILE_BYTES;
+        self.device.grow(&mut self.tiles, wanted).map(|_| ())
     }
 }

@@ -66,6 +66,11 @@ pub trait Backend {
     fn vector(&self, tensor: &MappedTensor) -> Result<Self::Weight, BackendError>;
     /// Takes over a matrix to multiply with: mapped, repacked or uploaded, as suits the device.
     fn matrix(&self, tensor: &MappedTensor) -> Result<Self::Weight, BackendError>;
+    /// Takes over the matrices of a layer's experts, all of one shape: as one weight for each, or in
+    /// whatever way [`experts`](Self::experts) wants them.
+    fn matrices(&self, tensors: &[MappedTensor]) -> Result<Vec<Self::Weight>, BackendError> {
+        tensors.iter().map(|tensor| self.matrix(tensor)).collect()
+    }
     /// Takes over a matrix of which rows are looked up.
     fn table(&self, tensor: &MappedTensor) -> Result<Self::Weight, BackendError>;
     /// A buffer for up to `max_rows` tokens.
@@ -198,11 +203,11 @@ pub struct Linear<W> {
 pub struct Experts<W> {
     /// `[n_experts, hidden]`
     pub router: W,
-    /// One `[width, hidden]` per expert.
+    /// `[width, hidden]` of each expert, as [`Backend::matrices`] took them over.
     pub gate: Vec<W>,
-    /// One `[width, hidden]` per expert.
+    /// `[width, hidden]` of each expert.
     pub up: Vec<W>,
-    /// One `[hidden, width]` per expert.
+    /// `[hidden, width]` of each expert.
     pub down: Vec<W>,
 }
 

@@ -310,18 +310,22 @@ impl<B: Backend> Loader<'_, B> {
     ) -> Result<Experts<B::Weight>, DecoderError> {
         let hidden = self.spec.hidden_size;
         let mut each = |role, shape: [usize; 2]| -> Result<Vec<B::Weight>, DecoderError> {
-            if !self.spec.names.experts_stacked() {
+            let tensors: Vec<MappedTensor> = if self.spec.names.experts_stacked() {
+                let stack = self.tensor(role, Some(layer_idx), None, "weight")?;
+                check_shape(&stack, &[spec.n_experts, shape[0], shape[1]])?;
+                let experts = 0..spec.n_experts;
+                let one = |expert| stack.index_outer(expert);
+                experts.map(one).collect::<Result<_, _>>()?
+            } else {
                 let one = |expert| {
                     let tensor = self.tensor(role, Some(layer_idx), Some(expert), "weight")?;
                     check_shape(&tensor, &shape)?;
-                    Ok(self.backend.matrix(&tensor)?)
+                    Ok(tensor)
                 };
-                return (0..spec.n_experts).map(one).collect();
-            }
-            let stack = self.tensor(role, Some(layer_idx), None, "weight")?;
-            check_shape(&stack, &[spec.n_experts, shape[0], shape[1]])?;
-            let one = |expert| Ok(self.backend.matrix(&stack.index_outer(expert)?)?);
-            (0..spec.n_experts).map(one).collect()
+                let experts = 0..spec.n_experts;
+                experts.map(one).collect::<Result<_, DecoderError>>()?
+            };
+            Ok(self.backend.matrices(&tensors)?)
         };
         Ok(Experts {
             gate: each(Role::ExpertGate, [spec.width, hidden])?,

@@ -57,6 +57,7 @@ impl Class {
         let adds = group.parts().any(|part| part.adds);
         let is_alone = group.parts().count() == 1;
         let is_known = x.n_rows() >= LEAST_ROWS
+            && group.choice.is_none()
             && group.first().encoding() == Encoding::BF16
             && !matches!(group.gating, Gating::Output(_))
             // Where one of several products fails, all are computed again.

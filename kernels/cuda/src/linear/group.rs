@@ -1,7 +1,7 @@
 //! What is computed from one input in one launch.
 
 use super::{Activation, Matrix};
-use crate::{Arg, Memory};
+use crate::{Arg, Memory, experts::Routing};
 
 /// Matrices of a launch.
 pub(super) const MAX_PARTS: usize = 3;
@@ -21,6 +21,16 @@ pub(super) struct Part<'a> {
 pub(super) struct Group<'a> {
     pub(super) parts: [Option<Part<'a>>; MAX_PARTS],
     pub(super) gating: Gating,
+    /// Whose weights rows are multiplied with, where matrices are those of experts.
+    pub(super) choice: Option<Choice<'a>>,
+}
+
+/// Which experts work on which rows.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Choice<'a> {
+    pub(super) routing: &'a Routing,
+    /// Pairs of row and expert that read the same row of the input.
+    pub(super) sharers: usize,
 }
 
 /// What is done to products before they are written.
@@ -39,7 +49,7 @@ impl<'a> Group<'a> {
         self.parts[0].as_ref().expect("a group has a part").matrix
     }
 
-    /// Rows of all matrices.
+    /// Rows of all matrices, of experts those of one.
     pub(super) fn n_rows(&self) -> usize {
         self.rows().iter().sum()
     }
@@ -54,6 +64,22 @@ impl<'a> Group<'a> {
         }
     }
 
+    /// How many tiles of `size` rows of activations there are where these are `n`.
+    pub(super) fn n_tiles_of_columns(&self, n: usize, size: usize) -> usize {
+        match self.choice {
+            None => n.div_ceil(size),
+            Some(Choice { routing, .. }) => {
+                assert!(routing.tile() <= size, "a block has room for its tile");
+                routing.n_tiles()
+            }
+        }
+    }
+
+    /// How many matrices of each part a row of activations is multiplied with.
+    pub(super) fn experts_of_row(&self) -> usize {
+        self.choice.map_or(1, |choice| choice.routing.top_k())
+    }
+
     /// What `PRODUCTS_PARAMETERS` in `cu/products.cuh` declares.
     pub(super) fn args(&self) -> Args<'a> {
         let of =
@@ -65,6 +91,10 @@ impl<'a> Group<'a> {
         args.extend(parts.map(|part| of(part.and_then(|part| part.bias))));
         args.extend(parts.map(|part| of(part.map(|part| part.out))));
         args.extend([Arg::U32(self.flags())]);
+        args.extend(match self.choice {
+            None => [Arg::Null, Arg::Null, Arg::U32(1), Arg::U32(1)],
+            Some(Choice { routing, sharers }) => routing.args(sharers),
+        });
         args
     }
 
@@ -75,8 +105,9 @@ impl<'a> Group<'a> {
 
     /// Rows of each matrix, 0 where there is none.
     pub(super) fn rows(&self) -> [usize; MAX_PARTS] {
+        let n_experts = self.choice.map_or(1, |choice| choice.routing.n_experts());
         self.parts
-            .map(|part| part.map_or(0, |part| part.matrix.n_rows()))
+            .map(|part| part.map_or(0, |part| part.matrix.n_rows() / n_experts))
     }
 
     fn flags(&self) -> u32 {
@@ -101,7 +132,7 @@ pub(super) fn number(activation: Activation) -> u32 {
 }
 
 /// The most arguments of a kernel of products.
-const MAX_ARGS: usize = 4 * MAX_PARTS + 1 + 8;
+const MAX_ARGS: usize = 4 * MAX_PARTS + 1 + 4 + 8;
 
 /// Arguments of a launch.
 #[derive(Debug)]

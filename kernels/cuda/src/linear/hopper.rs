@@ -40,7 +40,9 @@ impl HopperTile {
     /// better: on other devices, and where most multiprocessors would get no tile.
     pub(super) fn of(chip: &Chip, group: &Group<'_>, [n, width]: [usize; 2]) -> Option<Self> {
         let encoding = group.first().encoding();
-        let is_left_out = encoding == Encoding::F32 || matches!(group.gating, Gating::Output(_));
+        let is_left_out = encoding == Encoding::F32
+            || matches!(group.gating, Gating::Output(_))
+            || group.choice.is_some();
         if !chip.has_warpgroups || is_left_out || n <= MORE_THAN || width == 0 {
             return None;
         }

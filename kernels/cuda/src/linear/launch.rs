@@ -29,6 +29,10 @@ const EXACT_COLUMNS: usize = 32;
 const EXACT_THREADS: u32 = 128;
 const EXACT_SHARED: usize = UNIT * 4 * (EXACT_ROWS + 1 + EXACT_COLUMNS + 1);
 
+/// Rows that experts may have on the average to be multiplied as few, and on small tiles.
+const FEW_OF_EXPERT: usize = 8;
+const SMALL_OF_EXPERT: usize = 16;
+
 /// Activations, as a kernel takes them.
 enum Input<'a> {
     Plain(&'a Memory),
@@ -109,6 +113,11 @@ impl Launcher {
         Self { contest, ..self }
     }
 
+    #[cfg(all(test, feature = "emulated"))]
+    pub(super) fn precision(&self) -> Precision {
+        self.precision
+    }
+
     /// Computes a group of products.
     pub(super) fn launch(&self, x: &mut Rows, group: Group<'_>) -> Result<(), CudaError> {
         if group.n_rows() == 0 {
@@ -137,7 +146,8 @@ impl Launcher {
     fn kernel(&self, encoding: Encoding, group: &Group<'_>, x: &Rows) -> Kernel {
         // Plain numbers are loaded eight at a time.
         let is_whole = matches!(encoding, Encoding::Block(_)) || x.width().is_multiple_of(8);
-        match Most::of(x.n_rows()) {
+        let tile = group.choice.map(|choice| choice.routing.tile());
+        match Most::of(tile.unwrap_or(x.n_rows())) {
             _ if self.precision == Precision::Exact => Kernel::Exact,
             Some(most) if is_whole => Kernel::Matvec(most),
             None if encoding != Encoding::F32 => {
@@ -152,8 +162,40 @@ impl Launcher {
         }
     }
 
+    /// Rows of a block at most where each of `n_rows` goes to `top_k` of `n_experts`, whose matrices
+    /// have these encodings. How many each expert has is known on the device alone: twice the average
+    /// has room for most.
+    pub(super) fn tile_of_experts(
+        &self,
+        mut encodings: impl Iterator<Item = Encoding>,
+        n_rows: usize,
+        (n_experts, top_k): (usize, usize),
+    ) -> usize {
+        let average = (n_rows * top_k).div_ceil(n_experts);
+        let is_few = average <= FEW_OF_EXPERT;
+        match self.precision {
+            Precision::Fast if is_few => (2 * average)
+                .min(n_rows)
+                .next_power_of_two()
+                .min(Most::Eight.columns()),
+            Precision::Fast if encodings.all(|encoding| encoding != Encoding::F32) => {
+                match average <= SMALL_OF_EXPERT {
+                    true => TileSize::Small.columns(),
+                    false => TileSize::Medium.columns(),
+                }
+            }
+            _ => EXACT_COLUMNS,
+        }
+    }
+
     /// The largest tiles that every multiprocessor gets one of.
     fn tile_size(&self, encoding: Encoding, group: &Group<'_>, n: usize) -> TileSize {
+        if let Some(choice) = group.choice {
+            return match choice.routing.tile() <= TileSize::Small.columns() {
+                true => TileSize::Small,
+                false => TileSize::Medium,
+            };
+        }
         let large = TileSize::Large;
         let n_large = group.n_tiles(large.rows()) * n.div_ceil(large.columns());
         if n <= TileSize::Small.columns() {
@@ -180,7 +222,7 @@ impl Launcher {
         };
         // It depends on the weights alone, so that the order of sums does: with two rows for a team
         // there is enough to do, and no lane is without a chunk.
-        let n_teams = group.n_rows().div_ceil(2);
+        let n_teams = group.n_rows().div_ceil(2) * group.experts_of_row();
         let mut warps = 1;
         while warps < MATVEC_WARPS
             && n_teams * warps < BUSY_WARPS * self.chip.n_multiprocessors
@@ -192,7 +234,11 @@ impl Launcher {
             .n_tiles(most.tile_rows())
             .div_ceil(MATVEC_WARPS / warps);
         let launch = Launch {
-            grid: [n_blocks as u32, 1, 1],
+            grid: [
+                n_blocks as u32,
+                group.n_tiles_of_columns(n, most.columns()) as u32,
+                1,
+            ],
             block: [(MATVEC_WARPS * WARP) as u32, 1, 1],
             // A number for each thread; and for each warp and row, where rows are normalized.
             shared: (MATVEC_WARPS * (WARP + MATVEC_MOST) * 4) as u32,
@@ -218,9 +264,13 @@ impl Launcher {
     ) -> Result<(), CudaError> {
         let (n, width) = (x.n_rows(), x.width());
         let encoding = group.first().encoding();
-        let tiles = [n.div_ceil(size.columns()), group.n_tiles(size.rows())];
+        let tiles = [
+            group.n_tiles_of_columns(n, size.columns()),
+            group.n_tiles(size.rows()),
+        ];
         let n_units = width.div_ceil(UNIT);
         let n_shares = match size {
+            _ if group.choice.is_some() => 1,
             TileSize::Large => 1,
             TileSize::Small | TileSize::Medium => {
                 let wanted = BUSY_BLOCKS * self.chip.n_multiprocessors / (tiles[0] * tiles[1]);
@@ -273,7 +323,7 @@ impl Launcher {
         let launch = Launch {
             grid: [
                 group.n_tiles(EXACT_ROWS) as u32,
-                x.n_rows().div_ceil(EXACT_COLUMNS) as u32,
+                group.n_tiles_of_columns(x.n_rows(), EXACT_COLUMNS) as u32,
                 1,
             ],
             block: [EXACT_THREADS, 1, 1],
@@ -310,7 +360,7 @@ impl Launcher {
         // SAFETY: the arguments are those that kernels of this kind declare. Matrices are as wide as the
         // input, which has room for what it was reset to and was rounded as a whole; outputs have room
         // for every row of their matrix, biases a number for each; blocks that share tiles are no more
-        // than there is room for.
+        // than there is room for. Tiles of experts name rows of the input, and experts, that there are.
         unsafe { self.device.launch(name, launch, args.as_slice()) }
     }
 }

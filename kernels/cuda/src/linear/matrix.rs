@@ -51,7 +51,9 @@ impl Matrix {
                 n_rows / n_sources
             );
         }
-        assert!(u32::try_from(n_rows).is_ok() && u32::try_from(row_len).is_ok());
+        // Kernels count units in 32 bits.
+        assert!(u32::try_from(n_rows.max(1) * row_len.div_ceil(UNIT)).is_ok());
+        assert!(u32::try_from(n_rows.max(row_len)).is_ok());
         if encoding == Encoding::BF16 {
             device.expect_library();
         }

@@ -5,7 +5,8 @@
 //!    not change.
 //! 3. [`Linear::multiply`] computes several products of the same input, each replacing its output or
 //!    added to it; [`Linear::multiply_gated`] computes `activation(x @ gateᵀ) * (x @ upᵀ)`;
-//!    [`Linear::embed`] looks rows of a table up.
+//!    [`Linear::embed`] looks rows of a table up; [`Linear::multiply_by_expert`] multiplies each row
+//!    with the matrices of those experts that it chose.
 //!
 //! What [`Precision::Fast`](crate::Precision::Fast) does, by rows of activations:
 //!
@@ -27,9 +28,10 @@
 //!
 //! For up to 8 rows, and with [`Precision::Exact`](crate::Precision::Exact) for any number, every sum
 //! is taken in an order that depends on the weights alone: a row's result is the same whatever else is
-//! computed beside it.
+//! computed beside it. For experts the rows that count are those that each has on the average.
 
 mod contest;
+mod experts;
 mod group;
 mod hopper;
 mod launch;

@@ -1,6 +1,6 @@
 //! Products.
 
-use super::group::{Gating, Group, MAX_PARTS, Part};
+use super::group::{Choice, Gating, Group, MAX_PARTS, Part};
 use super::launch::{Chip, Launcher};
 use super::names::Kernel;
 use super::{Activation, Matrix, Rows, UNIT};
@@ -10,7 +10,7 @@ use crate::{Arg, CudaError, Device, Launch, Memory, Precision};
 #[derive(Debug)]
 pub struct Linear {
     device: Device,
-    launcher: Launcher,
+    pub(super) launcher: Launcher,
 }
 
 /// A matrix to multiply with.
@@ -106,8 +106,12 @@ impl Linear {
             for (part, product) in parts.iter_mut().zip(products) {
                 *part = Some(product.part());
             }
-            let gating = Gating::None;
-            self.launcher.launch(x, Group { parts, gating })?;
+            let group = Group {
+                parts,
+                gating: Gating::None,
+                choice: None,
+            };
+            self.launcher.launch(x, group)?;
         }
         Ok(())
     }
@@ -127,15 +131,30 @@ impl Linear {
         activation: Activation,
         out: &mut Rows,
     ) -> Result<(), CudaError> {
-        let (n, n_rows) = (x.n_rows(), gate.matrix.n_rows());
-        assert_eq!(n_rows, up.matrix.n_rows(), "one value for each gate");
         check(gate, x.width());
         check(up, x.width());
-        if gate.matrix.encoding() != up.matrix.encoding() {
-            return self.multiply_apart(x, gate, up, activation, out);
-        }
-        let out = out.reset(n, n_rows)?;
-        if n == 0 {
+        let shape = [x.n_rows(), gate.matrix.n_rows()];
+        self.gated(
+            x,
+            [gate, up],
+            activation,
+            None,
+            out.reset(shape[0], shape[1])?,
+        )
+    }
+
+    /// The same, into memory that there is, with the matrices of experts where these are chosen.
+    pub(super) fn gated(
+        &self,
+        x: &mut Rows,
+        pair @ [gate, up]: [Projection<'_>; 2],
+        activation: Activation,
+        choice: Option<Choice<'_>>,
+        out: &Memory,
+    ) -> Result<(), CudaError> {
+        let heights = pair.map(|projection| projection.matrix.n_rows());
+        assert_eq!(heights[0], heights[1], "one value for each gate");
+        if x.n_rows() == 0 {
             return Ok(());
         }
         let part = |Projection { matrix, bias }| {
@@ -146,11 +165,20 @@ impl Linear {
                 adds: false,
             })
         };
-        let group = Group {
-            parts: [part(gate), part(up), None],
-            gating: Gating::Pair(activation),
+        let mut launch = |parts, gating| {
+            let group = Group {
+                parts,
+                gating,
+                choice,
+            };
+            self.launcher.launch(x, group)
         };
-        self.launcher.launch(x, group)
+        if gate.matrix.encoding() == up.matrix.encoding() {
+            return launch([part(gate), part(up), None], Gating::Pair(activation));
+        }
+        // One product after the other.
+        launch([part(gate), None, None], Gating::None)?;
+        launch([part(up), None, None], Gating::Output(activation))
     }
 
     /// `out[i] = scale * table[tokens[i]]`, for `n` tokens: `u32`, from a byte of the memory on. A token
@@ -203,36 +231,6 @@ impl Linear {
         // and writes `n` rows, for which there is room.
         unsafe { self.device.launch(name, launch, &args) }
     }
-
-    /// A gate and what it gates, of different encodings: one product after the other.
-    fn multiply_apart(
-        &self,
-        x: &mut Rows,
-        gate: Projection<'_>,
-        up: Projection<'_>,
-        activation: Activation,
-        out: &mut Rows,
-    ) -> Result<(), CudaError> {
-        let product = Product {
-            projection: gate,
-            output: Output::Replace(out),
-        };
-        self.multiply(x, &mut [product])?;
-        if x.n_rows() == 0 {
-            return Ok(());
-        }
-        let part = Part {
-            matrix: up.matrix,
-            bias: up.bias,
-            out: out.change(),
-            adds: false,
-        };
-        let group = Group {
-            parts: [Some(part), None, None],
-            gating: Gating::Output(activation),
-        };
-        self.launcher.launch(x, group)
-    }
 }
 
 impl Output<'_> {
@@ -268,7 +266,7 @@ impl Product<'_> {
     }
 }
 
-fn check(Projection { matrix, bias }: Projection<'_>, width: usize) {
+pub(super) fn check(Projection { matrix, bias }: Projection<'_>, width: usize) {
     assert_eq!(matrix.row_len(), width, "a matrix is as wide as its input");
     let is_whole = bias.is_none_or(|bias| bias.len() >= matrix.n_rows() * 4);
     assert!(

@@ -98,6 +98,16 @@ impl Most {
         })
     }
 
+    /// Rows of activations.
+    pub(super) fn columns(self) -> usize {
+        match self {
+            Self::One => 1,
+            Self::Two => 2,
+            Self::Four => 4,
+            Self::Eight => 8,
+        }
+    }
+
     /// Rows of weights that a team of warps has.
     pub(super) fn tile_rows(self) -> usize {
         match self {

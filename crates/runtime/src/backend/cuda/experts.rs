@@ -1,11 +1,9 @@
-//! Mixture of experts: each expert works on the rows that chose it, which lie side by side.
-
-use std::ops::Range;
+//! Mixture of experts: each expert works on the rows that chose it, all experts in one launch.
 
 use ponder_kernels_cuda::{
     CudaError, Device,
     experts::Routing,
-    linear::{Output, Product, Projection, Rows},
+    linear::{Matrix, Output, Product, Projection, Rows},
 };
 
 use super::{Cuda, Weight, kernel};
@@ -14,36 +12,45 @@ use crate::{backend::Experts, spec::ExpertsSpec};
 /// Rows that are planned for.
 const MAX_ROWS: usize = 512;
 
-/// What experts work on; one serves all layers, in turn.
+/// What experts work on; layers that choose equally many of equally many share it, in turn.
 #[derive(Debug)]
 pub(super) struct ExpertBuffers {
     routing: Routing,
-    shape: (usize, usize),
     logits: Rows,
-    /// Rows of all experts, side by side.
-    input: Rows,
-    output: Rows,
-    /// Rows of one expert.
-    own: Rows,
+    /// What gate and up make of each pair of a row and an expert.
     inner: Rows,
+    /// What each pair says.
     said: Rows,
-    places: Vec<Range<usize>>,
 }
 
 impl ExpertBuffers {
-    fn new(device: &Device, spec: &ExpertsSpec) -> Result<Self, CudaError> {
-        let rows = || Rows::new(device, 1, 1);
+    fn new(device: &Device, spec: &ExpertsSpec, hidden: usize) -> Result<Self, CudaError> {
+        let n_pairs = MAX_ROWS * spec.top_k;
         Ok(Self {
             routing: Routing::new(device, MAX_ROWS, spec.n_experts, spec.top_k)?,
-            shape: (spec.n_experts, spec.top_k),
-            logits: rows()?,
-            input: rows()?,
-            output: rows()?,
-            own: rows()?,
-            inner: rows()?,
-            said: rows()?,
-            places: Vec::new(),
+            logits: Rows::new(device, MAX_ROWS, spec.n_experts)?,
+            inner: Rows::new(device, n_pairs, spec.width)?,
+            said: Rows::new(device, n_pairs, hidden)?,
         })
+    }
+
+    /// Those for such a layer.
+    fn of<'a>(
+        all: &'a mut Vec<Self>,
+        device: &Device,
+        spec: &ExpertsSpec,
+        hidden: usize,
+    ) -> Result<&'a mut Self, CudaError> {
+        let shape = (spec.n_experts, spec.top_k);
+        let is_own = |own: &Self| (own.routing.n_experts(), own.routing.top_k()) == shape;
+        let index = match all.iter().position(is_own) {
+            Some(index) => index,
+            None => {
+                all.push(Self::new(device, spec, hidden)?);
+                all.len() - 1
+            }
+        };
+        Ok(&mut all[index])
     }
 }
 
@@ -55,70 +62,37 @@ pub(super) fn experts(
     x: &mut Rows,
     out: &mut Rows,
 ) -> Result<(), CudaError> {
-    let (n, width) = (x.n_rows(), x.width());
-    let mut buffers = cuda.experts.borrow_mut();
-    let known = buffers.take();
-    let known = known.filter(|buffers| buffers.shape == (spec.n_experts, spec.top_k));
-    let buffers = match known {
-        Some(known) => buffers.insert(known),
-        None => buffers.insert(ExpertBuffers::new(&cuda.device, spec)?),
+    let (n, hidden) = (x.n_rows(), x.width());
+    let all = &mut *cuda.experts.borrow_mut();
+    let ExpertBuffers {
+        routing,
+        logits,
+        inner,
+        said,
+    } = ExpertBuffers::of(all, &cuda.device, spec, hidden)?;
+    let [gate, up, down] = [&experts.gate, &experts.up, &experts.down].map(|all| stack(all));
+    let router = Product {
+        projection: Projection {
+            matrix: experts.router.matrix(),
+            bias: None,
+        },
+        output: Output::Replace(logits),
     };
-    multiply(cuda, x, &experts.router, &mut buffers.logits)?;
-    let routing = &mut buffers.routing;
-    routing.route(buffers.logits.values(), n, spec.normalize)?;
-    let n_pairs = routing.n_pairs();
-    routing.gather(x.values(), width, buffers.input.reset(n_pairs, width)?)?;
-    buffers.output.reset(n_pairs, width)?;
-    buffers.places.clear();
-    buffers.places.extend(routing.ranges()?);
-    for expert in 0..spec.n_experts {
-        if !buffers.places[expert].is_empty() {
-            one(cuda, spec, experts, expert, buffers)?;
-        }
-    }
-    let out = out.reset(n, width)?;
-    buffers.routing.sum(buffers.output.values(), width, out)
-}
-
-/// What one expert says of its rows.
-fn one(
-    cuda: &Cuda,
-    spec: &ExpertsSpec,
-    experts: &Experts<Weight>,
-    expert: usize,
-    buffers: &mut ExpertBuffers,
-) -> Result<(), CudaError> {
-    let (places, width) = (&buffers.places[expert], buffers.input.width());
-    let (first, len) = (4 * width * places.start, 4 * width * places.len());
-    let own = buffers.own.reset(places.len(), width)?;
-    cuda.device
-        .copy((buffers.input.values(), first), (own, 0), len)?;
-    let (gate, up) = (plain(&experts.gate[expert]), plain(&experts.up[expert]));
+    let linear = &cuda.linear;
+    linear.multiply(x, &mut [router])?;
+    let encodings = [gate, up, down].map(Matrix::encoding);
+    let tile = linear.tile_of_experts(encodings, n, (spec.n_experts, spec.top_k));
+    routing.route(logits.values(), n, spec.normalize, tile)?;
     let activation = kernel(spec.activation);
-    cuda.linear
-        .multiply_gated(&mut buffers.own, gate, up, activation, &mut buffers.inner)?;
-    multiply(
-        cuda,
-        &mut buffers.inner,
-        &experts.down[expert],
-        &mut buffers.said,
-    )?;
-    let output = buffers.output.change();
-    cuda.device
-        .copy((buffers.said.values(), 0), (output, first), len)
+    linear.multiply_gated_by_expert(x, [gate, up], activation, routing, inner)?;
+    linear.multiply_by_expert(inner, down, routing, said)?;
+    routing.sum(said.values(), hidden, out.reset(n, hidden)?)
 }
 
-fn multiply(cuda: &Cuda, x: &mut Rows, weight: &Weight, out: &mut Rows) -> Result<(), CudaError> {
-    let product = Product {
-        projection: plain(weight),
-        output: Output::Replace(out),
-    };
-    cuda.linear.multiply(x, &mut [product])
-}
-
-fn plain(weight: &Weight) -> Projection<'_> {
-    Projection {
-        matrix: weight.matrix(),
-        bias: None,
+/// The rows of all experts.
+fn stack(weights: &[Weight]) -> &Matrix {
+    match weights {
+        [stack] => stack.matrix(),
+        _ => unreachable!("the backend took all experts over together"),
     }
 }

@@ -86,7 +86,7 @@ pub struct Cuda {
     logits: RefCell<Rows>,
     /// What draws from them.
     drawing: RefCell<Drawing>,
-    experts: RefCell<Option<ExpertBuffers>>,
+    experts: RefCell<Vec<ExpertBuffers>>,
     /// The step at hand.
     step: RefCell<Option<StepState>>,
     clock: RefCell<StepClock>,
@@ -174,6 +174,12 @@ impl Backend for Cuda {
 
     fn matrix(&self, tensor: &MappedTensor) -> Result<Weight, BackendError> {
         Ok(self.table.borrow().or_upload(&self.device, tensor)?)
+    }
+
+    /// One weight that has the rows of all experts.
+    fn matrices(&self, tensors: &[MappedTensor]) -> Result<Vec<Weight>, BackendError> {
+        let stack = weight::bring(&self.device, tensors)?;
+        Ok(vec![Weight::Matrix(Arc::new(stack))])
     }
 
     fn table(&self, tensor: &MappedTensor) -> Result<Weight, BackendError> {
@@ -308,9 +314,6 @@ impl Backend for Cuda {
         x: &mut Rows,
         out: &mut Rows,
     ) -> Result<(), BackendError> {
-        // Who works on what is known when the device has said it.
-        self.step().graphs.turn_off();
-        x.compute()?;
         Ok(experts::experts(self, spec, experts, x, out)?)
     }
 

@@ -93,14 +93,28 @@ pub(super) fn upload_floats(device: &Device, values: &[f32]) -> Result<Memory, C
 
 /// Brings a matrix over, and lets go of its pages in the file piece by piece.
 fn upload(device: &Device, tensor: &MappedTensor) -> Result<Matrix, CudaError> {
-    let shape = [tensor.n_rows(), tensor.row_len()];
-    if let Some(encoding) = encoding(tensor.ty()) {
-        return Matrix::bring(device, encoding, vec![tensor.clone()], shape);
+    bring(device, std::slice::from_ref(tensor))
+}
+
+/// The same of matrices that are equally wide: their rows become one matrix, one behind the other.
+/// Where the types differ, all are widened to float32.
+pub(super) fn bring(device: &Device, tensors: &[MappedTensor]) -> Result<Matrix, CudaError> {
+    let n_rows = tensors.iter().map(MappedTensor::n_rows).sum();
+    let shape = [n_rows, tensors.first().map_or(0, MappedTensor::row_len)];
+    let mut encodings = tensors.iter().map(|tensor| encoding(tensor.ty()));
+    let first = encodings.next().flatten();
+    let same = first.filter(|first| encodings.all(|other| other == Some(*first)));
+    if let Some(encoding) = same {
+        return Matrix::bring(device, encoding, tensors.to_vec(), shape);
     }
-    let values = tensor.to_vec().into_iter();
-    let bytes: Vec<u8> = values.flat_map(f32::to_le_bytes).collect();
-    tensor.release(0..tensor.bytes().len());
-    Matrix::bring(device, Encoding::F32, vec![bytes], shape)
+    let widen = |tensor: &MappedTensor| {
+        let values = tensor.to_vec().into_iter();
+        let bytes: Vec<u8> = values.flat_map(f32::to_le_bytes).collect();
+        tensor.release(0..tensor.bytes().len());
+        bytes
+    };
+    let widened = tensors.iter().map(widen).collect();
+    Matrix::bring(device, Encoding::F32, widened, shape)
 }
 
 impl Source for MappedTensor {

@@ -1,6 +1,7 @@
 //! Every encoding, odd shapes: against dequantized weights in float64.
 
 mod contest;
+mod experts;
 mod gated;
 mod half;
 mod hopper;
