@@ -146,9 +146,10 @@ extern "C" __global__ void group_by_expert(const unsigned *experts, unsigned *or
 }
 EXPORT(group_by_expert)
 
-// A block for each row: what its pairs say, by their shares, summed in the order of the experts.
+// A block for each row: what its pairs say, by their shares, summed in the order of the experts; with
+// `adds` on top of what is there.
 extern "C" __global__ void sum_of_experts(const float *outputs, const unsigned *experts, const float *shares,
-                                          float *out, unsigned width, unsigned top_k) {
+                                          float *out, unsigned width, unsigned top_k, unsigned adds) {
     await_earlier_launches();
     __shared__ unsigned sorted[MAX_TOP_K];
     __shared__ float sorted_shares[MAX_TOP_K];
@@ -167,7 +168,8 @@ extern "C" __global__ void sum_of_experts(const float *outputs, const unsigned *
         for (unsigned k = 0; k < top_k; k++) {
             sum += sorted_shares[k] * outputs[(first_pair + sorted[k]) * width + i];
         }
-        out[size_t(blockIdx.x) * width + i] = sum;
+        float *to = out + size_t(blockIdx.x) * width + i;
+        *to = adds ? *to + sum : sum;
     }
 }
 EXPORT(sum_of_experts)

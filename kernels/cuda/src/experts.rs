@@ -196,14 +196,20 @@ impl Routing {
     }
 
     /// `out[row]` = the sum of what the row's pairs say, `[n_pairs, width]`, by their shares, in the
-    /// order of the experts.
+    /// order of the experts; added to what is there if it `adds`.
     ///
     /// # Errors
     /// Of the driver.
     ///
     /// # Panics
     /// If a memory is too small.
-    pub fn sum(&self, outputs: &Memory, width: usize, out: &Memory) -> Result<(), CudaError> {
+    pub fn sum(
+        &self,
+        outputs: &Memory,
+        width: usize,
+        out: &Memory,
+        adds: bool,
+    ) -> Result<(), CudaError> {
         check_len(outputs, self.n_pairs() * width, "what experts say");
         check_len(out, self.n_rows * width, "sums of experts");
         if self.n_pairs() * width == 0 {
@@ -216,6 +222,7 @@ impl Routing {
             Arg::Memory(out, 0),
             Arg::U32(count(width)),
             Arg::U32(count(self.top_k)),
+            Arg::U32(adds.into()),
         ];
         let launch = Launch {
             grid: [count(self.n_rows), 1, 1],

@@ -151,6 +151,18 @@ pub trait Backend {
         x: &mut Self::Buffer,
         out: &mut Self::Buffer,
     ) -> Result<(), BackendError>;
+    /// `residual +=` what [`experts`](Self::experts) gives; what `out` holds then is undefined.
+    fn experts_add(
+        &self,
+        spec: &ExpertsSpec,
+        experts: &Experts<Self::Weight>,
+        x: &mut Self::Buffer,
+        out: &mut Self::Buffer,
+        residual: &mut Self::Buffer,
+    ) -> Result<(), BackendError> {
+        self.experts(spec, experts, x, out)?;
+        self.add(residual, out)
+    }
     /// `residual += x`.
     fn add(&self, residual: &mut Self::Buffer, x: &Self::Buffer) -> Result<(), BackendError>;
     /// `out = x[rows]`, for the step's rows.

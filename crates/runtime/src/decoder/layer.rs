@@ -169,9 +169,18 @@ impl<W> Layer<W> {
                 }
             }
             (Ffn::Experts(experts), FfnSpec::Experts(spec)) => {
-                backend.experts(spec, experts, x, &mut buffers.output)?;
-                if output_norm.is_none() {
-                    backend.add(&mut buffers.residual, &buffers.output)?;
+                let output = &mut buffers.output;
+                match (output_norm, &self.ffn_norm) {
+                    (Some(_), _) => backend.experts(spec, experts, x, output)?,
+                    (None, Some(_)) => {
+                        let (x, residual) = (&mut buffers.normed, &mut buffers.residual);
+                        backend.experts_add(spec, experts, x, output, residual)?;
+                    }
+                    // The input is the residual stream itself.
+                    (None, None) => {
+                        backend.experts(spec, experts, x, output)?;
+                        backend.add(&mut buffers.residual, output)?;
+                    }
                 }
             }
             _ => unreachable!("layers were loaded from this spec"),

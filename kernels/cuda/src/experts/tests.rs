@@ -92,10 +92,6 @@ fn check(random: &mut Random, sizes: [usize; 3], tile: usize, normalize: bool) {
         .flat_map(|pair| of_pair(pair).iter().map(move |x| (pair, x)))
         .map(|(pair, x)| x * (experts[pair] + 1) as f32)
         .collect();
-    let out = upload(&device, &vec![f32::NAN; n_rows * width]);
-    routing
-        .sum(&upload(&device, &said), width, &out)
-        .expect("it runs");
     let mut want = Vec::new();
     for (row, x) in rows.iter().zip(x.chunks(width)) {
         let factors = row
@@ -104,7 +100,21 @@ fn check(random: &mut Random, sizes: [usize; 3], tile: usize, normalize: bool) {
         let factor: f32 = factors.sum();
         want.extend(x.iter().map(|x| x * factor));
     }
-    assert_close(&download(&device, &out, want.len()), &want, 1e-5, &what);
+    let said = upload(&device, &said);
+    for adds in [false, true] {
+        let before = match adds {
+            true => random.floats(n_rows * width),
+            false => vec![f32::NAN; n_rows * width],
+        };
+        let out = upload(&device, &before);
+        routing.sum(&said, width, &out, adds).expect("it runs");
+        let got = download(&device, &out, want.len());
+        let want = want.iter().zip(&before);
+        let want: Vec<f32> = want
+            .map(|(sum, before)| if adds { before + sum } else { *sum })
+            .collect();
+        assert_close(&got, &want, 1e-5, &what);
+    }
 }
 
 #[test]

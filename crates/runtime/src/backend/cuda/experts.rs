@@ -60,7 +60,7 @@ pub(super) fn experts(
     spec: &ExpertsSpec,
     experts: &Experts<Weight>,
     x: &mut Rows,
-    out: &mut Rows,
+    out: Output<'_>,
 ) -> Result<(), CudaError> {
     let (n, hidden) = (x.n_rows(), x.width());
     let all = &mut *cuda.experts.borrow_mut();
@@ -86,7 +86,11 @@ pub(super) fn experts(
     let activation = kernel(spec.activation);
     linear.multiply_gated_by_expert(x, [gate, up], activation, routing, inner)?;
     linear.multiply_by_expert(inner, down, routing, said)?;
-    routing.sum(said.values(), hidden, out.reset(n, hidden)?)
+    let (out, adds) = match out {
+        Output::Replace(out) => (out.reset(n, hidden)?, false),
+        Output::Add(residual) => (residual.change(), true),
+    };
+    routing.sum(said.values(), hidden, out, adds)
 }
 
 /// The rows of all experts.

@@ -314,6 +314,19 @@ impl Backend for Cuda {
         x: &mut Rows,
         out: &mut Rows,
     ) -> Result<(), BackendError> {
+        let out = Output::Replace(out);
+        Ok(experts::experts(self, spec, experts, x, out)?)
+    }
+
+    fn experts_add(
+        &self,
+        spec: &ExpertsSpec,
+        experts: &Experts<Weight>,
+        x: &mut Rows,
+        _: &mut Rows,
+        residual: &mut Rows,
+    ) -> Result<(), BackendError> {
+        let out = Output::Add(residual);
         Ok(experts::experts(self, spec, experts, x, out)?)
     }
 
