@@ -32,6 +32,7 @@ const FAST_FEW: f64 = 0.01;
 const EXACT_OPTIONS: CudaOptions = CudaOptions {
     precision: Precision::Exact,
     kv_format: KvFormat::F32,
+    swap_bytes: 0,
 };
 
 fn backend(options: &CudaOptions) -> Cuda {
@@ -201,6 +202,104 @@ fn recorded_steps_are_replayed_with_other_experts() {
             let expected = logits_token_by_token(&mut plain, &texts, 12);
             assert!(got == expected, "{n_sequences} sequences, {options:?}");
         }
+    }
+}
+
+/// Computes what a cache lacks of a prompt, and a token more in two ways. Gives back what the cache had,
+/// and all logits.
+fn say(model: &mut Decoder<Cuda>, prompt: &[u32]) -> (usize, Vec<f32>) {
+    let opened = model.open(prompt, 1000).expect("a sequence");
+    let mut logits = Vec::new();
+    let mut forward = |model: &mut Decoder<Cuda>, sequence, tokens: &[u32]| {
+        let step = Step {
+            sequence,
+            tokens,
+            logits: LogitsFor::Last,
+        };
+        logits.extend_from_slice(model.forward(&[step]).expect("a forward pass"));
+    };
+    forward(model, opened.sequence, &prompt[opened.cached..]);
+    let twin = model.fork(opened.sequence).expect("a second sequence");
+    forward(model, opened.sequence, &[1]);
+    forward(model, twin, &[2]);
+    for sequence in [opened.sequence, twin] {
+        model.free(sequence).expect("a sequence");
+    }
+    (opened.cached, logits)
+}
+
+#[test]
+fn what_had_to_make_room_comes_back_bit_by_bit() {
+    let text = |seed: usize| -> Vec<u32> {
+        let token = |i: usize| (seed * 7919 + i * i * 31 + i * seed) % 50;
+        (0..40 + 3 * seed).map(|i| token(i) as u32).collect()
+    };
+    for family in ["qwen3", "gemma3_text", "lfm2"] {
+        let checkpoint = Checkpoint::open(&folder(family)).expect("a checkpoint");
+        let load = |max_tokens, swap_bytes| {
+            let options = CudaOptions {
+                swap_bytes,
+                ..EXACT_OPTIONS
+            };
+            let spec = ArchSpec::of(&checkpoint).expect("a supported architecture");
+            Decoder::load(backend(&options), spec, &checkpoint, max_tokens, 8).expect("a model")
+        };
+        // Room for fewer blocks than the texts have, which are two or three each.
+        let [mut roomy, mut tight, mut small] = [(8192, 0), (64, 16 << 20), (64, 0)]
+            .map(|(max_tokens, swap_bytes)| load(max_tokens, swap_bytes));
+        let mut forgotten = 0;
+        for round in 0..2 {
+            for seed in 0..20 {
+                let prompt = [text(seed), vec![3; round]].concat();
+                let (cached, logits) = say(&mut tight, &prompt);
+                assert_eq!(
+                    (cached, logits),
+                    say(&mut roomy, &prompt),
+                    "{family}, {seed}"
+                );
+                forgotten += cached - say(&mut small, &prompt).0;
+            }
+        }
+        assert!(forgotten > 500, "{forgotten} tokens of {family}");
+    }
+}
+
+#[cfg(feature = "cuda-emulated")]
+#[test]
+fn a_step_without_memory_leaves_the_model_usable() {
+    let cuda = backend(&EXACT_OPTIONS);
+    let device = cuda.device().clone();
+    let checkpoint = Checkpoint::open(&folder("qwen3")).expect("a checkpoint");
+    let spec = ArchSpec::of(&checkpoint).expect("a supported architecture");
+    // More rows than are planned for.
+    let texts = texts(24, spec.vocab_size);
+    let mut model = Decoder::load(cuda, spec, &checkpoint, 4096, 24).expect("a model");
+    let sequences: Vec<_> = texts
+        .iter()
+        .map(|_| model.start(100).expect("it"))
+        .collect();
+    let steps: Vec<_> = texts
+        .iter()
+        .zip(&sequences)
+        .map(|(tokens, &sequence)| Step {
+            sequence,
+            tokens,
+            logits: LogitsFor::Last,
+        })
+        .collect();
+    let free = device.free_memory().expect("it is known");
+    let taken = device.alloc(free - 4096).expect("memory");
+    let error = model.forward(&steps).expect_err("no memory");
+    assert!(error.is_out_of_memory(), "{error}");
+    for &sequence in &sequences {
+        assert_eq!(model.truncate(sequence, 0).expect("it"), 0);
+    }
+    drop(taken);
+    let logits = model.forward(&steps).expect("a forward pass").to_vec();
+    let width = model.spec().vocab_size;
+    for (text, logits) in texts.iter().zip(logits.chunks(width)) {
+        let alone = logits_in_chunks(&mut model, text, text.len(), text.len());
+        assert_eq!(alone[alone.len() - width..], *logits);
     }
 }
 

@@ -175,6 +175,9 @@ impl Backend {
         let kv_format = options.cache_type()?;
         let cuda = CudaOptions {
             kv_format,
+            swap_bytes: options
+                .swap_bytes
+                .unwrap_or_else(|| memory::available_bytes() / 8),
             ..CudaOptions::default()
         };
         let cuda = match Device::Cuda(index) {

@@ -39,6 +39,8 @@ pub(crate) struct Kind {
     pub(crate) max_sequences: usize,
     /// Its logits stay on a device that draws from them, most of the time.
     pub(crate) draws: bool,
+    /// Blocks of each group that are kept elsewhere when the cache has no room.
+    pub(crate) n_kept: usize,
     /// Its logits depend on this many last tokens only, so that its texts repeat themselves.
     pub(crate) memory: usize,
 }
@@ -51,6 +53,7 @@ impl Kind {
             cache_tokens,
             max_sequences: 8,
             draws: false,
+            n_kept: 0,
             memory: usize::MAX,
         }
     }
@@ -69,12 +72,18 @@ pub(crate) struct Watch {
     pub(crate) nanos: AtomicU64,
     /// Nanoseconds of a step, and of each of its rows.
     pub(crate) cost: [AtomicU64; 2],
+    /// Blocks that came back from where they were kept.
+    pub(crate) n_restored: AtomicU64,
     /// Tokens that can be had after the last call.
     pub(crate) free_tokens: AtomicU64,
     /// Sequences that are open.
     pub(crate) n_open: AtomicU64,
     /// The step at which the device fails; 0: never.
     pub(crate) fails_at: AtomicU64,
+    /// Rows for which the device has memory; 0: any number.
+    pub(crate) max_rows: AtomicU64,
+    /// How every step fails.
+    pub(crate) failure: Mutex<Option<fn() -> BackendError>>,
     /// Whether blocks are left uncounted, which takes memory.
     pub(crate) is_trusted: AtomicBool,
     /// Tokens of each sequence in the last step.
@@ -93,6 +102,8 @@ pub(crate) struct Fake {
     open: Vec<SeqId>,
     blocks: HashMap<(usize, u32), [u32; BLOCK_LEN]>,
     slots: HashMap<u32, u64>,
+    kept_blocks: HashMap<(usize, u32), [u32; BLOCK_LEN]>,
+    kept_slots: HashMap<u32, u64>,
     copies: Vec<CacheCopy>,
     logits: Vec<f32>,
     draws: Draws,
@@ -118,11 +129,13 @@ impl Fake {
         };
         let watch = Arc::<Watch>::default();
         let fake = Self {
-            cache: Cache::new(plan, kind.cache_tokens, kind.max_sequences),
+            cache: Cache::new(plan, kind.cache_tokens, kind.max_sequences).keeping(kind.n_kept),
             kind,
             open: Vec::new(),
             blocks: HashMap::new(),
             slots: HashMap::new(),
+            kept_blocks: HashMap::new(),
+            kept_slots: HashMap::new(),
             copies: Vec::new(),
             logits: Vec::new(),
             draws: Draws::default(),
@@ -195,6 +208,21 @@ impl Fake {
                 }
                 CacheCopy::Slot { from, to } => {
                     self.slots.insert(to, self.slots[&from]);
+                }
+                CacheCopy::KeepBlock { group, from, to } => {
+                    let block = self.blocks[&(group, from)];
+                    self.kept_blocks.insert((group, to), block);
+                }
+                CacheCopy::RestoreBlock { group, from, to } => {
+                    let block = self.kept_blocks[&(group, from)];
+                    self.blocks.insert((group, to), block);
+                    self.watch.n_restored.fetch_add(1, Ordering::Relaxed);
+                }
+                CacheCopy::KeepSlot { from, to } => {
+                    self.kept_slots.insert(to, self.slots[&from]);
+                }
+                CacheCopy::RestoreSlot { from, to } => {
+                    self.slots.insert(to, self.kept_slots[&from]);
                 }
                 CacheCopy::ClearSlot { slot } => {
                     self.slots.insert(slot, 0);
@@ -350,6 +378,14 @@ impl Model for Fake {
         }
         self.check_alone(steps);
         self.copy();
+        let n_rows = steps.iter().map(|step| step.tokens.len() as u64).sum();
+        if (1..n_rows).contains(&Watch::get(&self.watch.max_rows)) {
+            let message = format!("no memory for {n_rows} rows");
+            return Err(BackendError::OutOfMemory(message).into());
+        }
+        if let Some(failure) = *self.watch.failure.lock().expect("a lock") {
+            return Err(failure().into());
+        }
         for step in steps {
             let first = self.cache.sequence(step.sequence)?.len() - step.tokens.len();
             for (i, &token) in step.tokens.iter().enumerate() {

@@ -32,6 +32,9 @@ pub struct LoadOptions {
     /// How keys and values are stored; `None`: in half precision, and by [`Device::Reference`],
     /// which knows nothing else, in 32 bits.
     pub cache_type: Option<KvFormat>,
+    /// Bytes of the machine's memory for keys and values that a device with memory of its own has no
+    /// room for; what finds no room here either is computed anew. `None`: an eighth of what is free.
+    pub swap_bytes: Option<u64>,
     /// Answers that may wait for a place; one more is refused with [`EngineError::Busy`]. `None`: any
     /// number.
     pub max_waiting: Option<usize>,
@@ -72,6 +75,7 @@ impl Default for LoadOptions {
             max_sequences: 16,
             cache_tokens: None,
             cache_type: None,
+            swap_bytes: None,
             max_waiting: None,
             prompt_lookup: true,
         }

@@ -28,7 +28,9 @@ pub mod step;
 mod testing;
 mod view;
 
-pub use device::{Arg, Device, Graph, Launch, Mark, Memory, Properties, Source, TensorMap};
+pub use device::{
+    Arg, Device, Graph, HostMemory, Launch, Mark, Memory, Properties, Source, TensorMap,
+};
 pub use error::CudaError;
 pub use precision::Precision;
 pub use step::{StepBounds, StepTables};

@@ -4,7 +4,7 @@
 mod tests;
 
 use crate::view::{FLOAT, check_len, count, joined, optional};
-use crate::{Arg, CudaError, Device, Launch, Memory, StepBounds, StepTables};
+use crate::{Arg, CudaError, Device, HostMemory, Launch, Memory, StepBounds, StepTables};
 
 /// Threads of a block, a channel each.
 const THREADS: usize = 128;
@@ -76,6 +76,37 @@ impl SlotStates {
     pub fn clear_slot(&self, slot: u32) -> Result<(), CudaError> {
         let len = self.len * FLOAT;
         self.device.clear(&self.memory, slot as usize * len, len)
+    }
+
+    /// Bytes of a state.
+    pub fn slot_bytes(&self) -> usize {
+        self.len * FLOAT
+    }
+
+    /// Copies a state to the machine's memory, from byte `at` on.
+    ///
+    /// # Errors
+    /// Of the driver.
+    ///
+    /// # Panics
+    /// If there is no such slot, or no room for it.
+    pub fn keep_slot(&self, slot: u32, to: &HostMemory, at: usize) -> Result<(), CudaError> {
+        let len = self.slot_bytes();
+        let from = (&self.memory, slot as usize * len);
+        self.device.keep(from, (to, at), len)
+    }
+
+    /// Copies a state back.
+    ///
+    /// # Errors
+    /// Of the driver.
+    ///
+    /// # Panics
+    /// If there is no such slot.
+    pub fn restore_slot(&self, from: &HostMemory, at: usize, slot: u32) -> Result<(), CudaError> {
+        let len = self.slot_bytes();
+        let to = (&self.memory, slot as usize * len);
+        self.device.restore((from, at), to, len)
     }
 
     /// The states, `[n_slots, len]`.

@@ -323,6 +323,7 @@ impl LoadArgs {
             max_sequences: self.max_sequences.unwrap_or(defaults.max_sequences),
             cache_tokens: self.cache_tokens,
             cache_type: self.cache_type,
+            swap_bytes: self.swap_space.map(|megabytes| megabytes << 20),
             // The two options override each other, so the later one stands alone.
             prompt_lookup: match (self.prompt_lookup, self.no_prompt_lookup) {
                 (true, _) => true,

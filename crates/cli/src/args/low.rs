@@ -124,6 +124,10 @@ pub(crate) struct LoadArgs {
     /// of the free memory holds)
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub(crate) cache_tokens: Option<usize>,
+    /// Memory of the machine, in MB, for keys and values that a GPU has no room for at the moment;
+    /// what finds none is computed anew (default: an eighth of what is free)
+    #[arg(long, value_name = "MB")]
+    pub(crate) swap_space: Option<u64>,
     /// How keys and values are stored: f32, f16, bf16, q8_0, q4_0 (CPU only) or fp8 (GPU only)
     /// (default: f16)
     #[arg(long, value_name = "TYPE", value_parser = cache_type)]

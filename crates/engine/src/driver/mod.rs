@@ -6,6 +6,7 @@
 
 mod branch;
 mod consumer;
+mod failure;
 mod rounds;
 
 use std::collections::VecDeque;
@@ -151,7 +152,9 @@ impl<C: Consumer> Driver<C> {
         match self.try_step() {
             Ok(did_something) => did_something,
             Err(error) => {
-                self.fail(error);
+                if !self.goes_on(&error) {
+                    self.fail(error);
+                }
                 true
             }
         }
@@ -369,25 +372,6 @@ impl<C: Consumer> Driver<C> {
             }
         }
         freed
-    }
-
-    /// Ends all sequences of a step that failed; where it failed before it began, all of them.
-    fn fail(&mut self, error: EngineError) {
-        let message = error.to_string();
-        let was_planned = self
-            .scheduler
-            .running()
-            .iter()
-            .any(|entry| entry.n_fed() > 0);
-        let is_hit = |entry: &mut Entry<Branch<C>>| entry.n_fed() > 0 || !was_planned;
-        let mut first = Some(error);
-        let removed = &mut self.removed;
-        if let Err(error) = self.scheduler.remove(is_hit, self.model.as_mut(), removed) {
-            tracing::error!(%error, "a sequence could not be freed");
-        }
-        for branch in self.removed.drain(..) {
-            branch.finish(|| Err(first.take().unwrap_or(EngineError::Step(message.clone()))));
-        }
     }
 }
 

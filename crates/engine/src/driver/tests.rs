@@ -8,7 +8,7 @@ use std::sync::{
 use std::time::Duration;
 
 use ponder_effort::{Decision, Plan, Sampler, SamplingParams};
-use ponder_runtime::backend::KeptLogits;
+use ponder_runtime::backend::{BackendError, KeptLogits};
 
 use super::*;
 use crate::answer::on_device;
@@ -501,6 +501,29 @@ fn readers_that_are_away_keep_nobody_out() {
 }
 
 #[test]
+fn who_gave_its_place_away_gets_its_blocks_back() {
+    let computed = [0, 100].map(|n_kept| {
+        let kind = Kind {
+            max_sequences: 1,
+            n_kept,
+            ..Kind::plain(400)
+        };
+        let (mut driver, watch) = driver(&kind, 4);
+        let asks = [0, 1, 2].map(|i| Ask::new(prompt(i, 90), 1, 150));
+        let handles = asks.each_ref().map(|ask| push(&mut driver, ask));
+        finish(&mut driver);
+        for (ask, handle) in asks.iter().zip(handles) {
+            assert_eq!(handle.tokens(), ask.expected(&kind));
+        }
+        assert_eq!(Watch::get(&watch.n_restored) > 0, n_kept > 0);
+        Watch::get(&watch.n_tokens)
+    });
+    // All three have 240 tokens in the end, the cache 416.
+    assert_eq!(computed[1], 3 * (90 + 149));
+    assert!(computed[0] > computed[1], "{computed:?} tokens computed");
+}
+
+#[test]
 fn a_sequence_that_fills_the_cache_ends() {
     let kind = Kind {
         max_sequences: 1,
@@ -580,4 +603,57 @@ fn a_device_fails(draws: bool) {
     let again = push(&mut driver, &ask);
     finish(&mut driver);
     assert_eq!(again.tokens(), ask.expected(&kind));
+}
+
+#[test]
+fn steps_that_the_device_has_no_memory_for_become_smaller() {
+    for is_recurrent in [false, true] {
+        for max_rows in [1, 3, 40] {
+            let kind = Kind {
+                is_recurrent,
+                memory: 2,
+                ..Kind::plain(4000)
+            };
+            let (mut driver, watch) = driver(&kind, 4);
+            let asks = [0, 1, 2, 3, 4].map(|i| Ask::new(prompt(i, 70), 1, 60).greedy().drafting());
+            let handles = asks.each_ref().map(|ask| push(&mut driver, ask));
+            (0..10).for_each(|_| assert!(driver.step()));
+            // From now on somebody else has the memory.
+            watch.max_rows.store(max_rows, Ordering::Relaxed);
+            finish(&mut driver);
+            for (ask, handle) in asks.iter().zip(&handles) {
+                assert_eq!(handle.tokens(), ask.expected(&kind));
+            }
+            assert_eq!(Watch::get(&watch.n_open), 0);
+        }
+    }
+}
+
+#[test]
+fn whoever_asks_a_device_that_fails_is_told_so() {
+    let failures: [fn() -> BackendError; 2] = [
+        || BackendError::OutOfMemory("no memory at all".to_owned()),
+        || BackendError::Lost("the device is lost".to_owned()),
+    ];
+    for failure in failures {
+        let kind = Kind::plain(4000);
+        let (mut driver, watch) = driver(&kind, 3);
+        *watch.failure.lock().expect("a lock") = Some(failure);
+        for _ in 0..2 {
+            let asks = [0, 1, 2, 3, 4].map(|i| Ask::new(prompt(i, 50), 1, 30));
+            let handles = asks.each_ref().map(|ask| push(&mut driver, ask));
+            finish(&mut driver);
+            for handle in handles {
+                let message = handle.end().expect("an end").expect_err("an error");
+                assert!(message.contains(&failure().to_string()), "{message}");
+            }
+        }
+        // It may come back, if only its memory was full.
+        *watch.failure.lock().expect("a lock") = None;
+        let ask = Ask::new(prompt(1, 50), 1, 30);
+        let handle = push(&mut driver, &ask);
+        finish(&mut driver);
+        assert_eq!(handle.tokens(), ask.expected(&kind));
+        assert_eq!(Watch::get(&watch.n_open), 0);
+    }
 }

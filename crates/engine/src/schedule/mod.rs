@@ -12,20 +12,22 @@
 //!    back and waits again; where others wait, so does one whose reader takes nothing.
 //! 3. The steps of [`Scheduler::running`] are run; each entry is told [`Entry::advance`] and
 //!    [`Entry::accept`].
-//! 4. [`Scheduler::settle`] rolls back what was drafted wrongly. A recurrent state goes back to where
+//! 4. Where the device had no memory for the step, [`Scheduler::shrink`] undoes it.
+//! 5. [`Scheduler::settle`] rolls back what was drafted wrongly. A recurrent state goes back to where
 //!    it was before all drafts; the right ones come again with the next token.
 
 mod entry;
+mod shrink;
 
 pub(crate) use entry::{Entry, Turn};
 
 use ponder_runtime::{
-    cache::{BLOCK_LEN, CacheError, Opened, Room, SeqId},
+    cache::{BLOCK_LEN, CacheError, Opened, Room},
     decoder::{DecoderError, Model},
 };
 
 /// What a step may hold.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Limits {
     /// Sequences that run at a time.
     pub(crate) max_sequences: usize,
@@ -35,6 +37,8 @@ pub(crate) struct Limits {
     pub(crate) chunk_alone: usize,
     /// Prompt tokens in a step in which answers are generated too.
     pub(crate) chunk_beside: usize,
+    /// Whether sequences may get drafts.
+    pub(crate) with_drafts: bool,
 }
 
 impl Limits {
@@ -46,6 +50,7 @@ impl Limits {
             context,
             chunk_alone: 256,
             chunk_beside: 64,
+            with_drafts: true,
         }
     }
 }
@@ -159,7 +164,8 @@ impl<T> Scheduler<T> {
         model: &mut dyn Model,
     ) -> Result<(), DecoderError> {
         let entry = &mut self.running[index];
-        let Some(sequence) = entry.sequence.filter(|_| entry.n_fed == 1) else {
+        let may = self.limits.with_drafts && entry.n_fed == 1;
+        let Some(sequence) = entry.sequence.filter(|_| may) else {
             return Ok(());
         };
         let has_room = model
@@ -291,6 +297,12 @@ impl<T> Scheduler<T> {
                 }
                 return Ok(None);
             }
+            if !self.running.is_empty() && !self.has_room_for(&self.waiting[first], model)? {
+                if self.preempt_for(is_background, model)? {
+                    continue;
+                }
+                return Ok(None);
+            }
             let entry = &self.waiting[first];
             let known = entry.known();
             let opened = match entry.uses_prefix_cache {
@@ -307,15 +319,6 @@ impl<T> Scheduler<T> {
                 }
                 opened => opened?,
             };
-            let n_pending = known.len() - opened.cached;
-            let has_room = self.has_room_for(opened.sequence, n_pending, model)?;
-            if !has_room && !self.running.is_empty() {
-                model.free(opened.sequence)?;
-                if self.preempt_for(is_background, model)? {
-                    continue;
-                }
-                return Ok(None);
-            }
             if !self.enter(first, opened, model, budget)? {
                 let is_alone = self.running.len() == 1;
                 return is_alone.then(|| self.give_up(model)).transpose();
@@ -368,12 +371,7 @@ impl<T> Scheduler<T> {
 
     /// Whether everything that is known of everybody fits, with a block for each to go on with, so
     /// that the first tokens of an answer do not end it at once.
-    fn has_room_for(
-        &self,
-        sequence: SeqId,
-        n_pending: usize,
-        model: &dyn Model,
-    ) -> Result<bool, DecoderError> {
+    fn has_room_for(&self, new: &Entry<T>, model: &dyn Model) -> Result<bool, DecoderError> {
         let mut room = Room::default();
         for entry in &self.running {
             let n_pending = entry.n_pending().max(entry.n_fed);
@@ -384,7 +382,8 @@ impl<T> Scheduler<T> {
             }
         }
         let spare = BLOCK_LEN * (self.running.len() + 1);
-        Ok(model.cache().fits(&mut room, sequence, n_pending + spare)?)
+        let text = (new.known(), self.limits.context, !new.uses_prefix_cache);
+        Ok(model.cache().fits_new(&room, text, spare))
     }
 
     /// Whether the blocks for `n` tokens can be had beside all that was planned before; if so they

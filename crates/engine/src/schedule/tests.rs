@@ -10,6 +10,7 @@ const LIMITS: Limits = Limits {
     context: 10_000,
     chunk_alone: 10_000,
     chunk_beside: 10_000,
+    with_drafts: true,
 };
 
 /// A model whose cache has this many blocks.

@@ -42,10 +42,27 @@ pub enum BackendError {
     /// A weight could not be read.
     #[error(transparent)]
     Weights(#[from] WeightsError),
+    /// The device's memory is exhausted. With less to do at a time it may go on.
+    #[error("{0}")]
+    OutOfMemory(String),
+    /// The device failed for good: whatever is tried fails likewise.
+    #[error("{0}")]
+    Lost(String),
     /// A device of NVIDIA's, or its driver, failed.
     #[cfg(feature = "cuda-backend")]
     #[error(transparent)]
-    Cuda(#[from] cuda::CudaError),
+    Cuda(cuda::CudaError),
+}
+
+#[cfg(feature = "cuda-backend")]
+impl From<cuda::CudaError> for BackendError {
+    fn from(error: cuda::CudaError) -> Self {
+        match error {
+            cuda::CudaError::OutOfMemory { .. } => Self::OutOfMemory(error.to_string()),
+            cuda::CudaError::Lost { .. } => Self::Lost(error.to_string()),
+            error => Self::Cuda(error),
+        }
+    }
 }
 
 /// One device. Buffers are `[n_tokens, width]` of float32, row-major; `out` is always overwritten.
@@ -75,6 +92,11 @@ pub trait Backend {
     fn table(&self, tensor: &MappedTensor) -> Result<Self::Weight, BackendError>;
     /// A buffer for up to `max_rows` tokens.
     fn buffer(&self, max_rows: usize, width: usize) -> Result<Self::Buffer, BackendError>;
+    /// Blocks of each group, and as many recurrent states as the cache has, that the backend keeps in
+    /// other memory than its own where that has no room; none where its memory is the machine's.
+    fn n_kept_blocks(&self, _plan: &CachePlan) -> usize {
+        0
+    }
     /// Storage for what `plan` says of these layers, up to `capacity`; of others nothing is asked.
     fn state(
         &self,
@@ -85,7 +107,9 @@ pub trait Backend {
 
     // Each step.
 
-    /// Begins a step: copies blocks and slots, in order, and takes in what the step is made of.
+    /// Copies blocks and slots, in order. Where this fails, what they hold is not known.
+    fn copy(&self, copies: &[CacheCopy], state: &mut Self::State) -> Result<(), BackendError>;
+    /// Begins a step: takes in what it is made of.
     fn begin(&self, step: &StepInputs<'_>, state: &mut Self::State) -> Result<Begun, BackendError>;
     /// `out[i] = scale * table[tokens[i]]`, for the step's tokens.
     fn embed(
@@ -299,8 +323,6 @@ pub enum Begun {
 /// What a step is made of.
 #[derive(Debug)]
 pub struct StepInputs<'a> {
-    /// Blocks and slots to be copied first, in order.
-    pub copies: &'a [CacheCopy],
     /// The token of each row. Ids were checked against the embedding.
     pub tokens: &'a [u32],
     /// Rows that are selected in the end.

@@ -15,7 +15,12 @@
 //! 5. [`Cache::truncate`] rolls back, in models with recurrent state to where [`Cache::save`] was
 //!    called. [`Cache::free`] gives everything back, but leaves blocks whose
 //!    tokens are known for later prompts, until the room is needed.
+//!
+//! Where a backend's memory is not the machine's, blocks that have to make room can be
+//! [kept](Cache::keeping) in the machine's: [`Cache::open`] brings them back.
 
+mod copies;
+mod error;
 mod plan;
 mod pool;
 mod prefix;
@@ -25,6 +30,8 @@ mod store;
 mod table;
 mod tree;
 
+pub use copies::{CacheCapacity, CacheCopy};
+pub use error::CacheError;
 pub use plan::{CachePlan, KvGroup, KvShape, LayerSlot, RecurrentState};
 pub use sequence::{Opened, Room, Sequence};
 pub use storage::LayerStorage;
@@ -32,8 +39,7 @@ pub use table::BlockTable;
 
 use sequence::{Past, Saved};
 use store::NONE;
-use thiserror::Error;
-use tree::{Found, Tree};
+use tree::Tree;
 
 /// Tokens per block. Small enough that a fork wastes little, large enough that tables stay short.
 pub const BLOCK_LEN: usize = 32;
@@ -41,72 +47,6 @@ pub const BLOCK_LEN: usize = 32;
 /// A sequence that the cache knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SeqId(u32);
-
-/// Work for a backend before the next forward pass, in this order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CacheCopy {
-    /// Copy one block of every layer in a group.
-    Block {
-        /// Index into [`CachePlan::groups`].
-        group: usize,
-        /// Source block.
-        from: u32,
-        /// Destination block.
-        to: u32,
-    },
-    /// Copy the recurrent state of every recurrent layer.
-    Slot {
-        /// Source slot.
-        from: u32,
-        /// Destination slot.
-        to: u32,
-    },
-    /// Set the recurrent state of every recurrent layer to zero.
-    ClearSlot {
-        /// The slot that a new sequence starts from.
-        slot: u32,
-    },
-}
-
-/// Why the cache refused.
-#[derive(Debug, Error, PartialEq, Eq)]
-pub enum CacheError {
-    /// The block pool of a group is exhausted.
-    #[error(
-        "the KV cache is full: {needed} more blocks of {BLOCK_LEN} tokens needed, {free} free (hint: raise --context or end other sequences)"
-    )]
-    Full {
-        /// Blocks that the request needs.
-        needed: usize,
-        /// Blocks that are left.
-        free: usize,
-    },
-    /// No recurrent slot is left.
-    #[error("no room for another sequence: all {0} recurrent slots are in use")]
-    NoSlot(usize),
-    /// The sequence was freed or never existed.
-    #[error("sequence {0:?} is not in the cache")]
-    Unknown(SeqId),
-    /// Rolling back further than the windows (or a recurrent state) remember.
-    #[error(
-        "cannot roll back from {len} to {to} tokens: the cache no longer holds what came before (hint: save the state, or take a fork, before the part that may be undone)"
-    )]
-    Forgotten {
-        /// Present length.
-        len: usize,
-        /// Wanted length.
-        to: usize,
-    },
-}
-
-/// The bounds of a cache: indices of blocks and slots are below these.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CacheCapacity {
-    /// Blocks of each group.
-    pub n_blocks: usize,
-    /// Slots of recurrent state.
-    pub n_slots: usize,
-}
 
 /// Sequences, blocks and slots of one model.
 #[derive(Debug)]
@@ -127,11 +67,30 @@ impl Cache {
             _ => 2 * max_sequences,
         };
         Self {
-            capacity: CacheCapacity { n_blocks, n_slots },
+            capacity: CacheCapacity {
+                n_blocks,
+                n_slots,
+                n_kept_blocks: 0,
+                n_kept_slots: 0,
+            },
             tree: Tree::new(&plan.groups, n_blocks, n_slots, max_sequences),
             sequences: Vec::new(),
             plan,
         }
+    }
+
+    /// The same with room for so many blocks of each group, and as many recurrent states as there are
+    /// already, in memory that is not the backend's own. What has to make room there goes here, and
+    /// comes back when a prompt begins with it.
+    pub fn keeping(mut self, n_blocks: usize) -> Self {
+        let n_slots = if n_blocks > 0 {
+            self.capacity.n_slots
+        } else {
+            0
+        };
+        (self.capacity.n_kept_blocks, self.capacity.n_kept_slots) = (n_blocks, n_slots);
+        self.tree.keep_up_to(n_blocks, n_slots);
+        self
     }
 
     /// How much a backend's storage has to hold.
@@ -161,7 +120,7 @@ impl Cache {
         planned_len: usize,
         copies: &mut Vec<CacheCopy>,
     ) -> Result<SeqId, CacheError> {
-        let slot = self.take_slot()?;
+        let slot = self.take_slot(copies)?;
         copies.extend(slot.map(|slot| CacheCopy::ClearSlot { slot }));
         Ok(self.insert(Sequence {
             len: 0,
@@ -181,25 +140,26 @@ impl Cache {
         planned_len: usize,
         copies: &mut Vec<CacheCopy>,
     ) -> Result<Opened, CacheError> {
-        let max_len = prompt.len().saturating_sub(1);
-        let Found { len, node, part } = self.tree.find(prompt, max_len, planned_len);
-        let end = if part == NONE { node } else { part };
+        let found = self.find(prompt, planned_len);
+        let (len, node) = (found.len, found.node);
+        let end = found.end();
         // The slot may have to come from a snapshot, which must not take this path away.
         self.tree.pin(end);
         self.tree.pin(node);
-        let snapshot = match end {
-            NONE => None,
-            end => self.tree.snapshot(end),
+        let (snapshot, kept) = match end {
+            NONE => (None, None),
+            end => (self.tree.snapshot(end), self.tree.kept_snapshot(end)),
         };
-        let slot = self.take_slot();
-        let tables = slot.is_ok().then(|| self.shared_tables(end, len));
+        let slot = self.take_slot(copies);
+        let tables = slot.is_ok().then(|| self.shared_tables(end, len, copies));
         self.tree.unpin(end);
         let slot = slot.inspect_err(|_| self.tree.unpin(node))?;
-        copies.extend(slot.and_then(|to| match snapshot {
+        copies.extend(slot.and_then(|to| match (snapshot, kept) {
             // The snapshot itself became the sequence's state.
-            Some(from) if from == to => None,
-            Some(from) => Some(CacheCopy::Slot { from, to }),
-            None => Some(CacheCopy::ClearSlot { slot: to }),
+            (Some(from), _) if from == to => None,
+            (Some(from), _) => Some(CacheCopy::Slot { from, to }),
+            (None, Some(from)) => Some(CacheCopy::RestoreSlot { from, to }),
+            (None, None) => Some(CacheCopy::ClearSlot { slot: to }),
         }));
         let tail = prompt[self.tree.len_at(node)..len].to_vec();
         let sequence = self.insert(Sequence {
@@ -217,7 +177,7 @@ impl Cache {
     /// A second sequence with the same past. Blocks are shared until one of the two writes into one.
     pub fn fork(&mut self, id: SeqId, copies: &mut Vec<CacheCopy>) -> Result<SeqId, CacheError> {
         let mut twin = self.sequence(id)?.clone();
-        let slot = self.take_slot()?;
+        let slot = self.take_slot(copies)?;
         if let (Some(from), Some(to)) = (twin.slot, slot) {
             copies.push(CacheCopy::Slot { from, to });
         }
@@ -300,7 +260,7 @@ impl Cache {
             None => true,
             Some(from) => {
                 let to = sequence.saved.map(|saved| saved.slot);
-                let to = to.or_else(|| self.tree.take_slot());
+                let to = to.or_else(|| self.tree.take_slot(copies));
                 let len = Some(sequence.len);
                 sequence.saved = to.map(|slot| Saved { slot, len });
                 copies.extend(to.map(|to| CacheCopy::Slot { from, to }));
@@ -406,11 +366,11 @@ impl Cache {
         Ok(())
     }
 
-    fn take_slot(&mut self) -> Result<Option<u32>, CacheError> {
+    fn take_slot(&mut self, copies: &mut Vec<CacheCopy>) -> Result<Option<u32>, CacheError> {
         if self.plan.recurrent.is_empty() {
             return Ok(None);
         }
-        let slot = self.tree.take_slot();
+        let slot = self.tree.take_slot(copies);
         slot.map(Some)
             .ok_or(CacheError::NoSlot(self.tree.n_slots()))
     }

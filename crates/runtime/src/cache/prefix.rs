@@ -1,34 +1,91 @@
 //! Between sequences and the prefix tree: what is shared, entered, left behind and rolled back.
 
 use super::{
-    BLOCK_LEN, BlockTable, Cache, CacheCopy, Sequence, sequence::Past, store::NONE,
-    table::first_block,
+    BLOCK_LEN, BlockTable, Cache, CacheCopy, Room, Sequence, sequence::Past, store::NONE,
+    table::first_block, tree::Found,
 };
 
 impl Cache {
-    /// Tables over the blocks of the path that ends in `end`, for a sequence of `len` tokens.
-    pub(super) fn shared_tables(&mut self, end: u32, len: usize) -> Vec<BlockTable> {
-        let mut path = Vec::new();
-        let mut node = end;
-        while node != NONE {
-            path.push(node);
-            node = self.tree.parent(node);
+    /// What there is of the beginning of a prompt, but for its last token. What is kept elsewhere
+    /// counts where there is room to bring it back.
+    pub(super) fn find(&self, prompt: &[u32], planned_len: usize) -> Found {
+        let prompt = &prompt[..prompt.len().saturating_sub(1)];
+        let found = self.tree.find(prompt, planned_len, true);
+        let path = self.tree.path(found.end());
+        let has_room = (0..self.tree.n_groups()).all(|group| {
+            let own = self.needed_path(&path, group, found.len);
+            let is_here = own
+                .iter()
+                .all(|&node| self.tree.block(node, group).is_some());
+            // Idle blocks of the path are no longer to be had when it is used.
+            let in_use = own.iter().filter(|&&node| self.tree.is_in_use(node, group));
+            is_here || own.len() - in_use.count() <= self.tree.available(group)
+        });
+        match has_room {
+            true => found,
+            false => self.tree.find(prompt, planned_len, false),
         }
-        path.reverse();
-        let n_groups = self.tree.n_groups();
-        let table = |group: usize| {
-            let first = first_block(self.tree.window(group), len).min(path.len());
-            let blocks = path[first..]
-                .iter()
-                .map(|&node| self.tree.block(node, group).expect("a resumable path"));
-            let table = BlockTable::with_blocks(first, blocks.collect());
-            table
-                .blocks()
-                .iter()
-                .for_each(|&block| self.tree.share(group, block));
-            table
+    }
+
+    /// Whether a sequence that [`Cache::open`] would open for `prompt`, or [`Cache::start`] where it
+    /// `is_apart`, has room for the prompt and `n_more` tokens beside what `room` has been promised.
+    pub fn fits_new(
+        &self,
+        room: &Room,
+        (prompt, planned_len, is_apart): (&[u32], usize, bool),
+        n_more: usize,
+    ) -> bool {
+        let found = match is_apart {
+            true => Found::NOTHING,
+            false => self.find(prompt, planned_len),
         };
-        (0..n_groups).map(table).collect()
+        let needed = (prompt.len() + n_more).div_ceil(BLOCK_LEN);
+        let path = self.tree.path(found.end());
+        (0..self.tree.n_groups()).all(|group| {
+            let own = self.needed_path(&path, group, found.len);
+            // A block of which only the first tokens are used is copied when the next one comes.
+            let copied = usize::from(!found.len.is_multiple_of(BLOCK_LEN));
+            let held = own.iter().filter(|&&node| self.tree.is_in_use(node, group));
+            let needed = needed - (path.len() - own.len()) - held.count() + copied;
+            let taken = room.taken.get(group).copied().unwrap_or(0);
+            taken + needed <= self.tree.available(group)
+        })
+    }
+
+    /// The nodes of a path whose blocks a sequence of `len` tokens needs in a group.
+    pub(super) fn needed_path<'a>(&self, path: &'a [u32], group: usize, len: usize) -> &'a [u32] {
+        &path[first_block(self.tree.window(group), len).min(path.len())..]
+    }
+
+    /// Tables over the blocks of the path that ends in `end`, for a sequence of `len` tokens.
+    pub(super) fn shared_tables(
+        &mut self,
+        end: u32,
+        len: usize,
+        copies: &mut Vec<CacheCopy>,
+    ) -> Vec<BlockTable> {
+        let path = self.tree.path(end);
+        // What is here first: nothing of it may go when room is made for what is kept elsewhere.
+        path.iter().for_each(|&node| self.tree.pin(node));
+        for group in 0..self.tree.n_groups() {
+            for &node in self.needed_path(&path, group, len) {
+                if let Some(block) = self.tree.block(node, group) {
+                    self.tree.share(group, block);
+                }
+            }
+        }
+        let mut tables = Vec::with_capacity(self.tree.n_groups());
+        for group in 0..self.tree.n_groups() {
+            let own = self.needed_path(&path, group, len);
+            let blocks = own.iter().map(|&node| match self.tree.block(node, group) {
+                Some(block) => block,
+                None => self.tree.bring_back(node, group, copies),
+            });
+            let blocks = blocks.collect();
+            tables.push(BlockTable::with_blocks(path.len() - own.len(), blocks));
+        }
+        path.iter().for_each(|&node| self.tree.unpin(node));
+        tables
     }
 
     /// Moves whole blocks from a sequence's tail into the tree.
@@ -87,7 +144,7 @@ impl Cache {
         if !ends_here || self.tree.snapshot(past.node).is_some() {
             return;
         }
-        if let Some(to) = self.tree.take_slot() {
+        if let Some(to) = self.tree.take_slot(copies) {
             copies.push(CacheCopy::Slot { from, to });
             self.tree.set_snapshot(past.node, to);
         }

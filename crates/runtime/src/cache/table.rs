@@ -61,14 +61,14 @@ impl BlockTable {
         copies: &mut Vec<CacheCopy>,
     ) {
         if let Some(tail) = self.shared_tail(group, len, tree) {
-            let to = tree.take(group).expect("room was checked");
+            let to = tree.take(group, copies).expect("room was checked");
             let from = std::mem::replace(&mut self.blocks[tail], to);
             tree.release(group, from);
             copies.push(CacheCopy::Block { group, from, to });
         }
         while (self.dropped + self.blocks.len()) * BLOCK_LEN < len + n {
-            self.blocks
-                .push(tree.take(group).expect("room was checked"));
+            let block = tree.take(group, copies).expect("room was checked");
+            self.blocks.push(block);
         }
         let keep_from = first_block(tree.window(group), len);
         let drop = keep_from.saturating_sub(self.dropped);

@@ -31,6 +31,10 @@ fn plan(window: usize, recurrent: bool) -> CachePlan {
 struct Storage {
     blocks: HashMap<(usize, u32), [u32; BLOCK_LEN]>,
     slots: HashMap<u32, u64>,
+    kept_blocks: HashMap<(usize, u32), [u32; BLOCK_LEN]>,
+    kept_slots: HashMap<u32, u64>,
+    /// Blocks that came back from where they were kept.
+    n_restored: usize,
 }
 
 impl Storage {
@@ -43,6 +47,21 @@ impl Storage {
                 }
                 CacheCopy::Slot { from, to } => {
                     self.slots.insert(to, self.slots[&from]);
+                }
+                CacheCopy::KeepBlock { group, from, to } => {
+                    let block = self.blocks[&(group, from)];
+                    self.kept_blocks.insert((group, to), block);
+                }
+                CacheCopy::RestoreBlock { group, from, to } => {
+                    let block = self.kept_blocks[&(group, from)];
+                    self.blocks.insert((group, to), block);
+                    self.n_restored += 1;
+                }
+                CacheCopy::KeepSlot { from, to } => {
+                    self.kept_slots.insert(to, self.slots[&from]);
+                }
+                CacheCopy::RestoreSlot { from, to } => {
+                    self.slots.insert(to, self.kept_slots[&from]);
                 }
                 CacheCopy::ClearSlot { slot } => {
                     self.slots.insert(slot, 0);
@@ -122,11 +141,15 @@ struct Walk {
 }
 
 impl Walk {
-    fn new(seed: u64, window: usize, recurrent: bool) -> Self {
+    fn new(
+        seed: u64,
+        (window, recurrent): (usize, bool),
+        [max_tokens, n_kept]: [usize; 2],
+    ) -> Self {
         Self {
             random: Random(seed),
             window,
-            cache: Cache::new(plan(window, recurrent), 600, 6),
+            cache: Cache::new(plan(window, recurrent), max_tokens, 6).keeping(n_kept),
             storage: Storage::default(),
             whole: Vec::new(),
             texts: Vec::new(),
@@ -159,9 +182,15 @@ impl Walk {
         }
         let n = 1 + self.random.below(60);
         prompt.extend(self.tokens(n));
+        let (room, n_more) = (Room::default(), prompt.len() * 37 % 300);
+        let new = (&prompt[..], 100, false);
+        let fits = self.cache.fits_new(&room, new, n_more);
         let opened = self.cache.open(&prompt, 100, &mut self.copies);
         let Opened { sequence, cached } = opened.expect("a free slot");
         assert!(cached < prompt.len());
+        let n = prompt.len() - cached + n_more;
+        let really = self.cache.fits(&mut Room::default(), sequence, n);
+        assert_eq!(Ok(fits), really, "{n} tokens after {cached}");
         self.found += cached;
         let rest = prompt.split_off(cached);
         self.whole.push((sequence, prompt));
@@ -266,8 +295,8 @@ impl Walk {
 }
 
 /// Random calls; what a sequence sees is always what it was told, whatever it shares.
-fn random_walk(seed: u64, window: usize, recurrent: bool) -> [usize; 2] {
-    let mut walk = Walk::new(seed, window, recurrent);
+fn random_walk(seed: u64, kind: (usize, bool), size: [usize; 2]) -> [usize; 3] {
+    let mut walk = Walk::new(seed, kind, size);
     (0..400).for_each(|_| walk.step());
     while !walk.whole.is_empty() {
         walk.end(0);
@@ -275,21 +304,38 @@ fn random_walk(seed: u64, window: usize, recurrent: bool) -> [usize; 2] {
     walk.check();
     assert_eq!(
         walk.cache.free_tokens(),
-        (600usize.div_ceil(BLOCK_LEN) + 6) * BLOCK_LEN,
+        (size[0].div_ceil(BLOCK_LEN) + 6) * BLOCK_LEN,
         "every block can be had again"
     );
-    [walk.found, walk.undone]
+    [walk.found, walk.undone, walk.storage.n_restored]
+}
+
+/// What walks with many seeds come to.
+fn random_walks(kind: (usize, bool), size: [usize; 2]) -> [usize; 3] {
+    let walks = (0..15).map(|seed| random_walk(seed, kind, size));
+    walks.fold([0; 3], |sum, walk| [0, 1, 2].map(|i| sum[i] + walk[i]))
 }
 
 #[test]
 fn random_walks_keep_every_sequence_apart() {
     for window in [1, 31, 32, 33, 100] {
         for recurrent in [false, true] {
-            let walks = (0..15).map(|seed| random_walk(seed, window, recurrent));
-            let [found, undone] =
-                walks.fold([0; 2], |sum, walk| [sum[0] + walk[0], sum[1] + walk[1]]);
+            let [found, undone, restored] = random_walks((window, recurrent), [600, 0]);
             assert!(found > 1000, "{found} tokens were found again");
             assert!(!recurrent || undone > 5, "{undone} states were restored");
+            assert_eq!(restored, 0);
+        }
+    }
+}
+
+#[test]
+fn what_is_kept_elsewhere_comes_back_as_it_was() {
+    for window in [1, 33, 100] {
+        for recurrent in [false, true] {
+            for n_kept in [1, 6, 100] {
+                let [_, _, restored] = random_walks((window, recurrent), [200, n_kept]);
+                assert!(restored > 2, "{restored} blocks came back");
+            }
         }
     }
 }

@@ -32,7 +32,13 @@ pub(super) fn load<B: Backend, C: Backend>(
     spec.names = spec
         .names
         .unwrap_with(|name| checkpoint.tensor(name).is_some());
-    let cache = Cache::new(CachePlan::new(&spec), max_tokens, max_sequences);
+    let plan = CachePlan::new(&spec);
+    // What the layers of two backends have of a block goes nowhere: one of them is the processor.
+    let n_kept = match &last {
+        None => backend.n_kept_blocks(&plan),
+        Some(_) => 0,
+    };
+    let cache = Cache::new(plan, max_tokens, max_sequences).keeping(n_kept);
     let mut claimed = HashSet::new();
     let mut source = Source {
         spec: &spec,

@@ -86,6 +86,13 @@ pub enum DecoderError {
     Weights(#[from] WeightsError),
 }
 
+impl DecoderError {
+    /// Whether the device had no memory left for what was to be done at a time.
+    pub fn is_out_of_memory(&self) -> bool {
+        matches!(self, Self::Backend(BackendError::OutOfMemory(_)))
+    }
+}
+
 /// Tokens to append to one sequence.
 #[derive(Debug, Clone, Copy)]
 pub struct Step<'a> {
@@ -140,8 +147,9 @@ pub trait Model: Send {
     /// Appends tokens and returns logits, `[rows, vocab_size]` in the order of the steps.
     ///
     /// The caller may change the logits in place. On an error of the device the sequences of the
-    /// failed steps are in no defined state: free them. All other errors are found before anything
-    /// has changed.
+    /// failed steps have their new tokens, which are not computed: free them, or
+    /// [truncate](Model::truncate) them to where they were. All other errors are found before
+    /// anything has changed.
     fn forward(&mut self, steps: &[Step<'_>]) -> Result<&mut [f32], DecoderError>;
     /// As [`Model::forward`], with the logits left where they are if tokens can be drawn from them there.
     /// An error of the device may then come as late as that is done.
@@ -254,11 +262,16 @@ impl<B: Backend, C: Backend> Decoder<B, C> {
     }
 
     fn run(&mut self, output: StepOutput) -> Result<(), BackendError> {
+        // Whatever becomes of the step, they are done once.
+        self.first.copy(&self.copies)?;
+        if let Some(last) = &mut self.last {
+            last.copy(&self.copies)?;
+        }
+        self.copies.clear();
         let pass = Pass {
             spec: &self.spec,
             ropes: &self.ropes,
             step: StepInputs {
-                copies: &self.copies,
                 tokens: &self.plan.tokens,
                 rows: &self.plan.logits_rows,
                 output,
@@ -276,7 +289,6 @@ impl<B: Backend, C: Backend> Decoder<B, C> {
                 last.run(&pass, &self.between, &mut self.output)?;
             }
         }
-        self.copies.clear();
         Ok(())
     }
 

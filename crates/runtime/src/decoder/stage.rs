@@ -3,6 +3,7 @@
 use super::layer::{Buffers, Layer};
 use crate::{
     backend::{Backend, BackendError, Begun, StepInputs, StepOutput},
+    cache::CacheCopy,
     spec::{ArchSpec, RopeTable},
 };
 
@@ -34,6 +35,10 @@ pub(super) struct Pass<'a> {
 }
 
 impl<B: Backend> Stage<B> {
+    pub(super) fn copy(&mut self, copies: &[CacheCopy]) -> Result<(), BackendError> {
+        self.backend.copy(copies, &mut self.state)
+    }
+
     /// Runs the layers on the step's tokens, or on what the stage before appended to its `output`:
     /// `[n, hidden]`. Appends the same, or what the step ends in.
     pub(super) fn run(

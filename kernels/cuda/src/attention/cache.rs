@@ -1,5 +1,5 @@
 use crate::step::BLOCK_LEN;
-use crate::{CudaError, Device, Memory};
+use crate::{CudaError, Device, HostMemory, Memory};
 
 /// Dimensions of a head that kernels have room for.
 const MAX_HEAD_DIM: usize = 256;
@@ -110,6 +110,38 @@ impl CacheLayer {
         let [from, to] = [from, to].map(|block| block as usize * len);
         for memory in [&self.keys, &self.values] {
             self.device.copy((memory, from), (memory, to), len)?;
+        }
+        Ok(())
+    }
+
+    /// Copies a block to the machine's memory, from byte `at` on.
+    ///
+    /// # Errors
+    /// Of the driver.
+    ///
+    /// # Panics
+    /// If there is no such block, or no room for it.
+    pub fn keep_block(&self, block: u32, to: &HostMemory, at: usize) -> Result<(), CudaError> {
+        let len = self.shape.block_bytes();
+        for (memory, at) in [(&self.keys, at), (&self.values, at + len)] {
+            let from = (memory, block as usize * len);
+            self.device.keep(from, (to, at), len)?;
+        }
+        Ok(())
+    }
+
+    /// Copies a block back.
+    ///
+    /// # Errors
+    /// Of the driver.
+    ///
+    /// # Panics
+    /// If there is no such block.
+    pub fn restore_block(&self, from: &HostMemory, at: usize, block: u32) -> Result<(), CudaError> {
+        let len = self.shape.block_bytes();
+        for (memory, at) in [(&self.keys, at), (&self.values, at + len)] {
+            let to = (memory, block as usize * len);
+            self.device.restore((from, at), to, len)?;
         }
         Ok(())
     }

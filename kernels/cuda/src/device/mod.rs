@@ -6,6 +6,7 @@ mod driver;
 #[cfg(feature = "emulated")]
 mod emulated;
 mod graph;
+mod host;
 mod library;
 mod mark;
 mod tensor_map;
@@ -20,6 +21,7 @@ use graph::{Capture, Step};
 pub use delivery::Source;
 pub(crate) use delivery::{Cargo, MAX_PARTS, Part};
 pub use graph::Graph;
+pub use host::HostMemory;
 #[cfg(all(test, feature = "emulated"))]
 pub(crate) use library::Multiplier;
 pub(crate) use library::{Library, PlainProduct};
@@ -56,6 +58,16 @@ trait Machine: std::fmt::Debug + Send + Sync {
     fn download(&self, from: u64, to: &mut [u8]) -> Result<(), CudaError>;
     fn copy(&self, from: u64, to: u64, len: usize) -> Result<(), CudaError>;
     fn clear(&self, at: u64, len: usize) -> Result<(), CudaError>;
+    /// Pinned memory of the machine, if there is any to be had.
+    fn pin(&self, _len: usize) -> Result<Option<u64>, CudaError> {
+        Ok(None)
+    }
+    /// Gives pinned memory back.
+    fn unpin(&self, _address: u64) {}
+    /// Copies to memory of the machine, in order with everything else.
+    fn keep(&self, from: u64, to: u64, len: usize) -> Result<(), CudaError>;
+    /// Copies from there.
+    fn restore(&self, from: u64, to: u64, len: usize) -> Result<(), CudaError>;
     fn synchronize(&self) -> Result<(), CudaError>;
     /// # Safety
     /// As for [`Device::launch`].

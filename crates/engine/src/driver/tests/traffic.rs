@@ -142,6 +142,7 @@ fn no_token_is_lost_or_doubled_whatever_happens() {
                     cache_tokens,
                     max_sequences: 6,
                     draws: seed >= 6,
+                    n_kept: [0, 4, 60][seed as usize % 3],
                     memory: if seed % 2 == 0 { usize::MAX } else { 2 },
                 };
                 traffic(&kind, 6, seed, seed % 3 > 0);
@@ -153,16 +154,21 @@ fn no_token_is_lost_or_doubled_whatever_happens() {
 #[test]
 fn memory_that_runs_out_costs_time_and_nothing_else() {
     let roomy = traffic(&Kind::plain(10_000), 6, 1, false);
-    let tight = traffic(
-        &Kind {
+    let with_kept = |n_kept| {
+        let kind = Kind {
             max_sequences: 6,
+            n_kept,
             ..Kind::plain(200)
-        },
-        6,
-        1,
-        false,
-    );
+        };
+        traffic(&kind, 6, 1, false)
+    };
+    let (tight, kept) = (with_kept(0), with_kept(1000));
     assert!(tight > roomy, "{tight} and {roomy} tokens computed");
+    // Only the unfinished ends of what gave its place away are computed again.
+    assert!(
+        kept < (tight + roomy) / 2,
+        "{kept}, {tight} and {roomy} tokens computed"
+    );
 }
 
 #[test]

@@ -31,7 +31,7 @@ use super::{
     StepInputs,
 };
 use crate::{
-    cache::{CacheCapacity, CachePlan},
+    cache::{CacheCapacity, CacheCopy, CachePlan},
     spec::{Activation, ExpertsSpec, NormSpec},
     weights::MappedTensor,
 };
@@ -151,9 +151,13 @@ impl Backend for Cpu {
         State::new(plan, capacity, self.kv_format, layers).map_err(failed("reserve the cache"))
     }
 
-    fn begin(&self, step: &StepInputs<'_>, state: &mut State) -> Result<Begun, BackendError> {
+    fn copy(&self, copies: &[CacheCopy], state: &mut State) -> Result<(), BackendError> {
+        copies.iter().for_each(|copy| state.copy(*copy));
+        Ok(())
+    }
+
+    fn begin(&self, _: &StepInputs<'_>, state: &mut State) -> Result<Begun, BackendError> {
         state.begin_step();
-        step.copies.iter().for_each(|copy| state.copy(*copy));
         Ok(Begun::Operations)
     }
 

@@ -97,6 +97,12 @@ impl State {
                         .copy_within(start..start + slots.len, to as usize * slots.len);
                 }
             }
+            CacheCopy::KeepBlock { .. }
+            | CacheCopy::RestoreBlock { .. }
+            | CacheCopy::KeepSlot { .. }
+            | CacheCopy::RestoreSlot { .. } => {
+                unreachable!("there is no other memory to keep it in")
+            }
             CacheCopy::ClearSlot { slot } => {
                 let slots = self.layers.all_recurrent();
                 slots.for_each(|slots| slots.get(slot).fill(0.0));

@@ -13,6 +13,7 @@ mod meter;
 mod recurrent;
 mod state;
 mod step;
+mod swapped;
 mod weight;
 
 pub use ponder_kernels_cuda::{CudaError, Precision};
@@ -35,7 +36,7 @@ use super::{
     KvFormat, Linear, RecurrentLayer, StepInputs, StepOutput,
 };
 use crate::{
-    cache::{CacheCapacity, CachePlan},
+    cache::{CacheCapacity, CacheCopy, CachePlan},
     spec::{Activation, ExpertsSpec, NormSpec},
     weights::MappedTensor,
 };
@@ -51,14 +52,17 @@ pub struct CudaOptions {
     pub precision: Precision,
     /// How keys and values are stored.
     pub kv_format: KvFormat,
+    /// Bytes of the machine's memory for keys and values that the device has no room for.
+    pub swap_bytes: u64,
 }
 
 impl Default for CudaOptions {
-    /// As fast as the device can, keys and values in half precision.
+    /// As fast as the device can, keys and values in half precision, and on the device alone.
     fn default() -> Self {
         Self {
             precision: Precision::Fast,
             kv_format: KvFormat::F16,
+            swap_bytes: 0,
         }
     }
 }
@@ -78,6 +82,7 @@ pub struct Cuda {
     index: usize,
     precision: Precision,
     kv_format: ponder_kernels_cuda::attention::KvFormat,
+    swap_bytes: u64,
     linear: linear::Linear,
     table: RefCell<Table>,
     /// Numbers on their way, as bytes.
@@ -121,11 +126,18 @@ impl Cuda {
             index,
             precision: options.precision,
             kv_format,
+            swap_bytes: options.swap_bytes,
             table: RefCell::default(),
             transfer: RefCell::default(),
             experts: RefCell::default(),
             step: RefCell::default(),
         })
+    }
+
+    /// The device itself, for tests that take its memory away.
+    #[cfg(feature = "cuda-emulated")]
+    pub fn device(&self) -> &Device {
+        &self.device
     }
 
     /// Which of the machine's devices it is.
@@ -190,6 +202,10 @@ impl Backend for Cuda {
         Ok(Rows::new(&self.device, max_rows, width)?)
     }
 
+    fn n_kept_blocks(&self, plan: &CachePlan) -> usize {
+        swapped::n_blocks(plan, self.kv_format, self.swap_bytes)
+    }
+
     fn state(
         &self,
         plan: &CachePlan,
@@ -206,12 +222,16 @@ impl Backend for Cuda {
         Ok(state?)
     }
 
-    fn begin(&self, step: &StepInputs<'_>, state: &mut State) -> Result<Begun, BackendError> {
+    fn copy(&self, copies: &[CacheCopy], state: &mut State) -> Result<(), BackendError> {
+        self.step().graphs.forget_step(&self.device);
+        let mut copies = copies.iter();
+        Ok(copies.try_for_each(|copy| state.copy(*copy))?)
+    }
+
+    fn begin(&self, step: &StepInputs<'_>, _: &mut State) -> Result<Begun, BackendError> {
         let mut own = self.step();
         own.graphs.forget_step(&self.device);
         self.drawing.borrow_mut().clear();
-        let mut copies = step.copies.iter();
-        copies.try_for_each(|copy| state.copy(*copy))?;
         own.begin(step, &mut self.clock.borrow_mut())?;
         Ok(match own.graphs.is_replay() {
             true => Begun::Recorded,

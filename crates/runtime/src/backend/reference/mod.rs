@@ -23,7 +23,7 @@ use super::{
     StepInputs,
 };
 use crate::{
-    cache::{CacheCapacity, CachePlan},
+    cache::{CacheCapacity, CacheCopy, CachePlan},
     spec::{Activation, ExpertsSpec, NormSpec},
     weights::MappedTensor,
 };
@@ -103,8 +103,12 @@ impl Backend for Reference {
         Ok(State::new(plan))
     }
 
-    fn begin(&self, step: &StepInputs<'_>, state: &mut State) -> Result<Begun, BackendError> {
-        step.copies.iter().for_each(|copy| state.copy(*copy));
+    fn copy(&self, copies: &[CacheCopy], state: &mut State) -> Result<(), BackendError> {
+        copies.iter().for_each(|copy| state.copy(*copy));
+        Ok(())
+    }
+
+    fn begin(&self, _: &StepInputs<'_>, _: &mut State) -> Result<Begun, BackendError> {
         Ok(Begun::Operations)
     }
 

@@ -78,6 +78,12 @@ impl State {
                 .recurrent
                 .iter_mut()
                 .for_each(|layer| layer.copy(from, to)),
+            CacheCopy::KeepBlock { .. }
+            | CacheCopy::RestoreBlock { .. }
+            | CacheCopy::KeepSlot { .. }
+            | CacheCopy::RestoreSlot { .. } => {
+                unreachable!("there is no other memory to keep it in")
+            }
             CacheCopy::ClearSlot { slot } => self
                 .recurrent
                 .iter_mut()

@@ -235,3 +235,83 @@ fn rolled_back_tokens_are_forgotten_without_a_copy() {
     let drafts = [prompt, text(2, 6)].concat();
     assert_eq!(leave(&mut cache, &drafts), 31);
 }
+
+/// A cache of eight blocks, and one for the sequence, that keeps so many elsewhere.
+fn small(n_kept: usize) -> Cache {
+    let mut plan = plan(UNBOUNDED, false);
+    plan.groups.truncate(1);
+    Cache::new(plan, 8 * BLOCK_LEN, 1).keeping(n_kept)
+}
+
+#[test]
+fn what_had_to_make_room_is_found_where_it_is_kept() {
+    let (old, new) = (text(1, 6 * BLOCK_LEN), text(2, 8 * BLOCK_LEN));
+    let longer = [&old[..], &[0]].concat();
+    let mut without = small(0);
+    leave(&mut without, &old);
+    leave(&mut without, &new);
+    assert_eq!(leave(&mut without, &longer), BLOCK_LEN);
+    let mut cache = small(20);
+    leave(&mut cache, &old);
+    leave(&mut cache, &new);
+    let mut copies = Vec::new();
+    let opened = cache.open(&longer, 0, &mut copies).expect("a sequence");
+    assert_eq!(opened.cached, 6 * BLOCK_LEN);
+    let restored = |copy: &&CacheCopy| matches!(copy, CacheCopy::RestoreBlock { group: 0, .. });
+    assert_eq!(copies.iter().filter(restored).count(), 5);
+    // Somebody has to make room for those who come back.
+    let kept = |copy: &&CacheCopy| matches!(copy, CacheCopy::KeepBlock { group: 0, .. });
+    assert_eq!(copies.iter().filter(kept).count(), 5);
+    cache.free(opened.sequence).expect("a sequence");
+    assert_eq!(leave(&mut cache, &[&new[..], &[0]].concat()), 8 * BLOCK_LEN);
+}
+
+#[test]
+fn where_little_is_kept_the_oldest_is_forgotten() {
+    let mut cache = small(4);
+    let texts: Vec<_> = (0..4).map(|seed| text(seed, 4 * BLOCK_LEN)).collect();
+    for text in &texts {
+        leave(&mut cache, text);
+    }
+    // Of sixteen blocks nine are here, and four elsewhere; leaves go before their parents.
+    let found = texts.iter().map(|text| {
+        let longer = [&text[..], &[0]].concat();
+        let found = cache.find(&longer, 0);
+        found.len / BLOCK_LEN
+    });
+    assert_eq!(found.collect::<Vec<_>>(), [1, 4, 4, 4]);
+}
+
+#[test]
+fn what_is_kept_stays_there_while_there_is_no_room_for_it() {
+    let mut cache = small(20);
+    let old = text(1, 6 * BLOCK_LEN);
+    leave(&mut cache, &old);
+    let mut copies = Vec::new();
+    let busy = cache.start(0, &mut copies).expect("a sequence");
+    cache
+        .append(busy, 7 * BLOCK_LEN, &mut copies)
+        .expect("room");
+    copies.clear();
+    let longer = [&old[..], &[0]].concat();
+    let opened = cache.open(&longer, 0, &mut copies).expect("a sequence");
+    assert_eq!(opened.cached, 2 * BLOCK_LEN, "what is here");
+    assert!(copies.is_empty(), "{copies:?}");
+    for id in [opened.sequence, busy] {
+        cache.free(id).expect("a sequence");
+    }
+    assert_eq!(leave(&mut cache, &longer), 6 * BLOCK_LEN);
+}
+
+#[test]
+fn states_that_had_to_make_room_come_back() {
+    for (n_kept, found) in [(0, 0), (50, 40)] {
+        let mut cache = Cache::new(plan(UNBOUNDED, true), 1000, 1).keeping(n_kept);
+        let texts: Vec<_> = (0..3).map(|seed| text(seed, 40)).collect();
+        for text in &texts {
+            leave(&mut cache, text);
+        }
+        // There are two slots.
+        assert_eq!(leave(&mut cache, &[&texts[0][..], &[0]].concat()), found);
+    }
+}

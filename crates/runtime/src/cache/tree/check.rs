@@ -57,5 +57,27 @@ impl Tree {
             self.slots.capacity()
         );
         assert_eq!(self.snapshots.len(), n_snapshots);
+        self.check_kept();
+    }
+
+    /// The same for what is kept elsewhere.
+    fn check_kept(&self) {
+        let nodes = || self.nodes.iter().flatten();
+        for (group, kept) in self.kept.iter().enumerate() {
+            let mut places = HashSet::new();
+            for node in nodes().filter(|node| node.kept[group] != NONE) {
+                assert!(places.insert(node.kept[group]), "a place holds one block");
+                assert_eq!(node.blocks[group], NONE, "a block is here or elsewhere");
+                let children = node.children.iter().map(|&child| self.node(child));
+                let here = children.filter(|child| child.blocks[group] != NONE);
+                assert!(self.windows[group].is_some() || here.count() == 0);
+            }
+            assert_eq!(kept.pool.free() + places.len(), kept.pool.capacity());
+            assert!(kept.droppable.len() <= places.len());
+        }
+        let n_states = nodes().filter(|node| node.kept_snapshot.is_some()).count();
+        let slots = &self.kept_slots;
+        assert_eq!(slots.pool.free() + n_states, slots.pool.capacity());
+        assert!(slots.droppable.len() <= n_states);
     }
 }

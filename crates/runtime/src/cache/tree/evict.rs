@@ -13,7 +13,7 @@ impl Tree {
             self.list(id);
             id
         } else {
-            self.remove(id)
+            self.remove_branch(id)
         };
         self.prune(parent);
         Some(())
@@ -29,10 +29,12 @@ impl Tree {
 
     pub(super) fn unlist(&mut self, id: u32) {
         let key = (self.node(id).last_used, id);
-        for group in &mut self.groups {
+        for (group, kept) in self.groups.iter_mut().zip(&mut self.kept) {
             group.evictable.remove(&key);
+            kept.droppable.remove(&key);
         }
         self.snapshots.remove(&key);
+        self.kept_slots.droppable.remove(&key);
     }
 
     /// Puts a node into the lists that it belongs to now, and takes it out of the others.
@@ -43,16 +45,25 @@ impl Tree {
         self.unlist(id);
         let node = self.nodes[id as usize].as_ref().expect("a node in use");
         let key = (node.last_used, id);
-        let is_leaf = node.children.is_empty() && node.pins == 0;
-        for ((group, window), &block) in
-            self.groups.iter_mut().zip(&self.windows).zip(&*node.blocks)
-        {
-            if block != NONE && group.is_idle(block) && (window.is_some() || is_leaf) {
-                group.evictable.insert(key);
+        let is_free = node.pins == 0;
+        for (group, window) in self.windows.iter().enumerate() {
+            let is_there = |&child: &u32| self.node(child).blocks[group] != NONE;
+            let is_last = || is_free && !node.children.iter().any(is_there);
+            let block = node.blocks[group];
+            if block != NONE && self.groups[group].is_idle(block) && (window.is_some() || is_last())
+            {
+                self.groups[group].evictable.insert(key);
+            }
+            let is_last = window.is_some() || node.children.is_empty();
+            if node.kept[group] != NONE && is_free && is_last {
+                self.kept[group].droppable.insert(key);
             }
         }
         if node.snapshot.is_some() {
             self.snapshots.insert(key);
+        }
+        if node.kept_snapshot.is_some() && is_free {
+            self.kept_slots.droppable.insert(key);
         }
     }
 
@@ -73,8 +84,8 @@ impl Tree {
         while id != NONE && self.is_unused_leaf(id) {
             let node = self.node(id);
             let is_useful = match self.is_recurrent {
-                true => node.snapshot.is_some(),
-                false => node.blocks.iter().any(|&block| block != NONE),
+                true => node.has_state(),
+                false => node.blocks.iter().chain(&node.kept).any(|&at| at != NONE),
             };
             if is_useful {
                 return;
@@ -83,9 +94,28 @@ impl Tree {
         }
     }
 
+    /// Takes a node out of the tree, with all that hangs below it; returns its parent.
+    fn remove_branch(&mut self, id: u32) -> u32 {
+        let mut at = id;
+        loop {
+            match self.node(at).children.last() {
+                Some(&child) => at = child,
+                None => {
+                    let parent = self.remove(at);
+                    if at == id {
+                        return parent;
+                    }
+                    at = parent;
+                }
+            }
+        }
+    }
+
     /// Takes a leaf out of the tree; returns its parent, which is no older than it was.
     pub(super) fn remove(&mut self, id: u32) -> u32 {
         self.unlist(id);
+        (0..self.groups.len()).for_each(|group| self.forget_kept(id, group));
+        self.forget_kept_snapshot(id);
         let node = self.nodes[id as usize].take().expect("a node in use");
         self.vacant.push(id);
         for (group, &block) in self.groups.iter_mut().zip(&node.blocks) {

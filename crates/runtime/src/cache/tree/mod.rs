@@ -5,21 +5,26 @@
 //! after the sequences that filled them are gone, until blocks are needed: then the least recently
 //! used one goes, leaves before their parents, and never one that a sequence holds. Where a window
 //! has passed, a node may lack the block of that group while it still has the others.
+//!
+//! A block that is taken back is [kept](kept) elsewhere where there is room. In a group without a
+//! window, all that hangs below a node whose block is elsewhere is elsewhere too.
 
 #[cfg(test)]
 mod check;
 mod evict;
 mod find;
+mod kept;
 
 pub(in crate::cache) use find::Found;
 
 use std::collections::BTreeSet;
 
 use super::{
-    BLOCK_LEN, KvGroup,
+    BLOCK_LEN, CacheCopy, KvGroup,
     pool::Pool,
     store::{Blocks, NONE},
 };
+use kept::Kept;
 
 /// Some tokens and where their keys, values and state are.
 #[derive(Debug)]
@@ -37,13 +42,22 @@ pub(in crate::cache) struct Node {
     tokens: [u32; BLOCK_LEN],
     /// By group; [`NONE`] where a window has let go.
     blocks: Box<[u32]>,
+    /// By group: where a block is kept elsewhere; [`NONE`] where none is.
+    kept: Box<[u32]>,
     /// The recurrent state after the node's last token.
     snapshot: Option<u32>,
+    /// The same, where it is kept elsewhere.
+    kept_snapshot: Option<u32>,
 }
 
 impl Node {
     pub(in crate::cache) fn tokens(&self) -> &[u32] {
         &self.tokens[..self.n_tokens]
+    }
+
+    /// Whether the recurrent state after it is anywhere.
+    fn has_state(&self) -> bool {
+        self.snapshot.or(self.kept_snapshot).is_some()
     }
 }
 
@@ -58,6 +72,9 @@ pub(in crate::cache) struct Tree {
     slots: Pool,
     /// Nodes with a snapshot, by when they were used last.
     snapshots: BTreeSet<(u64, u32)>,
+    /// What is elsewhere: blocks by group, and states.
+    kept: Vec<Kept>,
+    kept_slots: Kept,
     is_recurrent: bool,
     clock: u64,
 }
@@ -81,6 +98,8 @@ impl Tree {
             windows: groups.iter().map(|group| group.window).collect(),
             slots: Pool::new(n_slots),
             snapshots: BTreeSet::new(),
+            kept: groups.iter().map(|_| Kept::new(0)).collect(),
+            kept_slots: Kept::new(0),
             is_recurrent: n_slots > 0,
             clock: 0,
         }
@@ -89,9 +108,13 @@ impl Tree {
     // Blocks and slots.
 
     /// A block that nobody else holds, taken from the least recently used prefix if need be.
-    pub(in crate::cache) fn take(&mut self, group: usize) -> Option<u32> {
+    pub(in crate::cache) fn take(
+        &mut self,
+        group: usize,
+        copies: &mut Vec<CacheCopy>,
+    ) -> Option<u32> {
         while self.groups[group].free() == 0 {
-            self.evict(group)?;
+            self.make_room(group, copies)?;
         }
         self.groups[group].take()
     }
@@ -130,9 +153,17 @@ impl Tree {
         self.windows[group]
     }
 
+    /// Whether sequences hold the block of a node.
+    pub(in crate::cache) fn is_in_use(&self, id: u32, group: usize) -> bool {
+        self.block(id, group)
+            .is_some_and(|block| !self.groups[group].is_idle(block))
+    }
+
     /// A slot that nobody else holds, taken from the least recently used snapshot if need be.
-    pub(in crate::cache) fn take_slot(&mut self) -> Option<u32> {
-        if let (0, Some(&(_, node))) = (self.slots.free(), self.snapshots.first()) {
+    pub(in crate::cache) fn take_slot(&mut self, copies: &mut Vec<CacheCopy>) -> Option<u32> {
+        if let (0, Some(&(_, node))) = (self.slots.free(), self.snapshots.first())
+            && !self.keep_snapshot(node, copies)
+        {
             self.forget_snapshot(node);
             self.prune(node);
         }
@@ -239,8 +270,10 @@ impl Tree {
             depth,
             n_tokens: tokens.len(),
             tokens: stored,
+            kept: vec![NONE; blocks.len()].into(),
             blocks,
             snapshot: None,
+            kept_snapshot: None,
         });
         self.children_mut(parent).push(id);
         // A parent is no leaf any more.
@@ -253,12 +286,15 @@ impl Tree {
     pub(in crate::cache) fn restore(&mut self, id: u32, group: usize, block: u32) {
         self.groups[group].keep(block, id);
         self.node_mut(id).blocks[group] = block;
+        self.forget_kept(id, group);
         self.touch(id);
+        self.list(self.node(id).parent);
     }
 
     /// Keeps a slot as the state after a node. The tree owns the slot from now on.
     pub(in crate::cache) fn set_snapshot(&mut self, id: u32, slot: u32) {
         self.node_mut(id).snapshot = Some(slot);
+        self.forget_kept_snapshot(id);
         self.touch(id);
     }
 

@@ -246,6 +246,42 @@ impl Machine for Driver {
         self.context.check(status, "clearing memory on the device")
     }
 
+    fn pin(&self, len: usize) -> Result<Option<u64>, CudaError> {
+        self.context.enter()?;
+        let mut at: *mut c_void = ptr::null_mut();
+        // SAFETY: it writes a pointer.
+        let status = unsafe { (self.context.api.alloc_pinned)(&raw mut at, len.max(1), 0) };
+        let is_there = status == Status::SUCCESS && !at.is_null();
+        Ok(is_there.then(|| at.expose_provenance() as u64))
+    }
+
+    fn unpin(&self, address: u64) {
+        // The device may still be copying. Where waiting fails it is lost, and the memory with it.
+        if self.context.synchronize().is_ok() {
+            let at = ptr::with_exposed_provenance_mut(address as usize);
+            // SAFETY: it was allocated so, and nobody has it any more.
+            unsafe { (self.context.api.free_pinned)(at) };
+        }
+    }
+
+    fn keep(&self, from: u64, to: u64, len: usize) -> Result<(), CudaError> {
+        let Context { api, stream, .. } = *self.context;
+        self.context.enter()?;
+        let to = ptr::with_exposed_provenance_mut(to as usize);
+        // SAFETY: the caller checked both ranges; nobody but the device touches the machine's.
+        let status = unsafe { (api.download)(to, from, len, stream) };
+        self.context.check(status, "copying from the device")
+    }
+
+    fn restore(&self, from: u64, to: u64, len: usize) -> Result<(), CudaError> {
+        let Context { api, stream, .. } = *self.context;
+        self.context.enter()?;
+        let from = ptr::with_exposed_provenance(from as usize);
+        // SAFETY: as above.
+        let status = unsafe { (api.upload)(to, from, len, stream) };
+        self.context.check(status, "copying to the device")
+    }
+
     fn synchronize(&self) -> Result<(), CudaError> {
         self.context.synchronize()
     }

@@ -24,6 +24,8 @@ pub(super) struct World {
     pub(super) memory: usize,
     /// What loading a module returns.
     pub(super) loading: Status,
+    /// What asking for pinned memory returns.
+    pub(super) pinning: Status,
     /// Kernels that the device does not have.
     pub(super) missing: &'static [&'static str],
     /// What waiting for the stream returns.
@@ -92,6 +94,7 @@ fn new_world() -> usize {
         made_for: 90,
         memory: 1 << 30,
         loading: Status::SUCCESS,
+        pinning: Status::SUCCESS,
         missing: &[],
         waiting: Status::SUCCESS,
         delivering: Status::SUCCESS,
@@ -391,6 +394,10 @@ unsafe extern "system" fn alloc(to: *mut u64, len: usize) -> Status {
 }
 
 unsafe extern "system" fn alloc_pinned(to: *mut Handle, len: usize, _flags: c_uint) -> Status {
+    let pinning = world(|world| world.pinning);
+    if pinning != Status::SUCCESS {
+        return pinning;
+    }
     hold(0);
     // Never freed: what would be read or written later would be another's by then.
     let bytes = Box::leak(vec![0xdd_u8; len].into_boxed_slice());

@@ -210,6 +210,44 @@ fn small_uploads_do_not_wait() {
 }
 
 #[test]
+fn what_is_kept_in_the_machine_comes_back() {
+    let device = device();
+    let memory = device.alloc(1000).expect("memory");
+    let mut found = vec![0; 1000];
+    device
+        .upload(&bytes(1000, 0), &memory, 0)
+        .expect("uploaded");
+    device.download(&memory, 0, &mut found).expect("downloaded");
+    // Also where no more memory can be pinned.
+    for (i, pinning) in [Status::SUCCESS, Status::OUT_OF_MEMORY]
+        .into_iter()
+        .enumerate()
+    {
+        world(|world| world.pinning = pinning);
+        let n_held = world(|world| world.n_held);
+        let kept = device.host_memory(2000).expect("memory");
+        assert_eq!(world(|world| world.n_held) - n_held, 1 - i, "pinned memory");
+        let bytes = bytes(1000, i);
+        device.upload(&bytes, &memory, 0).expect("uploaded");
+        device.keep((&memory, 0), (&kept, 500), 1000).expect("kept");
+        device.clear(&memory, 0, 1000).expect("cleared");
+        device
+            .restore((&kept, 510), (&memory, 10), 900)
+            .expect("restored");
+        drop(kept);
+        device.download(&memory, 0, &mut found).expect("downloaded");
+        assert!(found[10..910] == bytes[10..910]);
+        assert!(
+            found[..10]
+                .iter()
+                .chain(&found[910..])
+                .all(|&byte| byte == 0)
+        );
+    }
+    world(|world| world.pinning = Status::SUCCESS);
+}
+
+#[test]
 fn arguments_are_packed_as_kernels_read_them() {
     let device = device();
     let kernel = MODULES[0].kernels[0];

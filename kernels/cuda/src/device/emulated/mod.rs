@@ -147,6 +147,18 @@ impl Machine for Emulated {
         Ok(())
     }
 
+    fn keep(&self, from: u64, to: u64, len: usize) -> Result<(), CudaError> {
+        let to = std::ptr::with_exposed_provenance_mut(to as usize);
+        // SAFETY: the caller checked the range of memory that nobody but devices reads or writes.
+        self.download(from, unsafe { std::slice::from_raw_parts_mut(to, len) })
+    }
+
+    fn restore(&self, from: u64, to: u64, len: usize) -> Result<(), CudaError> {
+        let from = std::ptr::with_exposed_provenance(from as usize);
+        // SAFETY: as above; all of it was initialized when it was allocated.
+        self.upload(unsafe { std::slice::from_raw_parts(from, len) }, to)
+    }
+
     fn synchronize(&self) -> Result<(), CudaError> {
         self.heap().check("synchronize");
         Ok(())
