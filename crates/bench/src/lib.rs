@@ -13,6 +13,7 @@
 mod cold;
 mod cold_rows;
 mod compare;
+mod definitions;
 mod endpoint;
 mod error;
 mod formats;
@@ -41,6 +42,7 @@ mod tests;
 
 pub use cold::{Restart, child};
 pub use compare::{Change, Comparison, compare};
+pub use definitions::DEFINITIONS;
 pub use endpoint::Server;
 pub use error::BenchError;
 pub use grid::{Case, Grid};
@@ -50,7 +52,7 @@ pub use pairs::Pair;
 pub use peer::Peer;
 pub use plot::plot;
 pub use progress::{Progress, Watcher};
-pub use report::{DEFINITIONS, Model, Report, Row};
+pub use report::{Model, Report, Row};
 pub use roofline::{CpuLimits, DeviceLimits, Limits, Share};
 pub use sample::{Figures, Outcome, Parts, Sample};
 pub use session::Session;

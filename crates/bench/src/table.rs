@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use ponder_figures::Table;
 use ponder_figures::picture::short_name;
 
-use crate::report::{DEFINITIONS, Model, Report, Row, Varies};
+use crate::definitions::DEFINITIONS;
+use crate::report::{Model, Report, Row, Varies};
 
 type Column = ponder_figures::Column<Row>;
 
