@@ -38,7 +38,7 @@ pub const DEFINITIONS: [(&str, &str); 16] = [
     ),
     (
         "device TPOT, prefill",
-        "time by the device's clock from the beginning of a step on it to the step's results, with its share of TPOT and prefill; what is left of those is the program's",
+        "time by the device's clock from the beginning of a step on it to the step's last operation, with its share of TPOT and prefill; what is left of those is the program's",
     ),
     (
         "device MB",

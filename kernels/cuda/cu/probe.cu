@@ -1,5 +1,7 @@
-// What a device can do at most: reading memory, and products on operands that stay in registers.
+// What a device can do at most: reading memory, and products on operands that stay in registers, or, of
+// warpgroups, in shared memory.
 #include "mma_f16.cuh"
+#include "warpgroup.cuh"
 
 // Adds up all words, so that none of them can be left unread.
 extern "C" __global__ void probe_read(const uint4 *from, unsigned n, unsigned *sum) {
@@ -68,3 +70,50 @@ extern "C" __global__ void probe_products(const unsigned *operands, unsigned n_r
     out[blockIdx.x * blockDim.x + threadIdx.x] = sum;
 }
 EXPORT(probe_products)
+
+#ifdef HAS_WARPGROUPS
+
+constexpr unsigned PROBE_GROUPS = 2, PROBE_COLUMNS = 256;
+constexpr unsigned PROBE_TILES = PROBE_GROUPS + PROBE_COLUMNS / TILE_ROWS;
+// How often a tile is multiplied before sums are waited for; meanwhile the other warpgroup's go on.
+constexpr unsigned PROBE_TIMES = 4;
+
+// `tiles` holds a tile of rows for each warpgroup, then those of the columns, as they lie in shared
+// memory. Every thread writes the sum of its part of all products.
+extern "C" __global__ void __launch_bounds__(PROBE_GROUPS *WARPGROUP)
+    probe_warpgroups(const uint4 *tiles, unsigned n_rounds, float *out) {
+    DYNAMIC_SHARED(unsigned char, shared);
+    unsigned char *first = shared + (1024 - shared_address(shared) % 1024) % 1024;
+    for (unsigned i = threadIdx.x; i < PROBE_TILES * TILE_BYTES / 16; i += blockDim.x) {
+        reinterpret_cast<uint4 *>(first)[i] = tiles[i];
+    }
+    show_shared_writes();
+    __syncthreads();
+    uint64_t left = tile_descriptor(first + threadIdx.x / WARPGROUP * TILE_BYTES);
+    uint64_t right = tile_descriptor(first + PROBE_GROUPS * TILE_BYTES);
+    float sums[PROBE_COLUMNS / 2];
+#pragma unroll
+    for (unsigned i = 0; i < PROBE_COLUMNS / 2; i++) {
+        sums[i] = 0.0f;
+    }
+    for (unsigned round = 0; round < n_rounds; round++) {
+        fence_products();
+#pragma unroll
+        for (unsigned k = 0; k < PROBE_TIMES * STEP / 16; k++) {
+            // A descriptor counts in sixteens of bytes.
+            unsigned at = k % (STEP / 16) * 2;
+            multiply_tiles<PROBE_COLUMNS>(sums, left + at, right + at, true);
+        }
+        commit_products();
+        wait_products<0>();
+    }
+    float sum = 0.0f;
+#pragma unroll
+    for (unsigned i = 0; i < PROBE_COLUMNS / 2; i++) {
+        sum += sums[i];
+    }
+    out[blockIdx.x * blockDim.x + threadIdx.x] = sum;
+}
+EXPORT(probe_warpgroups)
+
+#endif

@@ -2,7 +2,7 @@
 //!
 //! Read bandwidth is that of memory several times larger than any cache; the peak of products is that
 //! of the instruction that matrix products of the kernels are made of, on operands that stay in
-//! registers. Both are the best of many runs.
+//! registers, or, of warpgroups, in shared memory. Both are the best of many runs.
 
 #[cfg(all(test, feature = "emulated"))]
 mod tests;
@@ -31,6 +31,15 @@ const LANES: usize = 32;
 const PRODUCT_BLOCKS: usize = 4;
 const ROUNDS: usize = 4096;
 
+/// A tile of 64 rows of 64 numbers, those of a block of two warpgroups (one each, and four for 256
+/// columns), and what a round of a warpgroup multiplies: four times 64 numbers of each row and column.
+const TILE_BYTES: usize = 64 * 64 * 2;
+const WARPGROUPS: usize = 2;
+const COLUMNS: usize = 256;
+const TILES: usize = WARPGROUPS + COLUMNS / 64;
+const ROUND_OPS: usize = 4 * 2 * 64 * 64 * COLUMNS;
+const WARPGROUP_ROUNDS: usize = 256;
+
 /// How long each probe repeats what it times, and launches between two marks.
 const PROBE_TIME: Duration = Duration::from_millis(200);
 const LAUNCHES: usize = 4;
@@ -52,14 +61,16 @@ impl Limits {
     /// # Errors
     /// Where little memory is free, and of the driver.
     pub fn probe(device: &Device) -> Result<Self, CudaError> {
-        let (major, _) = device.properties().compute_capability;
+        let (product_gflop_s, instruction) = match device.properties().compute_capability {
+            // No other devices have them.
+            (9, 0) => (warpgroups(device)?, "wgmma of bfloat16"),
+            (..8, _) => (products(device)?, "mma.sync of half precision"),
+            _ => (products(device)?, "mma.sync of bfloat16"),
+        };
         Ok(Self {
             read_gb_s: read(device)?,
-            product_gflop_s: products(device)?,
-            instruction: match major {
-                ..8 => "mma.sync of half precision",
-                _ => "mma.sync of bfloat16",
-            },
+            product_gflop_s,
+            instruction,
         })
     }
 }
@@ -114,19 +125,24 @@ fn launch_read(device: &Device, memory: &Memory, sum: &Memory) -> Result<(), Cud
 }
 
 fn products(device: &Device) -> Result<f64, CudaError> {
-    let n_words = LANES * (LEFT_WORDS + RIGHT_WORDS * PRODUCTS);
-    // Numbers of both signs between 1 and 2 in size, in bfloat16 and in half precision: with zeros
-    // a device would take less power, and be faster than with any model.
-    let noise = random(n_words);
-    let words = noise.as_chunks().0.iter();
-    let words = words.map(|&word| (u32::from_ne_bytes(word) & 0x807f_807f) | 0x3f80_3f80);
-    let operands: Vec<u8> = words.flat_map(u32::to_ne_bytes).collect();
-    let operands = on_device(device, &operands)?;
+    let operands = operands(device, LANES * (LEFT_WORDS + RIGHT_WORDS * PRODUCTS))?;
     let n_threads = THREADS * PRODUCT_BLOCKS * device.properties().n_multiprocessors;
     let out = device.alloc(n_threads * size_of::<f32>())?;
     let seconds = fastest(device, || launch_products(device, &operands, ROUNDS, &out))?;
     let n_products = n_threads / LANES * ROUNDS * PRODUCTS;
     Ok((n_products * 2 * 16 * 8 * 16) as f64 / seconds / 1e9)
+}
+
+/// Numbers of both signs between 1 and 2 in size, in bfloat16 and in half precision: with zeros a device
+/// would take less power, and be faster than with any model.
+fn operands(device: &Device, n_words: usize) -> Result<Memory, CudaError> {
+    let noise = random(n_words);
+    let words = noise.as_chunks().0.iter();
+    let words = words.map(|&word| (u32::from_ne_bytes(word) & 0x807f_807f) | 0x3f80_3f80);
+    on_device(
+        device,
+        &words.flat_map(u32::to_ne_bytes).collect::<Vec<u8>>(),
+    )
 }
 
 fn on_device(device: &Device, bytes: &[u8]) -> Result<Memory, CudaError> {
@@ -156,6 +172,40 @@ fn launch_products(
     ];
     // SAFETY: all words of the operands are there, and a number for each thread.
     unsafe { device.launch("probe_products", launch, &args) }
+}
+
+fn warpgroups(device: &Device) -> Result<f64, CudaError> {
+    let tiles = operands(device, TILES * TILE_BYTES / size_of::<u32>())?;
+    let n_blocks = device.properties().n_multiprocessors;
+    let out = device.alloc(n_blocks * THREADS * size_of::<f32>())?;
+    let launch = || launch_warpgroups(device, &tiles, WARPGROUP_ROUNDS, &out);
+    let seconds = fastest(device, launch)?;
+    let n_ops = n_blocks * WARPGROUPS * WARPGROUP_ROUNDS * ROUND_OPS;
+    Ok(n_ops as f64 / seconds / 1e9)
+}
+
+/// Multiplies `n_rounds` times, in as many threads as `out` has numbers.
+fn launch_warpgroups(
+    device: &Device,
+    tiles: &Memory,
+    n_rounds: usize,
+    out: &Memory,
+) -> Result<(), CudaError> {
+    assert_eq!(tiles.len(), TILES * TILE_BYTES, "tiles");
+    const { assert!(THREADS == WARPGROUPS * 128, "threads of a block") };
+    let launch = Launch {
+        grid: [count(out.len() / size_of::<f32>() / THREADS), 1, 1],
+        block: [count(THREADS), 1, 1],
+        // They begin at a multiple of 1024 bytes.
+        shared: count(TILES * TILE_BYTES + 1024),
+    };
+    let args = [
+        Arg::Memory(tiles, 0),
+        Arg::U32(count(n_rounds)),
+        Arg::Memory(out, 0),
+    ];
+    // SAFETY: all tiles are there, and a number for each thread.
+    unsafe { device.launch("probe_warpgroups", launch, &args) }
 }
 
 /// The least seconds that a launch takes.

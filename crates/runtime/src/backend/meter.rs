@@ -8,8 +8,8 @@ use serde::Serialize;
 pub trait DeviceMeter: Debug + Send + Sync {
     /// What it is.
     fn facts(&self) -> DeviceFacts;
-    /// Seconds, by the device's clock, from the beginning of each step to its results, of all steps
-    /// whose results were read up to now.
+    /// Seconds, by the device's clock, from the beginning of each step to its end, of all steps up to
+    /// now. Waits for the end of the last one.
     fn busy_s(&self) -> f64;
     /// Bytes of its memory that the model has at the moment.
     fn allocated_bytes(&self) -> u64;

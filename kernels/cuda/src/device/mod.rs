@@ -5,6 +5,8 @@ mod delivery;
 mod driver;
 #[cfg(feature = "emulated")]
 mod emulated;
+#[cfg(feature = "emulated")]
+mod for_tests;
 mod graph;
 mod host;
 mod library;
@@ -215,25 +217,6 @@ impl Device {
     #[cfg(feature = "emulated")]
     pub fn emulated() -> Self {
         Self::new(Arc::new(emulated::Emulated::new()))
-    }
-
-    /// Where tests run kernels: the processor in place of a device, or, where the environment says
-    /// `PONDER_DEVICE=cuda` or `PONDER_DEVICE=cuda:1`, a device of NVIDIA's.
-    ///
-    /// # Panics
-    /// Where the environment names something else, or what cannot be opened.
-    #[cfg(feature = "emulated")]
-    pub fn for_tests() -> Self {
-        let Ok(name) = std::env::var("PONDER_DEVICE") else {
-            return Self::emulated();
-        };
-        let index = match name.split_once(':') {
-            None if name == "cuda" => Some(0),
-            Some(("cuda", index)) => index.parse().ok(),
-            _ => None,
-        };
-        let index = index.unwrap_or_else(|| panic!("PONDER_DEVICE={name}: not cuda, nor cuda:1"));
-        Self::open(index).unwrap_or_else(|error| panic!("PONDER_DEVICE={name}: {error}"))
     }
 
     #[cfg(any(feature = "cuda", feature = "emulated"))]

@@ -71,6 +71,53 @@ fn products_are_computed_each_time() {
 }
 
 #[test]
+fn warpgroups_multiply_all_tiles_each_time() {
+    let device = Device::for_tests();
+    // Others have no warpgroups; the processor has them, whatever it says that it is.
+    let (major, _) = device.properties().compute_capability;
+    if !device.kernels().contains(&"probe_warpgroups") {
+        assert_ne!(major, 9, "a kernel is missing");
+        return;
+    }
+    let numbers: Vec<f32> = random(TILES * TILE_BYTES / 2)
+        .chunks(4)
+        .map(|word| f32::from(word[0] % 5) - 2.0)
+        .collect();
+    let halves = numbers.iter().flat_map(|number| {
+        let [_, _, low, high] = number.to_le_bytes();
+        [low, high]
+    });
+    let tiles = on_device(&device, &halves.collect::<Vec<u8>>()).expect("memory");
+    let n_rounds = 2;
+    let out = device.alloc(2 * THREADS * 4).expect("memory");
+    launch_warpgroups(&device, &tiles, n_rounds, &out).expect("it runs");
+
+    // Of each tile the sums over its rows, whose chunks of eight numbers have changed places.
+    let sums: Vec<[f32; 64]> = numbers
+        .chunks(64 * 64)
+        .map(|tile| {
+            std::array::from_fn(|k| {
+                let at = |row: usize| 64 * row + (k / 8 ^ row % 8) * 8 + k % 8;
+                (0..64).map(|row| tile[at(row)]).sum()
+            })
+        })
+        .collect();
+    let (left, right) = sums.split_at(WARPGROUPS);
+    for (i, group) in download(&device, &out, 2 * THREADS).chunks(128).enumerate() {
+        let left = &left[i % WARPGROUPS];
+        let product =
+            |right: &[f32; 64]| -> f32 { left.iter().zip(right).map(|(a, b)| a * b).sum() };
+        let all: f32 = right.iter().map(product).sum();
+        assert_eq!(
+            group.iter().sum::<f32>(),
+            all * (4 * n_rounds) as f32,
+            "{i}"
+        );
+        assert_ne!(all, 0.0);
+    }
+}
+
+#[test]
 fn the_best_time_is_that_of_one_launch() {
     let device = Device::for_tests();
     let pause = Duration::from_millis(3);

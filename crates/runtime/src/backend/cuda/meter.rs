@@ -1,40 +1,65 @@
 //! How long the device works, and what is known of it.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ponder_kernels_cuda::{CudaError, Device, Mark};
 
 use crate::backend::{DeviceFacts, DeviceMeter};
 
-/// What a [`StepClock`] has counted, and the device.
+/// Spans whose length is asked for together: asking takes longer than marking.
+const MOST_UNREAD: usize = 64;
+
+/// What a [`StepClock`] has marked, and the device.
 #[derive(Clone, Debug)]
 pub(super) struct Meter {
     device: Device,
     index: usize,
-    busy_ns: Arc<AtomicU64>,
+    spans: Arc<Mutex<Spans>>,
 }
 
-/// Marks where steps begin and end on the device. Nothing waits for it: times are read when a step's
-/// results have come, by when the marks have, too.
+/// Marks where steps begin and end on the device. Nothing waits for it: how long they took is asked
+/// when somebody wants to know, or when many have come.
 #[derive(Debug)]
 pub(super) struct StepClock {
     device: Device,
-    busy_ns: Arc<AtomicU64>,
     begun: Option<Mark>,
-    /// Steps whose results nobody reads: chunks of prompts before the last.
+    spans: Arc<Mutex<Spans>>,
+}
+
+/// What was marked.
+#[derive(Debug)]
+struct Spans {
+    /// Beginnings and ends.
     unread: Vec<[Mark; 2]>,
+    /// Milliseconds of those that were read.
+    read_ms: f64,
+}
+
+impl Spans {
+    /// Waits for the last end.
+    fn read(&mut self) -> Result<(), CudaError> {
+        for [begun, ended] in self.unread.drain(..) {
+            self.read_ms += ended.milliseconds_since(&begun)?.max(0.0);
+        }
+        Ok(())
+    }
+}
+
+/// Whoever panicked has not changed what was marked.
+fn lock(spans: &Mutex<Spans>) -> MutexGuard<'_, Spans> {
+    spans.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl StepClock {
     pub(super) fn new(device: &Device) -> Self {
+        let spans = Spans {
+            unread: Vec::with_capacity(MOST_UNREAD),
+            read_ms: 0.0,
+        };
         Self {
             device: device.clone(),
-            busy_ns: Arc::default(),
             begun: None,
-            unread: Vec::new(),
+            spans: Arc::new(Mutex::new(spans)),
         }
     }
 
@@ -42,7 +67,7 @@ impl StepClock {
         Meter {
             device: self.device.clone(),
             index,
-            busy_ns: self.busy_ns.clone(),
+            spans: self.spans.clone(),
         }
     }
 
@@ -52,30 +77,18 @@ impl StepClock {
         Ok(())
     }
 
-    /// The end of a step whose results nobody reads.
-    pub(super) fn leave(&mut self) -> Result<(), CudaError> {
-        if let Some(begun) = self.begun.take() {
-            self.unread.push([begun, self.device.mark()?]);
-        }
-        Ok(())
-    }
-
-    /// The end of a step, whose results `read` waits for.
-    pub(super) fn end(
-        &mut self,
-        read: impl FnOnce() -> Result<(), CudaError>,
-    ) -> Result<(), CudaError> {
+    /// Everything that the step is to do was launched; nothing where none has begun.
+    pub(super) fn end(&mut self) -> Result<(), CudaError> {
         let Some(begun) = self.begun.take() else {
-            return read();
+            return Ok(());
         };
         let ended = self.device.mark()?;
-        read()?;
-        let mut milliseconds = ended.milliseconds_since(&begun)?;
-        for [begun, ended] in self.unread.drain(..) {
-            milliseconds += ended.milliseconds_since(&begun)?;
+        let mut spans = lock(&self.spans);
+        if spans.unread.len() == MOST_UNREAD {
+            // All of them but the last few are over.
+            spans.read()?;
         }
-        let nanoseconds = (1e6 * milliseconds.max(0.0)) as u64;
-        self.busy_ns.fetch_add(nanoseconds, Ordering::Relaxed);
+        spans.unread.push([begun, ended]);
         Ok(())
     }
 }
@@ -98,7 +111,10 @@ impl DeviceMeter for Meter {
     }
 
     fn busy_s(&self) -> f64 {
-        self.busy_ns.load(Ordering::Relaxed) as f64 / 1e9
+        let mut spans = lock(&self.spans);
+        // Where a device fails, whoever uses it says so.
+        let _ = spans.read();
+        spans.read_ms / 1e3
     }
 
     fn allocated_bytes(&self) -> u64 {
@@ -118,9 +134,8 @@ mod tests {
 
     const PAUSE: Duration = Duration::from_millis(20);
 
-    fn pause() -> Result<(), CudaError> {
+    fn pause() {
         std::thread::sleep(PAUSE);
-        Ok(())
     }
 
     /// Whether the meter has counted so many pauses.
@@ -128,10 +143,8 @@ mod tests {
     fn counted(meter: &Meter, n: u32) {
         let least = (n * PAUSE).as_secs_f64();
         let found = meter.busy_s();
-        assert!(
-            (least..least + 0.5 * PAUSE.as_secs_f64()).contains(&found),
-            "{found}"
-        );
+        let most = least + 0.5 * PAUSE.as_secs_f64();
+        assert!((least..most).contains(&found), "{found}");
     }
 
     #[test]
@@ -139,28 +152,36 @@ mod tests {
         let device = Device::emulated();
         let mut clock = StepClock::new(&device);
         let meter = clock.meter(3);
-        // Reading something of no step is no step.
-        clock.end(pause).expect("read");
+        clock.end().expect("nothing has begun");
         counted(&meter, 0);
-        clock.begin().expect("begun");
-        pause().expect("slept");
-        // Results come after the end.
-        clock.end(pause).expect("ended");
-        counted(&meter, 1);
-        pause().expect("slept");
-        for _ in 0..2 {
+        for n in 1..=3 {
             clock.begin().expect("begun");
-            pause().expect("slept");
-            clock.leave().expect("left");
-            pause().expect("slept");
+            pause();
+            clock.end().expect("ended");
+            pause();
+            // The second end of a step is none.
+            clock.end().expect("ended");
+            counted(&meter, n);
         }
-        counted(&meter, 1);
-        // One that fails, and the one that is read.
+        // One that failed.
         clock.begin().expect("begun");
-        pause().expect("slept");
+        pause();
         clock.begin().expect("begun");
-        clock.end(|| Ok(())).expect("ended");
+        clock.end().expect("ended");
         counted(&meter, 3);
+    }
+
+    #[test]
+    fn marks_of_many_steps_do_not_pile_up() {
+        let device = Device::emulated();
+        let mut clock = StepClock::new(&device);
+        for _ in 0..3 * MOST_UNREAD {
+            clock.begin().expect("begun");
+            clock.end().expect("ended");
+        }
+        let spans = lock(&clock.spans);
+        assert_eq!(spans.unread.capacity(), MOST_UNREAD);
+        assert!(spans.read_ms > 0.0);
     }
 
     #[test]

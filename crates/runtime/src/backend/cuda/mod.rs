@@ -405,7 +405,7 @@ impl Backend for Cuda {
         let mut step = self.step();
         step.graphs.finish(&self.device)?;
         match step.output {
-            StepOutput::Kept => Ok(()),
+            StepOutput::Kept => Ok(self.clock.borrow_mut().end()?),
             _ => self.bring_back(&logits, 0..step.n_wanted, out),
         }
     }
@@ -415,7 +415,7 @@ impl Backend for Cuda {
     }
 
     fn leave(&self) -> Result<(), BackendError> {
-        Ok(self.clock.borrow_mut().leave()?)
+        Ok(self.clock.borrow_mut().end()?)
     }
 }
 
