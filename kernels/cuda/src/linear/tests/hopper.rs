@@ -33,6 +33,7 @@ fn tile(
     let group = Group {
         parts: std::array::from_fn(part),
         gating,
+        choice: None,
     };
     HopperTile::of(&chip, &group, [n, 32])
 }
