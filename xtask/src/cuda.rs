@@ -141,7 +141,9 @@ fn test(sh: &Shell, programs: &[Program]) -> Result<()> {
     } in programs
     {
         let _folder = sh.push_dir(folder);
+        // As cargo would say it: tests look for their files there.
         cmd!(sh, "{path} {filter}")
+            .env("CARGO_MANIFEST_DIR", folder)
             .run()
             .context("the tests of the kernels")?;
     }

@@ -64,7 +64,7 @@ impl Limits {
         let (product_gflop_s, instruction) = match device.properties().compute_capability {
             // No other devices have them.
             (9, 0) => (warpgroups(device)?, "wgmma of bfloat16"),
-            (..8, _) => (products(device)?, "mma.sync of half precision"),
+            (..=7, _) => (products(device)?, "mma.sync of half precision"),
             _ => (products(device)?, "mma.sync of bfloat16"),
         };
         Ok(Self {

@@ -97,7 +97,7 @@ fn warpgroups_multiply_all_tiles_each_time() {
         .chunks(64 * 64)
         .map(|tile| {
             std::array::from_fn(|k| {
-                let at = |row: usize| 64 * row + (k / 8 ^ row % 8) * 8 + k % 8;
+                let at = |row: usize| 64 * row + ((k / 8) ^ (row % 8)) * 8 + k % 8;
                 (0..64).map(|row| tile[at(row)]).sum()
             })
         })
