@@ -4,6 +4,7 @@
 
 #include "arrival.cuh"
 #include "attention_tile.cuh"
+#include "heads.cuh"
 
 constexpr unsigned DECODE_ROWS = 16;
 constexpr unsigned DECODE_MAX_WARPS = 4;
@@ -172,11 +173,60 @@ __device__ __forceinline__ void attend_split(const Layer &layer, const QueryRows
     own.finish();
 }
 
+// What products gave, where a step's own keys are not in the cache yet; no keys where they are. Spans then
+// have one row, whose heads are one tile.
+struct Fresh {
+    Heads keys, values;
+    Recipe recipe;
+};
+
+// Makes the queries ready, in shared memory, and stores key and value where the split `ends` with them. Each
+// warp has room for a head at `exchange`.
+template <class Tile, unsigned DIM>
+__device__ __forceinline__ void prepare(const Layer &layer, const QueryRows &rows, bool ends,
+                                        const Fresh &fresh, uint16_t *queries, float *exchange) {
+    using Number = typename Tile::Number;
+    unsigned lane = threadIdx.x % WARP, position = rows.span.position;
+    for (unsigned i = threadIdx.x / WARP; i < rows.group + (ends ? 2 : 0); i += blockDim.x / WARP) {
+        unsigned kind = i < rows.group ? 0 : i - rows.group + 1;
+        Heads from = kind == 0   ? Heads{layer.queries, layer.query_stride}
+                     : kind == 1 ? fresh.keys
+                                 : fresh.values;
+        unsigned head = kind == 0 ? rows.kv_head * rows.group + i : rows.kv_head;
+        Head<DIM> own;
+        own.load(from.head(rows.span.first_row, head, layer.head_dim), layer.head_dim);
+        fresh.recipe.apply(own, kind, rows.span.first_row, layer.head_dim, exchange);
+        if (kind > 0) {
+            size_t head_bytes = Tile::head_bytes(layer.head_dim);
+            size_t place = layer.place(rows.span, position / BLOCK_LEN, head, head_bytes);
+            unsigned char *to = const_cast<unsigned char *>(kind == 1 ? layer.keys : layer.values) + place;
+            own.template put<typename Tile::Kv>(to, position % BLOCK_LEN, layer.head_dim);
+            continue;
+        }
+        // Neighbouring dimensions, which neighbouring lanes have, are rounded together.
+        __syncwarp();
+        own.store(exchange, DIM, fresh.recipe.factor(position));
+        __syncwarp();
+        for (unsigned dim = 4 * lane; dim < DIM; dim += 4 * WARP) {
+            float4 four = *reinterpret_cast<const float4 *>(exchange + dim);
+            *reinterpret_cast<uint2 *>(queries + i * ROW_STRIDE<DIM> + dim) =
+                make_uint2(Number::pack(four.x, four.y), Number::pack(four.z, four.w));
+        }
+        __syncwarp();
+    }
+    for (unsigned i = rows.group * (DIM / 4) + threadIdx.x; i < DECODE_ROWS * (DIM / 4); i += blockDim.x) {
+        unsigned row = i / (DIM / 4), dim = i % (DIM / 4) * 4;
+        *reinterpret_cast<uint2 *>(queries + row * ROW_STRIDE<DIM> + dim) = make_uint2(0, 0);
+    }
+    // The key is there for whoever reads the block that it is in.
+    __syncthreads();
+}
+
 // The grid is KV heads times tiles of 16 rows, spans, splits, each as many as there may be.
 // `counters` has a 0 for each span, KV head and tile.
 template <class Tile, unsigned DIM>
 __device__ __forceinline__ void attend_decode(const Layer &layer, unsigned budget, const Parts &parts,
-                                              unsigned *counters) {
+                                              unsigned *counters, const Fresh &fresh) {
     using Rows = WarpRows<typename Tile::Number, DIM, 1>;
     constexpr unsigned STRIDE = 2 * TILE_LEN<DIM>;
     DYNAMIC_SHARED(uint16_t, shared);
@@ -186,8 +236,8 @@ __device__ __forceinline__ void attend_decode(const Layer &layer, unsigned budge
         return;
     }
     unsigned n_tiles = (rows.n + DECODE_ROWS - 1) / DECODE_ROWS;
-    Split split(layer.first_seen(rows.position(0)) / BLOCK_LEN, rows.position(DECODE_ROWS - 1) / BLOCK_LEN,
-                n_tiles, budget);
+    unsigned last = rows.position(DECODE_ROWS - 1) / BLOCK_LEN;
+    Split split(layer.first_seen(rows.position(0)) / BLOCK_LEN, last, n_tiles, budget);
     if (blockIdx.z >= split.n_splits) {
         return;
     }
@@ -196,7 +246,12 @@ __device__ __forceinline__ void attend_decode(const Layer &layer, unsigned budge
     uint16_t *own_keys = shared + warp * STRIDE;
     uint16_t *queries = shared + blockDim.x / WARP * STRIDE;
     RowState *states = reinterpret_cast<RowState *>(queries + DECODE_ROWS * ROW_STRIDE<DIM>);
-    rows.load<typename Tile::Number, DIM>(layer, queries, DECODE_ROWS);
+    if (fresh.keys.first == nullptr) {
+        rows.load<typename Tile::Number, DIM>(layer, queries, DECODE_ROWS);
+    } else {
+        float *exchange = reinterpret_cast<float *>(own_keys);
+        prepare<Tile, DIM>(layer, rows, split.end == last + 1, fresh, queries, exchange);
+    }
     Rows own;
     own.begin(rows, 0);
     attend_split<Tile, DIM>(layer, rows, split, queries, own_keys, own);

@@ -16,11 +16,14 @@
 #define ATTENTION_DECODE(name, Tile, DIM)                                                          \
     extern "C" __global__ void __launch_bounds__(DECODE_MAX_WARPS *WARP)                           \
         name(LAYER_PARAMETERS, unsigned budget, float *part_sums, RowState *part_states,           \
-             unsigned part_rows, unsigned *counters) {                                             \
+             unsigned part_rows, unsigned *counters, const float *fresh_keys,                      \
+             const float *fresh_values, unsigned key_stride, unsigned value_stride,                \
+             RECIPE_PARAMETERS) {                                                                  \
         await_earlier_launches();                                                                  \
         const Layer layer = LAYER;                                                                 \
         const Parts parts = {part_sums, part_states, part_rows};                                   \
-        attend_decode<Tile, DIM>(layer, budget, parts, counters);                                  \
+        const Fresh fresh = {{fresh_keys, key_stride}, {fresh_values, value_stride}, RECIPE};      \
+        attend_decode<Tile, DIM>(layer, budget, parts, counters, fresh);                           \
     }                                                                                              \
     EXPORT(name)
 

@@ -62,8 +62,9 @@ template <unsigned DIM> constexpr unsigned ROW_STRIDE = DIM + 8;
 template <unsigned DIM> constexpr unsigned TILE_LEN = BLOCK_LEN * ROW_STRIDE<DIM>;
 
 // A cache of 16-bit floats: copied as they are.
-template <class Type, class Kv> struct PlainTile {
+template <class Type, class Format> struct PlainTile {
     using Number = Type;
+    using Kv = Format;
 
     static __device__ __forceinline__ size_t head_bytes(unsigned head_dim) {
         return Kv::head_bytes(head_dim);
@@ -89,6 +90,7 @@ template <class Type, class Kv> struct PlainTile {
 // enough for keys and values.
 struct NarrowedTile {
     using Number = Half;
+    using Kv = KvBf16;
 
     static __device__ __forceinline__ size_t head_bytes(unsigned head_dim) {
         return KvBf16::head_bytes(head_dim);
@@ -116,8 +118,9 @@ struct NarrowedTile {
 };
 
 // A cache of codes and scales: eight at a time are widened on the way.
-template <class Kv, uint4 (*WIDEN)(uint2, unsigned)> struct ScaledTile {
+template <class Format, uint4 (*WIDEN)(uint2, unsigned)> struct ScaledTile {
     using Number = Half;
+    using Kv = Format;
 
     static __device__ __forceinline__ size_t head_bytes(unsigned head_dim) {
         return Kv::head_bytes(head_dim);

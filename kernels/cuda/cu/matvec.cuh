@@ -22,8 +22,8 @@ template <unsigned N> constexpr unsigned MATVEC_BLOCKS = N <= 2 ? 6 : N == 4 ? 3
 // Multiplies the sums by the factors of rows that are to be normalized, of which each lane has seen some
 // squares. `shared` is as long as for `finish`, and has a number for each warp and row behind that.
 template <unsigned ROWS, unsigned N>
-__device__ __forceinline__ void normalize(float (&sums)[ROWS][N], float (&squares)[N], unsigned width, float eps,
-                                          unsigned warps_of_team, float *shared) {
+__device__ __forceinline__ void normalize(float (&sums)[ROWS][N], float (&squares)[N], unsigned width,
+                                          float eps, unsigned warps_of_team, float *shared) {
     unsigned warp = threadIdx.x / WARP;
     float *of_warps = shared + MATVEC_WARPS * WARP;
 #pragma unroll
@@ -108,7 +108,8 @@ template <unsigned ROWS> struct Team {
     const uint8_t *weights[ROWS];
     unsigned rows[ROWS];
 
-    __device__ __forceinline__ Team(const Products &products, const Columns &columns, unsigned warps_of_team) {
+    __device__ __forceinline__ Team(const Products &products, const Columns &columns,
+                                    unsigned warps_of_team) {
         Tile tile(products, index_of_tile(warps_of_team), ROWS);
         stride = WARP * warps_of_team;
         first = threadIdx.x % stride;

@@ -4,8 +4,8 @@
 #include "matvec.cuh"
 #include "weights.cuh"
 
-// `N` is the most rows of activations that a block has, `n` how many there are. What a norm does to numbers one by one is
-// done as they are read; its factor is taken from the same numbers, and applied to the sums.
+// `N` is the most rows of activations that a block has, `n` how many there are. What a norm does to numbers
+// one by one is done as they are read; its factor is taken from the same numbers, and applied to the sums.
 template <class Float, unsigned N, bool NORMED>
 __device__ __forceinline__ void matvec_floats(const Products &products, const float *x, unsigned n,
                                               unsigned width, unsigned warps_of_team, const Norm &norm,

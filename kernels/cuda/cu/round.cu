@@ -7,20 +7,21 @@
 // the average.
 constexpr float OUTWEIGHS = 4.0f;
 
-constexpr unsigned ROUND_THREADS = 256;
+constexpr unsigned ROUND_THREADS = 512;
 
 // The scale above which units of a row are rounded twice: so many times the average of those that are
-// not above it. One enormous value does not hide another that is merely large.
-__device__ float limit_of(const float *scales, unsigned n_units, float *shared) {
+// not above it. One enormous value does not hide another that is merely large. Each warp finds it for
+// itself, so that none waits for others.
+__device__ float limit_of(const float *scales, unsigned n_units) {
     float limit = __uint_as_float(0x7f800000u);
     while (true) {
         float sum = 0.0f, count = 0.0f;
-        for (unsigned unit = threadIdx.x; unit < n_units; unit += ROUND_THREADS) {
+        for (unsigned unit = threadIdx.x % WARP; unit < n_units; unit += WARP) {
             if (scales[unit] <= limit) {
                 sum += scales[unit], count += 1.0f;
             }
         }
-        float lower = OUTWEIGHS * block_sum(sum, shared) / block_sum(count, shared);
+        float lower = OUTWEIGHS * warp_sum(sum) / warp_sum(count);
         // Not where there is nothing, or no number, to compare with.
         if (!(lower < limit)) {
             return limit;
@@ -30,8 +31,8 @@ __device__ float limit_of(const float *scales, unsigned n_units, float *shared) 
 }
 
 // Rounds to int8: a block for each row of `x`, `[rows, width]`, with shared memory for the scale of
-// each unit and eight numbers more. Rows are normalized before, where there is a weight.
-extern "C" __global__ void __launch_bounds__(256)
+// each unit, and a number for each warp. Rows are normalized before, where there is a weight.
+extern "C" __global__ void __launch_bounds__(ROUND_THREADS)
     round_int8(const float *x, unsigned width, const float *weight, float eps, float offset,
                signed char *codes, uint2 *meta, signed char *again_codes, uint2 *again_meta) {
     DYNAMIC_SHARED(float, shared);
@@ -49,7 +50,10 @@ extern "C" __global__ void __launch_bounds__(256)
     for (unsigned i = 0; i < rounds; i++) {
         unsigned unit = i * (ROUND_THREADS / 8) + threadIdx.x / 8;
         bool is_there = unit < n_units;
-        float4 values = is_there ? norm.four_of(row, unit * 8 + part, factor) : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+        float4 values = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+        if (is_there) {
+            values = norm.four_of(row, unit * 8 + part, factor);
+        }
         RoundedPart rounded = round_part(values);
         if (is_there) {
             row_codes[unit * 8 + part] = rounded.codes;
@@ -60,7 +64,7 @@ extern "C" __global__ void __launch_bounds__(256)
         }
     }
     __syncthreads();
-    float limit = limit_of(scales, n_units, shared);
+    float limit = limit_of(scales, n_units);
     for (unsigned i = 0; i < rounds; i++) {
         unsigned unit = i * (ROUND_THREADS / 8) + threadIdx.x / 8;
         bool is_due = unit < n_units && scales[unit] > limit;
@@ -84,7 +88,7 @@ EXPORT(round_int8)
 
 // Rounds `x`, `[rows, width]`, to bfloat16, `[rows, padded]`: what is behind a row is zero. A block
 // for each row. Rows are normalized before, where there is a weight.
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(ROUND_THREADS)
     round_bf16(const float *x, unsigned width, const float *weight, float eps, float offset, uint16_t *out,
                unsigned padded) {
     __shared__ float parts[ROUND_THREADS / WARP];
@@ -115,7 +119,7 @@ __device__ __forceinline__ void scales_of(float largest, float &there, float &ba
 
 // Rounds `x`, `[rows, width]`, to half precision, `[rows, padded]`: what is behind a row is zero. A row
 // is scaled before, by the inverse of its scale, so that it has the range. A block for each row.
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(ROUND_THREADS)
     round_f16(const float *x, unsigned width, uint16_t *out, unsigned padded, float *scales) {
     __shared__ float parts[ROUND_THREADS / WARP];
     const float *row = x + static_cast<size_t>(blockIdx.x) * width;

@@ -1,5 +1,5 @@
 use super::{AttentionBatch, CacheLayer, CacheShape, KvFormat, Rope};
-use crate::view::{View, check_len, count, optional};
+use crate::view::{View, check_len, count, joined, optional};
 use crate::{Arg, CudaError, Device, Launch, Memory};
 
 /// Heads of a block of threads, a warp each.
@@ -9,7 +9,7 @@ const HEADS_PER_BLOCK: usize = 4;
 ///
 /// In this order: norm, rotation, growth of the queries, scale of the scores (which is a factor on
 /// the queries here).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Append<'a> {
     /// Query heads.
     pub n_heads: usize,
@@ -45,7 +45,7 @@ pub struct QueryGrowth {
     pub period: usize,
 }
 
-impl Append<'_> {
+impl<'a> Append<'a> {
     /// Changes `queries` in place and stores `keys` and `values` at their positions.
     ///
     /// # Errors
@@ -76,17 +76,37 @@ impl Append<'_> {
             block: [count(HEADS_PER_BLOCK * 32), 1, 1],
             shared: 0,
         };
-        let (beta, period) = self
-            .growth
-            .map_or((0.0, 0), |growth| (growth.beta, count(growth.period)));
         let [cached_keys, cached_values] = cache.memories();
-        let args = [
+        let rows = [
             queries.start(),
             keys.start(),
             values.start(),
             queries.stride(),
             keys.stride(),
             values.stride(),
+        ];
+        let places = [
+            batch.tables.rows(),
+            batch.tables.places(batch.group),
+            Arg::Memory(cached_keys, 0),
+            Arg::Memory(cached_values, 0),
+            Arg::U32(count(self.n_heads)),
+            Arg::U32(count(shape.n_kv_heads)),
+            Arg::U32(count(shape.head_dim)),
+        ];
+        let what: [_; 16] = joined(rows, self.recipe(n_pairs));
+        let args: [_; 23] = joined(what, places);
+        // SAFETY: rows, weights and angles are there, as was checked; the tables name blocks that the
+        // cache has.
+        unsafe { device.launch(kernel(shape.format), launch, &args) }
+    }
+
+    /// What `RECIPE_PARAMETERS` in `cu/heads.cuh` declares.
+    pub(super) fn recipe(&self, n_pairs: usize) -> [Arg<'a>; 10] {
+        let (beta, period) = self
+            .growth
+            .map_or((0.0, 0), |growth| (growth.beta, count(growth.period)));
+        [
             optional(self.norms.query),
             optional(self.norms.key),
             Arg::F32(self.norms.eps),
@@ -97,24 +117,14 @@ impl Append<'_> {
             Arg::F32(self.scale),
             Arg::F32(beta),
             Arg::U32(period),
-            batch.tables.rows(),
-            batch.tables.places(batch.group),
-            Arg::Memory(cached_keys, 0),
-            Arg::Memory(cached_values, 0),
-            Arg::U32(count(self.n_heads)),
-            Arg::U32(count(shape.n_kv_heads)),
-            Arg::U32(count(shape.head_dim)),
-        ];
-        // SAFETY: rows, weights and angles are there, as was checked; the tables name blocks that the
-        // cache has.
-        unsafe { device.launch(kernel(shape.format), launch, &args) }
+        ]
     }
 
     /// The pairs that turn.
     ///
     /// # Panics
     /// As [`Self::run`].
-    fn check(&self, batch: &AttentionBatch<'_>, shape: &CacheShape) -> usize {
+    pub(super) fn check(&self, batch: &AttentionBatch<'_>, shape: &CacheShape) -> usize {
         batch.check(shape);
         for weight in [self.norms.query, self.norms.key].into_iter().flatten() {
             check_len(weight, shape.head_dim, "weights of a head's norm");

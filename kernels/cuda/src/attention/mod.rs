@@ -3,7 +3,7 @@
 //! 1. [`CacheLayer`] holds the keys and values of a layer, in a [`KvFormat`].
 //! 2. [`Rope`] has the angles of a step's positions, for all layers that turn by them.
 //! 3. [`Append`] makes queries and keys ready and stores keys and values.
-//! 4. [`Attention`] computes what the queries see.
+//! 4. [`Attention`] computes what the queries see, and may do the third in the same launch.
 //!
 //! Keys are split among many blocks of threads where a span has few rows (decode, drafts), and gone
 //! through by one where it has many (prefill); both on tensor cores, in the 16-bit type of the cache

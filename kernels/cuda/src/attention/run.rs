@@ -1,5 +1,5 @@
-use super::shape::{DecodeLaunch, FastKernels, PrefillLaunch};
-use super::{AttentionBatch, AttentionScratch, CacheLayer, KvFormat};
+use super::shape::{DecodeLaunch, FastKernels, PrefillLaunch, TILE_ROWS};
+use super::{Append, AttentionBatch, AttentionScratch, CacheLayer, KvFormat};
 use crate::view::{View, check_len, count, joined};
 use crate::{Arg, CudaError, Device, Launch, Memory, Precision, Properties};
 
@@ -30,6 +30,16 @@ struct Run<'a> {
     n_heads: usize,
     window: Option<usize>,
     sinks: Option<&'a Memory>,
+    fresh: Option<Fresh<'a>>,
+}
+
+/// Keys and values that are not in the cache yet.
+#[derive(Clone, Copy)]
+struct Fresh<'a> {
+    append: &'a Append<'a>,
+    n_pairs: usize,
+    keys: View<'a>,
+    values: View<'a>,
 }
 
 impl Attention<'_> {
@@ -60,6 +70,44 @@ impl Attention<'_> {
         )
     }
 
+    /// The same, after `append` has made queries, keys and values ready and stored them. In steps that
+    /// have a row for each span, one launch does both, and the queries stay as they are.
+    ///
+    /// # Errors
+    /// Of the driver.
+    ///
+    /// # Panics
+    /// As [`Self::run`] and [`Append::run`].
+    pub fn run_with(
+        &self,
+        device: &Device,
+        append: &Append<'_>,
+        batch: &AttentionBatch<'_>,
+        [queries, keys, values, out]: [View<'_>; 4],
+        cache: &CacheLayer,
+        scratch: &mut AttentionScratch,
+    ) -> Result<(), CudaError> {
+        let (bounds, shape) = (batch.bounds, cache.shape());
+        let is_one_tile = bounds.short_rows == 1 && self.n_heads <= TILE_ROWS * shape.n_kv_heads;
+        let kernels = self.kernels(cache, [queries, out]);
+        let Some(kernels) = kernels.filter(|_| bounds.n_long == 0 && is_one_tile) else {
+            append.run(device, batch, [queries, keys, values], cache)?;
+            return self.run(device, batch, [queries, out], cache, scratch);
+        };
+        let n_pairs = append.check(batch, shape);
+        assert_eq!(self.n_heads, append.n_heads, "queries of one layer");
+        keys.check(bounds.n_rows, shape.n_kv_heads * shape.head_dim);
+        values.check(bounds.n_rows, shape.n_kv_heads * shape.head_dim);
+        let mut run = self.on(device, device.properties(), batch, [queries, out], cache);
+        run.fresh = Some(Fresh {
+            append,
+            n_pairs,
+            keys,
+            values,
+        });
+        run.decode(kernels, scratch)
+    }
+
     /// With launches as a device with these properties gets them.
     pub(super) fn run_as(
         &self,
@@ -70,9 +118,39 @@ impl Attention<'_> {
         cache: &CacheLayer,
         scratch: &mut AttentionScratch,
     ) -> Result<(), CudaError> {
+        let run = self.on(device, properties, batch, [queries, out], cache);
+        let Some(kernels) = self.kernels(cache, [queries, out]) else {
+            return run.exact();
+        };
+        if batch.bounds.n_short > 0 {
+            run.decode(kernels, scratch)?;
+        }
+        if batch.bounds.n_long > 0 {
+            run.prefill(kernels)?;
+        }
+        Ok(())
+    }
+
+    /// The kernels on tensor cores, where they are for such a layer.
+    fn kernels(&self, cache: &CacheLayer, [queries, out]: [View<'_>; 2]) -> Option<FastKernels> {
+        let shape = cache.shape();
+        let is_aligned = queries.is_aligned() && out.is_aligned();
+        FastKernels::find(shape.format, shape.head_dim)
+            .filter(|_| is_aligned && self.precision == Precision::Fast)
+    }
+
+    /// # Panics
+    /// As [`Self::run`].
+    fn on<'a>(
+        &'a self,
+        device: &'a Device,
+        properties: &'a Properties,
+        batch: &'a AttentionBatch<'a>,
+        [queries, out]: [View<'a>; 2],
+        cache: &'a CacheLayer,
+    ) -> Run<'a> {
         let shape = cache.shape();
         batch.check(shape);
-        let bounds = batch.bounds;
         assert!(
             self.n_heads.is_multiple_of(shape.n_kv_heads),
             "{} heads for {} KV heads",
@@ -82,9 +160,9 @@ impl Attention<'_> {
         if let Some(sinks) = self.sinks {
             check_len(sinks, self.n_heads, "sinks");
         }
-        queries.check(bounds.n_rows, self.n_heads * shape.head_dim);
-        out.check(bounds.n_rows, self.n_heads * shape.head_dim);
-        let run = Run {
+        queries.check(batch.bounds.n_rows, self.n_heads * shape.head_dim);
+        out.check(batch.bounds.n_rows, self.n_heads * shape.head_dim);
+        Run {
             device,
             properties,
             batch,
@@ -94,20 +172,8 @@ impl Attention<'_> {
             n_heads: self.n_heads,
             window: batch.tables.shape().groups[batch.group].window,
             sinks: self.sinks,
-        };
-        let is_aligned = queries.is_aligned() && out.is_aligned();
-        let kernels = FastKernels::find(shape.format, shape.head_dim)
-            .filter(|_| is_aligned && self.precision == Precision::Fast);
-        let Some(kernels) = kernels else {
-            return run.exact();
-        };
-        if bounds.n_short > 0 {
-            run.decode(kernels, scratch)?;
+            fresh: None,
         }
-        if bounds.n_long > 0 {
-            run.prefill(kernels)?;
-        }
-        Ok(())
     }
 }
 
@@ -185,8 +251,26 @@ impl<'a> Run<'a> {
         ];
         let spans = self.batch.tables.spans(self.batch.group);
         let args: [_; 18] = joined(self.args(spans), own);
+        let args: [_; 32] = joined(args, self.fresh());
         // SAFETY: as above; there is room for the parts of all splits, and a counter for each column.
+        // Keys and values of the step are there, as was checked, or in the cache.
         unsafe { self.device.launch(kernels.decode, launch, &args) }
+    }
+
+    /// Keys and values of the step, where the decode kernel stores them, and what it does to them.
+    fn fresh(&self) -> [Arg<'a>; 14] {
+        let (rows, recipe) = match self.fresh {
+            Some(fresh) => {
+                let (keys, values) = (fresh.keys, fresh.values);
+                let rows = [keys.start(), values.start(), keys.stride(), values.stride()];
+                (rows, fresh.append.recipe(fresh.n_pairs))
+            }
+            None => (
+                [Arg::Null, Arg::Null, Arg::U32(0), Arg::U32(0)],
+                Append::default().recipe(0),
+            ),
+        };
+        joined(rows, recipe)
     }
 
     fn prefill(&self, kernels: FastKernels) -> Result<(), CudaError> {

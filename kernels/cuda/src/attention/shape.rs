@@ -5,7 +5,7 @@ use crate::step::BLOCK_LEN;
 use crate::{Properties, StepBounds};
 
 /// Rows of a tile.
-const TILE_ROWS: usize = 16;
+pub(super) const TILE_ROWS: usize = 16;
 /// Bytes of shared memory that a block of the decode kernel is given at most, so that several of
 /// them run side by side.
 const DECODE_SHARED: usize = 76 << 10;

@@ -1,8 +1,8 @@
 //! Linear layers: `x @ weightsᵀ`, for weights of any encoding, with what follows them fused.
 //!
 //! 1. [`Matrix::bring`] brings a matrix from a file's bytes to the device, quantized as it was.
-//! 2. [`Rows`] are activations; beside them lies what they were rounded to, for as long as they do
-//!    not change.
+//! 2. [`Rows`] are activations, or others that are [normalized](Rows::normalize) where they are read;
+//!    beside them lies what they were rounded to, for as long as they do not change.
 //! 3. [`Linear::multiply`] computes several products of the same input, each replacing its output or
 //!    added to it; [`Linear::multiply_gated`] computes `activation(x @ gateᵀ) * (x @ upᵀ)`;
 //!    [`Linear::embed`] looks rows of a table up; [`Linear::multiply_by_expert`] multiplies each row

@@ -12,7 +12,7 @@ pub(super) use half::Halves;
 use normed::Normed;
 
 /// Threads of a block of the kernels that round.
-const THREADS: u32 = 256;
+const THREADS: u32 = 512;
 
 /// `[n_rows, width]` of float32 on a device.
 #[derive(Debug)]

@@ -50,7 +50,7 @@ pub(super) fn attention(
             eps: layer.norm.eps,
             offset: layer.norm.offset,
         },
-        rope: spec.rope.and_then(|index| step.rope(index)),
+        rope: spec.rope.and_then(|index| step.ropes[index].rope.as_ref()),
         growth: spec.query_growth.map(|growth| QueryGrowth {
             beta: growth.beta,
             period: growth.period,
@@ -62,6 +62,7 @@ pub(super) fn attention(
         View::new(q.change(), width),
         View::new(k.values(), narrow),
         View::new(v.values(), narrow),
+        View::new(out, width),
     ];
     let (group, cache) = state.layers.kv(layer.slot);
     let batch = AttentionBatch {
@@ -69,14 +70,12 @@ pub(super) fn attention(
         bounds: &step.bounds,
         group,
     };
-    append.run(device, &batch, views, cache)?;
     let attention = Attention {
         n_heads: spec.n_heads,
         sinks: None,
         precision: cuda.precision,
     };
-    let views = [View::new(q.values(), width), View::new(out, width)];
-    attention.run(device, &batch, views, cache, &mut step.scratch)
+    attention.run_with(device, &append, &batch, views, cache, &mut step.scratch)
 }
 
 /// How the device stores keys and values.

@@ -34,13 +34,14 @@ pub(super) struct StepState {
     pub(super) n_chosen: usize,
     /// What the step ends in.
     pub(super) output: StepOutput,
-    ropes: Vec<Turns>,
+    /// Position encodings, by their place in the model's list.
+    pub(super) ropes: Vec<Turns>,
 }
 
 /// A position encoding, and whether it is turned to the step at hand.
 #[derive(Debug, Default)]
-struct Turns {
-    rope: Option<Rope>,
+pub(super) struct Turns {
+    pub(super) rope: Option<Rope>,
     is_current: bool,
 }
 
@@ -152,10 +153,5 @@ impl StepState {
         turns.rope.insert(rope).update(&self.tables, &self.bounds)?;
         turns.is_current = true;
         Ok(())
-    }
-
-    /// A position encoding that was turned to the step.
-    pub(super) fn rope(&self, index: usize) -> Option<&Rope> {
-        self.ropes[index].rope.as_ref()
     }
 }

@@ -2,6 +2,7 @@
 //! queries rounded as the kernels round them; and appending against one plain step after the other.
 
 mod append;
+mod at_once;
 mod attend;
 mod format;
 

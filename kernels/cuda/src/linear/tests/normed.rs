@@ -31,7 +31,7 @@ fn product_of(
 
 #[test]
 fn a_product_normalizes_as_a_norm_before_it_does() {
-    let device = Device::emulated();
+    let device = Device::for_tests();
     for (n_multiprocessors, precision) in [
         (1, Precision::Fast),
         (64, Precision::Fast),
@@ -79,7 +79,7 @@ fn a_product_normalizes_as_a_norm_before_it_does() {
 
 #[test]
 fn normalized_rows_are_added() {
-    let device = Device::emulated();
+    let device = Device::for_tests();
     let mut x = rows(&device, &[1.0, -1.0, 3.0, 3.0], 2);
     let mut normed = Rows::new(&device, 1, 1).expect("memory");
     let weight = floats(&device, &[0.0, 1.0]);
@@ -96,7 +96,7 @@ fn normalized_rows_are_added() {
 #[test]
 #[should_panic(expected = "changed before they were normalized")]
 fn what_is_normalized_must_not_change() {
-    let device = Device::emulated();
+    let device = Device::for_tests();
     let mut x = rows(&device, &[1.0; 32], 32);
     let mut normed = Rows::new(&device, 1, 1).expect("memory");
     let weight = floats(&device, &[1.0; 32]);
@@ -108,7 +108,7 @@ fn what_is_normalized_must_not_change() {
 #[test]
 #[should_panic(expected = "yet to be normalized")]
 fn values_that_were_not_computed_are_not_read() {
-    let device = Device::emulated();
+    let device = Device::for_tests();
     let x = rows(&device, &[1.0; 32], 32);
     let mut normed = Rows::new(&device, 1, 1).expect("memory");
     let weight = floats(&device, &[1.0; 32]);
