@@ -403,10 +403,10 @@ fn safetensors_errors_say_what_and_where() {
         ),
         (
             with_header(
-                r#"{"a":{"dtype":"F8_E4M3","shape":[1],"data_offsets":[0,1]}}"#,
+                r#"{"a":{"dtype":"F8_E5M2","shape":[1],"data_offsets":[0,1]}}"#,
                 &[0],
             ),
-            "F8_E4M3",
+            "F8_E5M2",
         ),
         (
             with_header(

@@ -183,9 +183,10 @@ impl Plan {
 fn kept_type(values: &Values) -> TensorType {
     match values {
         Values::Stored { parts, .. } => match parts.first().map(|part| part.ty()) {
-            Some(TensorType::F16 | TensorType::BF16 | TensorType::Block(_)) | None => {
-                TensorType::F32
-            }
+            Some(
+                TensorType::F16 | TensorType::BF16 | TensorType::F8E4M3 | TensorType::Block(_),
+            )
+            | None => TensorType::F32,
             Some(other) => other,
         },
         Values::Computed(_) => TensorType::F32,

@@ -8,6 +8,7 @@ use super::{
     hyper::{Hyper, HyperExperts, HyperRope, HyperShortConv},
     rope::yarn_mscale,
 };
+use crate::weights::fp8_block;
 
 const PLACE: &str = "config.json";
 
@@ -109,7 +110,8 @@ impl<'a> Reader<'a> {
             "quantization_config",
             "kv_lora_rank",
         ] {
-            if self.get(key).is_some() {
+            let is_fp8 = |value: &Value| key == "quantization_config" && fp8_block(value).is_some();
+            if self.get(key).is_some_and(|value| !is_fp8(value)) {
                 return Err(SpecError::Unsupported {
                     place: PLACE,
                     key: key.into(),

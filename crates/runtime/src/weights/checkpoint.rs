@@ -100,7 +100,10 @@ impl Checkpoint {
         }
         let config = json::read(&dir.join(CONFIG), LARGEST_CONFIG)?;
         let (tensors, file_bytes) = match files {
-            Some(files) => safetensors::open_files(&files)?,
+            Some(files) => {
+                let (tensors, file_bytes) = safetensors::open_files(&files)?;
+                (safetensors::join(tensors, &config)?, file_bytes)
+            }
             None => Default::default(),
         };
         Ok(Self {

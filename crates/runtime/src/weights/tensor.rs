@@ -9,6 +9,7 @@ use ponder_kernels_cpu::BlockFormat;
 
 use super::convert;
 use super::error::{Fault, Result, WeightsError, quoted};
+use super::scales::BlockScales;
 use super::source::Span;
 
 /// How a tensor's values are stored. All are little-endian.
@@ -18,6 +19,7 @@ pub enum TensorType {
     F32,
     F16,
     BF16,
+    F8E4M3,
     F64,
     I8,
     I16,
@@ -46,7 +48,7 @@ impl TensorType {
     #[must_use]
     pub const fn block_bytes(self) -> usize {
         match self {
-            Self::I8 | Self::U8 | Self::Bool => 1,
+            Self::F8E4M3 | Self::I8 | Self::U8 | Self::Bool => 1,
             Self::F16 | Self::BF16 | Self::I16 | Self::U16 => 2,
             Self::F32 | Self::I32 | Self::U32 => 4,
             Self::F64 | Self::I64 | Self::U64 => 8,
@@ -61,6 +63,7 @@ impl TensorType {
             Self::F32 => "F32",
             Self::F16 => "F16",
             Self::BF16 => "BF16",
+            Self::F8E4M3 => "F8_E4M3",
             Self::F64 => "F64",
             Self::I8 => "I8",
             Self::I16 => "I16",
@@ -95,6 +98,7 @@ pub struct MappedTensor {
     ty: TensorType,
     shape: Arc<[usize]>,
     data: Span,
+    scales: Option<BlockScales>,
 }
 
 impl MappedTensor {
@@ -107,7 +111,15 @@ impl MappedTensor {
             ty,
             shape: shape.into(),
             data,
+            scales: None,
         }
+    }
+
+    /// The same matrix with values that are multiplied by factors; the caller has checked that there
+    /// is one for each block.
+    pub(super) fn with_scales(self, scales: BlockScales) -> Self {
+        let scales = Some(scales);
+        Self { scales, ..self }
     }
 
     /// The name in the file.
@@ -132,7 +144,8 @@ impl MappedTensor {
         &self.shape
     }
 
-    /// The stored bytes, in the file's own alignment.
+    /// The stored bytes, in the file's own alignment. Of values of eight bits they are not all: these
+    /// may have factors elsewhere.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         self.data.bytes()
@@ -198,6 +211,9 @@ impl MappedTensor {
         let row_bytes = row_len / self.ty.block_len() * self.ty.block_bytes();
         let bytes = &self.bytes()[rows.start * row_bytes..rows.end * row_bytes];
         convert::to_f32(self.ty, bytes, out);
+        if let Some(scales) = &self.scales {
+            scales.apply(rows, row_len, out);
+        }
     }
 
     /// All values in order, dequantized or converted to `f32`.
@@ -252,6 +268,7 @@ impl MappedTensor {
             ty: self.ty,
             shape: shape.into(),
             data,
+            scales: self.scales.as_ref().map(|scales| scales.from(range.start)),
         })
     }
 }

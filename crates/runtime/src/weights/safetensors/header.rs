@@ -102,7 +102,7 @@ fn mapped(
         WeightsError::Unsupported(Fault::new(
             source.path(),
             place(),
-            "a type that this program reads (F32, F16, BF16, F64, whole numbers)",
+            "a type that this program reads (F32, F16, BF16, F8_E4M3, F64, whole numbers)",
             format!("{}", info.dtype),
             "use the model's BF16 weights or a GGUF file of it",
         ))
@@ -134,6 +134,7 @@ fn tensor_type(dtype: Dtype) -> Option<TensorType> {
         Dtype::I16 => TensorType::I16,
         Dtype::F16 => TensorType::F16,
         Dtype::BF16 => TensorType::BF16,
+        Dtype::F8_E4M3 => TensorType::F8E4M3,
         Dtype::U32 => TensorType::U32,
         Dtype::I32 => TensorType::I32,
         Dtype::F32 => TensorType::F32,
