@@ -244,23 +244,23 @@ fn what_had_to_make_room_comes_back_bit_by_bit() {
             let spec = ArchSpec::of(&checkpoint).expect("a supported architecture");
             Decoder::load(backend(&options), spec, &checkpoint, max_tokens, 8).expect("a model")
         };
-        // Room for fewer blocks than the texts have, which are two or three each.
+        // Room for ten blocks, fewer than the texts have, which leave four each.
         let [mut roomy, mut tight, mut small] = [(8192, 0), (64, 16 << 20), (64, 0)]
             .map(|(max_tokens, swap_bytes)| load(max_tokens, swap_bytes));
         let mut forgotten = 0;
         for round in 0..2 {
-            for seed in 0..20 {
-                let prompt = [text(seed), vec![3; round]].concat();
+            for seed in 0..6 {
+                // Where one of the two sequences before went on: its recurrent state is there, too.
+                let prompt = [text(seed), vec![1; round], vec![3; round]].concat();
                 let (cached, logits) = say(&mut tight, &prompt);
-                assert_eq!(
-                    (cached, logits),
-                    say(&mut roomy, &prompt),
-                    "{family}, {seed}"
-                );
+                let (cached_by_roomy, expected) = say(&mut roomy, &prompt);
+                assert!(logits == expected, "{family}, {seed}");
+                // A window has few blocks in any cache; what it had to give away is elsewhere.
+                assert!(cached >= cached_by_roomy, "{family}, {seed}");
                 forgotten += cached - say(&mut small, &prompt).0;
             }
         }
-        assert!(forgotten > 500, "{forgotten} tokens of {family}");
+        assert!(forgotten > 100, "{forgotten} tokens of {family}");
     }
 }
 

@@ -126,6 +126,29 @@ fn blocks_of_any_size_stand_for_their_values() {
     }
 }
 
+#[cfg(feature = "cuda-emulated")]
+#[test]
+fn a_device_has_them_as_bfloat16_or_exactly() {
+    use ponder_runtime::backend::{KvFormat, cuda};
+    use ponder_tests::oracle::worst_relative_error;
+
+    let device = |precision| {
+        let options = cuda::CudaOptions {
+            precision,
+            kv_format: KvFormat::F32,
+            ..cuda::CudaOptions::default()
+        };
+        cuda::Cuda::for_tests(&options).expect("a device, or the processor")
+    };
+    let [packed, plain] = drafts("qwen3", [16, 24]).map(|draft| draft.write());
+    let exact = logits(device(cuda::Precision::Exact), &packed);
+    assert_eq!(exact, logits(device(cuda::Precision::Exact), &plain));
+    // Eight bits and a factor, rounded, and products of eight rows.
+    let fast = logits(device(cuda::Precision::Fast), &packed);
+    let error = worst_relative_error(&fast, &exact, exact.len() / 8);
+    assert!(error > 0.0 && error < 0.02, "{error}");
+}
+
 #[test]
 fn every_code_is_a_number_or_none() {
     let codes: Vec<u8> = (0..=255).collect();

@@ -81,6 +81,7 @@ const TESTS: &[(&str, &[&str], &str)] = &[
     ("ponder-runtime", &["ponder_runtime"], "backend::cuda"),
     ("ponder-engine", &["ponder_engine"], "on_device"),
     ("ponder-tests", &["backend_cuda", "draws_cuda"], ""),
+    ("ponder-tests", &["fp8"], "device"),
 ];
 
 fn lint(sh: &Shell, features: &str) -> Result<()> {
@@ -96,7 +97,7 @@ fn lint(sh: &Shell, features: &str) -> Result<()> {
 pub(crate) fn build(sh: &Shell, features: &str) -> Result<Vec<Program>> {
     let messages = cmd!(
         sh,
-        "cargo test --locked --workspace --features {features} --lib --test device --test emulation --test backend_cuda --test draws_cuda --test usage --no-run --message-format json-render-diagnostics"
+        "cargo test --locked --workspace --features {features} --lib --test device --test emulation --test backend_cuda --test draws_cuda --test fp8 --test usage --no-run --message-format json-render-diagnostics"
     )
     .read()
     .context("building the tests")?;

@@ -185,17 +185,19 @@ impl Backend for Cuda {
     }
 
     fn matrix(&self, tensor: &MappedTensor) -> Result<Weight, BackendError> {
-        Ok(self.table.borrow().or_upload(&self.device, tensor)?)
+        let table = self.table.borrow();
+        Ok(table.or_upload(&self.device, self.precision, tensor)?)
     }
 
     /// One weight that has the rows of all experts.
     fn matrices(&self, tensors: &[MappedTensor]) -> Result<Vec<Weight>, BackendError> {
-        let stack = weight::bring(&self.device, tensors)?;
+        let stack = weight::bring(&self.device, self.precision, tensors)?;
         Ok(vec![Weight::Matrix(Arc::new(stack))])
     }
 
     fn table(&self, tensor: &MappedTensor) -> Result<Weight, BackendError> {
-        Ok(self.table.borrow_mut().upload(&self.device, tensor)?)
+        let mut table = self.table.borrow_mut();
+        Ok(table.upload(&self.device, self.precision, tensor)?)
     }
 
     fn buffer(&self, max_rows: usize, width: usize) -> Result<Rows, BackendError> {

@@ -9,12 +9,16 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use ponder_kernels_cpu::f32_to_bf16;
 use ponder_kernels_cuda::{
-    CudaError, Device, Memory, Source,
+    CudaError, Device, Memory, Precision, Source,
     linear::{Encoding, Matrix},
 };
 
-use crate::{backend::cpu::encoding, weights::MappedTensor};
+use crate::{
+    backend::cpu::encoding,
+    weights::{MappedTensor, TensorType},
+};
 
 /// A tensor of the model.
 #[derive(Debug)]
@@ -50,9 +54,10 @@ impl Table {
     pub(super) fn upload(
         &mut self,
         device: &Device,
+        precision: Precision,
         tensor: &MappedTensor,
     ) -> Result<Weight, CudaError> {
-        let matrix = Arc::new(upload(device, tensor)?);
+        let matrix = Arc::new(upload(device, precision, tensor)?);
         self.0 = Some((address(tensor), Arc::clone(&matrix)));
         Ok(Weight::Matrix(matrix))
     }
@@ -61,23 +66,32 @@ impl Table {
     pub(super) fn or_upload(
         &self,
         device: &Device,
+        precision: Precision,
         tensor: &MappedTensor,
     ) -> Result<Weight, CudaError> {
         let matrix = match &self.0 {
             Some((bytes, table)) if *bytes == address(tensor) => Arc::clone(table),
-            _ => Arc::new(upload(device, tensor)?),
+            _ => Arc::new(upload(device, precision, tensor)?),
         };
         Ok(Weight::Matrix(matrix))
     }
 }
 
-/// Bytes that a tensor takes on the device.
+/// Bytes that a tensor takes on the device, with [`Precision::Fast`].
 pub fn device_bytes(tensor: &MappedTensor) -> u64 {
-    let is_kept = encoding(tensor.ty()).is_some_and(Matrix::is_kept);
-    match is_kept && tensor.shape().len() > 1 {
-        true => tensor.bytes().len() as u64,
-        false => 4 * tensor.n_values() as u64,
+    let n_values = tensor.n_values() as u64;
+    match encoding(tensor.ty()) {
+        _ if tensor.shape().len() < 2 => 4 * n_values,
+        Some(encoding) if Matrix::is_kept(encoding) => tensor.bytes().len() as u64,
+        None if is_widened_to_bf16(tensor, Precision::Fast) => 2 * n_values,
+        _ => 4 * n_values,
     }
+}
+
+/// Whether a matrix becomes bfloat16, which tensor cores have: its numbers are of eight bits with a
+/// factor for each block, of which rounding takes 2⁻⁹ at most.
+fn is_widened_to_bf16(tensor: &MappedTensor, precision: Precision) -> bool {
+    precision == Precision::Fast && tensor.ty() == TensorType::F8E4M3
 }
 
 /// Brings float32 over.
@@ -92,13 +106,21 @@ pub(super) fn upload_floats(device: &Device, values: &[f32]) -> Result<Memory, C
 }
 
 /// Brings a matrix over, and lets go of its pages in the file piece by piece.
-fn upload(device: &Device, tensor: &MappedTensor) -> Result<Matrix, CudaError> {
-    bring(device, std::slice::from_ref(tensor))
+fn upload(
+    device: &Device,
+    precision: Precision,
+    tensor: &MappedTensor,
+) -> Result<Matrix, CudaError> {
+    bring(device, precision, std::slice::from_ref(tensor))
 }
 
 /// The same of matrices that are equally wide: their rows become one matrix, one behind the other.
-/// Where the types differ, all are widened to float32.
-pub(super) fn bring(device: &Device, tensors: &[MappedTensor]) -> Result<Matrix, CudaError> {
+/// Types that kernels do not have are widened, and where the types differ, all are, to float32.
+pub(super) fn bring(
+    device: &Device,
+    precision: Precision,
+    tensors: &[MappedTensor],
+) -> Result<Matrix, CudaError> {
     let n_rows = tensors.iter().map(MappedTensor::n_rows).sum();
     let shape = [n_rows, tensors.first().map_or(0, MappedTensor::row_len)];
     let mut encodings = tensors.iter().map(|tensor| encoding(tensor.ty()));
@@ -107,14 +129,25 @@ pub(super) fn bring(device: &Device, tensors: &[MappedTensor]) -> Result<Matrix,
     if let Some(encoding) = same {
         return Matrix::bring(device, encoding, tensors.to_vec(), shape);
     }
+    let to_bf16 = |tensor| is_widened_to_bf16(tensor, precision);
+    let encoding = match tensors.iter().all(to_bf16) {
+        true => Encoding::BF16,
+        false => Encoding::F32,
+    };
     let widen = |tensor: &MappedTensor| {
-        let values = tensor.to_vec().into_iter();
-        let bytes: Vec<u8> = values.flat_map(f32::to_le_bytes).collect();
+        let values = tensor.to_vec();
+        let mut bytes = Vec::new();
+        if encoding == Encoding::BF16 {
+            bytes.resize(2 * values.len(), 0);
+            f32_to_bf16(&values, &mut bytes);
+        } else {
+            bytes.extend(values.into_iter().flat_map(f32::to_le_bytes));
+        }
         tensor.release(0..tensor.bytes().len());
         bytes
     };
     let widened = tensors.iter().map(widen).collect();
-    Matrix::bring(device, Encoding::F32, widened, shape)
+    Matrix::bring(device, encoding, widened, shape)
 }
 
 impl Source for MappedTensor {
