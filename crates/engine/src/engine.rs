@@ -54,11 +54,12 @@ impl Engine {
             info,
             text,
             model,
+            spare,
             meter,
         } = loaded;
         let limits = Limits::new(options.n_sequences(), info.context);
         let gauges = Gauges::new(meter);
-        let worker = worker::spawn(model, text.vocab_size, limits, Arc::clone(&gauges));
+        let worker = worker::spawn((model, spare), text.vocab_size, limits, Arc::clone(&gauges));
         let max_waiting = options.max_waiting.unwrap_or(usize::MAX);
         Self {
             worker: Mutex::new(worker),

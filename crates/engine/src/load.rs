@@ -16,8 +16,9 @@ use ponder_runtime::{
 use ponder_tokenizer::{Tokenizer, chat::ChatTemplate, split::ChatFormat};
 
 use crate::{
-    Accelerator, EngineError, LoadOptions, MemoryPlace, ModelInfo,
+    Accelerator, Device, EngineError, LoadOptions, MemoryPlace, ModelInfo,
     device::Backend,
+    driver::Spare,
     effort::{Profile, thought_tables},
     grammar::Grammars,
     memory,
@@ -46,6 +47,8 @@ pub(crate) struct Loaded {
     pub(crate) info: ModelInfo,
     pub(crate) text: TextParts,
     pub(crate) model: Box<dyn Model>,
+    /// Loads it elsewhere, where its device is lost.
+    pub(crate) spare: Option<Spare>,
     pub(crate) meter: Option<Arc<dyn DeviceMeter>>,
 }
 
@@ -142,6 +145,7 @@ pub(crate) fn load(
         (running, text.join())
     });
     let running = running?;
+    let spare = spare(options, place, &running);
     progress(LoadProgress::Tokenizer);
     let text = text.map_err(|_| EngineError::WorkerGone)??;
     let mut info = ModelInfo::new(
@@ -168,9 +172,29 @@ pub(crate) fn load(
     Ok(Loaded {
         info,
         text,
+        spare,
         model: running.model,
         meter: running.meter,
     })
+}
+
+/// What loads the model for the processor, where whoever did not ask for a certain device got one that
+/// may be lost.
+fn spare(options: &LoadOptions, place: Place, running: &Running) -> Option<Spare> {
+    let may_move = options.device == Device::Auto && running.meter.is_some();
+    let options = LoadOptions {
+        device: Device::Cpu,
+        context: Some(running.context),
+        cache_tokens: None,
+        cache_type: None,
+        ..options.clone()
+    };
+    let load = move || {
+        let checkpoint = place.open()?;
+        let spec = ArchSpec::of(&checkpoint)?;
+        Ok(Running::load(&options, &spec, &checkpoint, &mut |_| {})?.model)
+    };
+    may_move.then(|| Box::new(load) as Spare)
 }
 
 /// A model on its device.

@@ -10,7 +10,7 @@ use ponder_runtime::decoder::Model;
 use crate::{
     EngineError,
     answer::Answer,
-    driver::Driver,
+    driver::{Driver, Spare},
     embedding::Texts,
     occupancy::Gauges,
     outlet::{Address, Outlet},
@@ -37,17 +37,18 @@ pub(crate) enum Message {
     Wake,
 }
 
-/// Starts the thread. It ends when nobody can send any more.
+/// Starts the thread, with a model and, perhaps, what loads it elsewhere. It ends when nobody can send any more.
 pub(crate) fn spawn(
-    model: Box<dyn Model>,
+    (model, spare): (Box<dyn Model>, Option<Spare>),
     vocab_size: usize,
     limits: Limits,
     gauges: Arc<Gauges>,
 ) -> Sender<Message> {
     let (sender, messages) = mpsc::channel();
+    let start = move || Driver::new(model, vocab_size, limits, gauges).with_spare(spare);
     std::thread::Builder::new()
         .name("ponder-model".into())
-        .spawn(move || run(Driver::new(model, vocab_size, limits, gauges), &messages))
+        .spawn(move || run(start(), &messages))
         .expect("the system can start a thread");
     sender
 }

@@ -13,6 +13,9 @@
 //!    beside the products with weights.
 //! 7. [`probe`] measures what a device can do at most.
 
+// Without a machine to run kernels, what hands them to one has no caller.
+#![cfg_attr(not(any(feature = "cuda", feature = "emulated")), allow(dead_code))]
+
 pub mod attention;
 mod device;
 pub mod draw;

@@ -1,10 +1,12 @@
 //! What becomes of a step that failed.
 
+use ponder_runtime::decoder::DecoderError;
+
 use super::{Branch, Consumer, Driver};
-use crate::{EngineError, schedule::Entry};
+use crate::{EngineError, draft::StepTimes, schedule::Entry};
 
 impl<C: Consumer> Driver<C> {
-    /// Whether the step that failed comes again, in smaller pieces.
+    /// Whether the step that failed comes again, in smaller pieces or elsewhere.
     pub(super) fn goes_on(&mut self, error: &EngineError) -> bool {
         match error {
             EngineError::Decoder(error) if error.is_out_of_memory() => {
@@ -14,8 +16,26 @@ impl<C: Consumer> Driver<C> {
                     false
                 })
             }
+            EngineError::Decoder(error) if error.is_lost() => self.moves(error),
             _ => false,
         }
+    }
+
+    /// Leaves a device that is lost, if there is somewhere to go. All sequences are computed anew there.
+    fn moves(&mut self, lost: &DecoderError) -> bool {
+        let Some(spare) = self.spare.take() else {
+            return false;
+        };
+        tracing::warn!(error = %lost, "the model goes on without its device");
+        let moved = spare().and_then(|model| {
+            self.scheduler.start_over(self.model.as_mut())?;
+            (self.model, self.times) = (model, StepTimes::new());
+            Ok(())
+        });
+        if let Err(error) = &moved {
+            tracing::error!(%error, "the model cannot go on elsewhere");
+        }
+        moved.is_ok()
     }
 
     /// Ends all sequences of a step that failed; where it failed before it began, all of them.

@@ -33,9 +33,13 @@ use rounds::Rounds;
 /// Says what time it is, since whenever.
 pub(crate) type Clock = Box<dyn Fn() -> Duration + Send>;
 
+/// Loads the model elsewhere, where its device is lost.
+pub(crate) type Spare = Box<dyn FnOnce() -> Result<Box<dyn Model>, EngineError> + Send>;
+
 /// A model with the sequences that it works on.
 pub(crate) struct Driver<C> {
     model: Box<dyn Model>,
+    spare: Option<Spare>,
     vocab_size: usize,
     scheduler: Scheduler<Branch<C>>,
     gauges: Arc<Gauges>,
@@ -73,6 +77,7 @@ impl<C: Consumer> Driver<C> {
     ) -> Self {
         Self {
             model,
+            spare: None,
             vocab_size,
             scheduler: Scheduler::new(limits),
             gauges,
@@ -85,6 +90,12 @@ impl<C: Consumer> Driver<C> {
             removed: Vec::new(),
             texts: VecDeque::new(),
         }
+    }
+
+    /// The same, which goes on elsewhere where the device is lost.
+    pub(crate) fn with_spare(mut self, spare: Option<Spare>) -> Self {
+        self.spare = spare;
+        self
     }
 
     /// Answers to one prompt, which is computed once. `prompt` holds a token at least.
@@ -299,7 +310,8 @@ impl<C: Consumer> Driver<C> {
                 }
                 let mut is_first = true;
                 while !self.rounds.is_empty() {
-                    self.rounds.draw(running, logits, &mut self.row);
+                    let drawn = self.rounds.draw(running, logits, &mut self.row);
+                    drawn.map_err(DecoderError::from)?;
                     // The first one has waited for the step.
                     if std::mem::take(&mut is_first) {
                         observe(&mut self.times);

@@ -60,16 +60,21 @@ impl Rounds {
     }
 
     /// A round; what goes on after it stays. `copy` is memory for a row. An error of the device is one of
-    /// each answer.
+    /// each answer, but where the device is lost: then nothing was drawn.
     pub(super) fn draw<C: Consumer>(
         &mut self,
         running: &mut [Entry<Branch<C>>],
         logits: &dyn KeptLogits,
         copy: &mut Vec<f32>,
-    ) {
+    ) -> Result<(), BackendError> {
         self.ask(running, logits);
         self.tokens.clear();
-        let mut failure = logits.draw(&mut self.tokens).err().map(Failure::new);
+        let drawn = logits.draw(&mut self.tokens);
+        if let Err(BackendError::Lost(_)) = drawn {
+            self.texts.clear();
+            return drawn;
+        }
+        let mut failure = drawn.err().map(Failure::new);
         let mut tokens = self.tokens.drain(..);
         let mut asked = self.asked.drain(..);
         let read = &mut self.read;
@@ -113,6 +118,7 @@ impl Rounds {
             text.n_rows -= 1;
             branch::accept(entry, drawn, text.n_drafts, &mut text.n_right) && text.n_rows > 0
         });
+        Ok(())
     }
 
     fn ask<C: Consumer>(&mut self, running: &mut [Entry<Branch<C>>], logits: &dyn KeptLogits) {

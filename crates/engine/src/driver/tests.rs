@@ -657,3 +657,28 @@ fn whoever_asks_a_device_that_fails_is_told_so() {
         assert_eq!(Watch::get(&watch.n_open), 0);
     }
 }
+
+#[test]
+fn a_model_whose_device_is_lost_goes_on_elsewhere() {
+    for is_recurrent in [false, true] {
+        let kind = Kind {
+            is_recurrent,
+            memory: 2,
+            ..Kind::plain(4000)
+        };
+        let (lost, watch) = driver(&kind, 3);
+        let (other, other_watch) = Fake::make(kind.clone());
+        let mut driver = lost.with_spare(Some(Box::new(move || Ok(other))));
+        let asks = [0, 1, 2, 3, 4].map(|i| Ask::new(prompt(i, 70), 1, 60).drafting());
+        let handles = asks.each_ref().map(|ask| push(&mut driver, ask));
+        (0..10).for_each(|_| assert!(driver.step()));
+        *watch.failure.lock().expect("a lock") = Some(|| BackendError::Lost("lost".to_owned()));
+        finish(&mut driver);
+        for (ask, handle) in asks.iter().zip(&handles) {
+            assert_eq!(handle.tokens(), ask.expected(&kind));
+        }
+        for watch in [watch, other_watch] {
+            assert_eq!(Watch::get(&watch.n_open), 0);
+        }
+    }
+}

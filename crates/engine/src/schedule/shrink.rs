@@ -55,6 +55,16 @@ impl<T> Scheduler<T> {
         }
         Ok(true)
     }
+
+    /// Takes everybody's place, so that all are computed anew, from the tokens that they are.
+    pub(crate) fn start_over(&mut self, model: &mut dyn Model) -> Result<(), DecoderError> {
+        for index in (0..self.running.len()).rev() {
+            let entry = &mut self.running[index];
+            entry.tokens.truncate(entry.n_known);
+            self.preempt_at(index, model)?;
+        }
+        Ok(())
+    }
 }
 
 /// Takes back what a step was to append. Returns whether that was possible.

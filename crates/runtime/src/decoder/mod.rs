@@ -91,6 +91,11 @@ impl DecoderError {
     pub fn is_out_of_memory(&self) -> bool {
         matches!(self, Self::Backend(BackendError::OutOfMemory(_)))
     }
+
+    /// Whether the device is of no more use.
+    pub fn is_lost(&self) -> bool {
+        matches!(self, Self::Backend(BackendError::Lost(_)))
+    }
 }
 
 /// Tokens to append to one sequence.
