@@ -5,7 +5,7 @@
 use ponder_effort::{Chances, Decision, DryParams, Plan, Sampler, SamplingParams, Steer};
 use ponder_kernels_cuda::{
     Device,
-    draw::{Draw, Drawing, Drawn, Logits},
+    draw::{Draw, Drawing, DrawnToken, Logits},
 };
 
 struct Chance(u64);
@@ -176,7 +176,7 @@ impl Both {
             n_rows: rows.len() / n_tokens,
             n_tokens,
         };
-        let mut tokens: Vec<Option<Drawn>> = Vec::new();
+        let mut tokens: Vec<Option<DrawnToken>> = Vec::new();
         let each = |drawn| tokens.push(drawn);
         self.drawing.run(&logits, each).expect("it runs");
         let mut tokens = tokens.into_iter();

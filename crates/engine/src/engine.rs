@@ -1,10 +1,7 @@
 //! [`Engine`] and [`Generation`]: the handles that an edge holds.
 
 use std::collections::VecDeque;
-use std::sync::{
-    Arc, Mutex,
-    mpsc::{self, Sender},
-};
+use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
@@ -18,15 +15,16 @@ use crate::{
     occupancy::Gauges,
     outlet::{self, Inlet},
     schedule::Limits,
-    worker::{self, Message},
+    worker::{Message, Worker},
 };
 
-/// A loaded model. Cheap to share: all methods take `&self`.
+/// A loaded model. Cheap to share: all methods take `&self`. The last to be dropped, of the engine and
+/// of its generations, waits until the step under way has ended and the model has given back what it took.
 #[derive(Debug)]
 pub struct Engine {
     info: ModelInfo,
     text: Arc<load::TextParts>,
-    worker: Mutex<Sender<Message>>,
+    worker: Worker,
     gauges: Arc<Gauges>,
     /// Answers that may be under way, those that wait included.
     max_answers: usize,
@@ -59,10 +57,11 @@ impl Engine {
         } = loaded;
         let limits = Limits::new(options.n_sequences(), info.context);
         let gauges = Gauges::new(meter);
-        let worker = worker::spawn((model, spare), text.vocab_size, limits, Arc::clone(&gauges));
+        let model = (model, spare);
+        let worker = Worker::of_model(model, text.vocab_size, limits, Arc::clone(&gauges));
         let max_waiting = options.max_waiting.unwrap_or(usize::MAX);
         Self {
-            worker: Mutex::new(worker),
+            worker,
             gauges,
             max_answers: options.n_sequences().saturating_add(max_waiting),
             info,
@@ -111,10 +110,9 @@ impl Engine {
         let tickets = tickets.map_err(|answers| EngineError::Busy {
             waiting: answers.saturating_sub(self.gauges.read().running),
         })?;
-        let worker = self.worker.lock().map_err(|_| EngineError::WorkerGone)?;
         let (mut answers, mut generations) = (Vec::new(), Vec::new());
         for (i, ticket) in (0..).zip(tickets) {
-            let (outlet, inlet) = outlet::channel(&worker);
+            let (outlet, inlet) = outlet::channel(&self.worker);
             let ends = (outlet, ticket);
             let mut answer = Answer::new(&self.text, &prepared, ends, asked, self.info.load_s);
             if i > 0 {
@@ -125,7 +123,7 @@ impl Engine {
         }
         let prompt = prepared.prompt;
         let ask = Message::Ask { prompt, answers };
-        worker.send(ask).map_err(|_| EngineError::WorkerGone)?;
+        self.worker.send(ask)?;
         Ok(generations)
     }
 }
@@ -175,10 +173,8 @@ impl Engine {
         let ids = ids.collect::<Result<VecDeque<_>, _>>()?;
         let n_tokens: Vec<_> = ids.iter().map(Vec::len).collect();
         let (to, vectors) = mpsc::channel();
-        let worker = self.worker.lock().map_err(|_| EngineError::WorkerGone)?;
-        let sent = worker.send(Message::Embed(Texts { ids, pooling, to }));
-        drop(worker);
-        sent.map_err(|_| EngineError::WorkerGone)?;
+        self.worker
+            .send(Message::Embed(Texts { ids, pooling, to }))?;
         let next = |n| Ok((vectors.recv().map_err(|_| EngineError::WorkerGone)??, n));
         n_tokens.into_iter().map(next).collect()
     }
@@ -256,8 +252,7 @@ impl Generation {
             outlet,
             seed,
         };
-        let sent = self.inlet.worker().send(fork);
-        sent.map_err(|_| EngineError::WorkerGone)?;
+        self.inlet.worker().send(fork)?;
         Ok(Self::new(inlet))
     }
 }

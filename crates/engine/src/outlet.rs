@@ -8,11 +8,13 @@ use std::collections::VecDeque;
 use std::sync::{
     Arc, Condvar, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicBool, Ordering},
-    mpsc::Sender,
 };
 use std::task::{Context, Poll, Waker};
 
-use crate::{EngineError, Event, worker::Message};
+use crate::{
+    EngineError, Event,
+    worker::{Message, Worker},
+};
 
 /// Events that may wait for a reader before the sequence rests. What one step says may come on top.
 const EVENTS_IN_FLIGHT: usize = 64;
@@ -103,7 +105,7 @@ pub(crate) struct Address(Arc<Shared>);
 #[derive(Debug)]
 pub(crate) struct Inlet {
     shared: Arc<Shared>,
-    worker: Sender<Message>,
+    worker: Worker,
 }
 
 impl Inlet {
@@ -147,7 +149,7 @@ impl Inlet {
         Address(Arc::clone(&self.shared))
     }
 
-    pub(crate) fn worker(&self) -> &Sender<Message> {
+    pub(crate) fn worker(&self) -> &Worker {
         &self.worker
     }
 
@@ -160,7 +162,7 @@ impl Inlet {
 }
 
 /// Both ends.
-pub(crate) fn channel(worker: &Sender<Message>) -> (Outlet, Inlet) {
+pub(crate) fn channel(worker: &Worker) -> (Outlet, Inlet) {
     let shared = Arc::<Shared>::default();
     let inlet = Inlet {
         shared: Arc::clone(&shared),
@@ -173,7 +175,7 @@ pub(crate) fn channel(worker: &Sender<Message>) -> (Outlet, Inlet) {
 #[derive(Clone, Debug)]
 pub struct Canceller {
     shared: Vec<Arc<Shared>>,
-    worker: Option<Sender<Message>>,
+    worker: Option<Worker>,
 }
 
 impl Canceller {

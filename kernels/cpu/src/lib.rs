@@ -16,11 +16,13 @@
 //! 10. [`Encoder`] writes blocks of the formats that models are quantized to.
 //! 11. [`Int8Matrix`] and [`Int8Rows`] multiply quantized weights with rounded activations.
 //! 12. [`linear`] has layers of any kind of weights, on several threads.
+//! 13. [`draw`] says how a token is drawn from logits that lie on a device.
 //!
 //! Everything in `scalar` is portable Rust, written so that the compiler can vectorize it; the
 //! twins for an instruction set are compared with it.
 
 pub mod attention;
+pub mod draw;
 pub mod elementwise;
 mod float;
 mod format;

@@ -17,13 +17,7 @@ struct Half {
 
     // Of numbers from 0 to 1.
     static __device__ __forceinline__ unsigned pack_weights(float first, float second) {
-#if !defined(PONDER_EMULATED) && __CUDA_ARCH__ >= 800
-        unsigned both;
-        asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(second), "f"(first));
-        return both;
-#else
-        return static_cast<unsigned>(f32_to_f16(second)) << 16 | f32_to_f16(first);
-#endif
+        return round_pair_to_f16(first, second);
     }
 
     static __device__ __forceinline__ void multiply(float (&d)[4], const unsigned (&a)[4], unsigned b0,
@@ -40,13 +34,7 @@ struct Brain {
     }
 
     static __device__ __forceinline__ unsigned pack_weights(float first, float second) {
-#if !defined(PONDER_EMULATED) && __CUDA_ARCH__ >= 800
-        unsigned both;
-        asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(second), "f"(first));
-        return both;
-#else
-        return pack_bf16(first, second);
-#endif
+        return round_pair_to_bf16(first, second);
     }
 
     static __device__ __forceinline__ void multiply(float (&d)[4], const unsigned (&a)[4], unsigned b0,

@@ -23,13 +23,7 @@ template <> struct Cores<bf16> {
 
     // Two floats, rounded, in one word.
     static __device__ __forceinline__ unsigned round_pair(float first, float second) {
-#if !defined(PONDER_EMULATED) && __CUDA_ARCH__ >= 800
-        unsigned pair;
-        asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(second), "f"(first));
-        return pair;
-#else
-        return pack_bf16(first, second);
-#endif
+        return round_pair_to_bf16(first, second);
     }
 
     static __device__ __forceinline__ void multiply(float (&d)[4], const unsigned (&a)[4],
@@ -42,7 +36,7 @@ template <> struct Cores<f16> {
     static constexpr bool IS_USED = MULTIPLIES_F16, IS_SCALED = true;
 
     static __device__ __forceinline__ unsigned round_pair(float first, float second) {
-        return static_cast<unsigned>(f32_to_f16(first)) | (static_cast<unsigned>(f32_to_f16(second)) << 16);
+        return round_pair_to_f16(first, second);
     }
 
     static __device__ __forceinline__ void multiply(float (&d)[4], const unsigned (&a)[4],

@@ -4,6 +4,17 @@
 
 #include "common.cuh"
 
+// Two finite floats, rounded, in one word: one instruction, where there is one.
+__device__ __forceinline__ unsigned round_pair_to_bf16(float first, float second) {
+#if !defined(PONDER_EMULATED) && __CUDA_ARCH__ >= 800
+    unsigned pair;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(second), "f"(first));
+    return pair;
+#else
+    return pack_bf16(first, second);
+#endif
+}
+
 #ifndef PONDER_EMULATED
 
 #if __CUDA_ARCH__ >= 800

@@ -3,6 +3,17 @@
 
 #include "mma.cuh"
 
+// Two floats in the range of half precision, rounded, in one word.
+__device__ __forceinline__ unsigned round_pair_to_f16(float first, float second) {
+#if !defined(PONDER_EMULATED) && __CUDA_ARCH__ >= 800
+    unsigned pair;
+    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(second), "f"(first));
+    return pair;
+#else
+    return static_cast<unsigned>(f32_to_f16(second)) << 16 | f32_to_f16(first);
+#endif
+}
+
 #ifndef PONDER_EMULATED
 
 // d[16, 8] += a[16, 16] @ b[16, 8], half precision in, float32 out; `a` row by row, `b` column by column.

@@ -22,6 +22,15 @@ pub enum Store {
     Add,
 }
 
+/// Threads that have four of `n` numbers each.
+fn by_fours(n: usize) -> Launch {
+    Launch {
+        grid: [count(n.div_ceil(4 * THREADS)), 1, 1],
+        block: [count(THREADS), 1, 1],
+        shared: 0,
+    }
+}
+
 /// `x / sqrt(mean(x²) + eps) * (weight + offset)`, row by row, goes to `out`, which may be `x`.
 ///
 /// # Errors
@@ -74,14 +83,35 @@ pub fn add(device: &Device, sum: &Memory, x: &Memory, n: usize) -> Result<(), Cu
     if n == 0 {
         return Ok(());
     }
-    let launch = Launch {
-        grid: [count(n.div_ceil(4 * THREADS)), 1, 1],
-        block: [count(THREADS), 1, 1],
-        shared: 0,
-    };
     let args = [Arg::Memory(sum, 0), Arg::Memory(x, 0), Arg::U32(count(n))];
     // SAFETY: `n` numbers are in both.
-    unsafe { device.launch("add", launch, &args) }
+    unsafe { device.launch("add", by_fours(n), &args) }
+}
+
+/// `gates = activation(gates) * up`, for `n` numbers; the activation by its number.
+///
+/// # Errors
+/// Of the driver.
+///
+/// # Panics
+/// If a memory is too small.
+pub(crate) fn gate(
+    device: &Device,
+    gates: &Memory,
+    up: &Memory,
+    activation: u32,
+    n: usize,
+) -> Result<(), CudaError> {
+    check_len(gates, n, "gates");
+    check_len(up, n, "what is gated");
+    let args = [
+        Arg::Memory(gates, 0),
+        Arg::Memory(up, 0),
+        Arg::U32(activation),
+        Arg::U32(count(n)),
+    ];
+    // SAFETY: the arguments are those of the kernel; `n` numbers are in both.
+    unsafe { device.launch("gate", by_fours(n), &args) }
 }
 
 /// `out[i] = x[rows[i]]`, for the first `n` rows that a step has chosen.

@@ -31,10 +31,9 @@ pub mod step;
 mod testing;
 mod view;
 
-pub use device::{
-    Arg, Device, Graph, HostMemory, Launch, Mark, Memory, Properties, Source, TensorMap,
-};
+pub use device::{Arg, Device, Graph, HostMemory, Launch, Mark, Memory, Properties, TensorMap};
 pub use error::CudaError;
+pub use ponder_kernels_cpu::Source;
 pub use precision::Precision;
 pub use step::{StepBounds, StepTables};
 pub use view::View;

@@ -8,6 +8,7 @@ use ponder_tokenizer::chat::Message;
 use super::*;
 use crate::{
     DeviceFacts, DeviceMeter, Request, load, occupancy::Gauges, outlet, sampling::SamplingDefaults,
+    worker::Worker,
 };
 
 const PAUSE: Duration = Duration::from_millis(30);
@@ -58,8 +59,7 @@ fn the_parts_of_the_first_token_are_what_happened() {
     text.tables();
     let asked = Instant::now();
     let prepared = text.prepare(request, 512).expect("a prompt");
-    let (worker, _messages) = std::sync::mpsc::channel();
-    let (outlet, inlet) = outlet::channel(&worker);
+    let (outlet, inlet) = outlet::channel(&Worker::start(|_| ()));
     std::thread::sleep(PAUSE);
     let tokenized = asked.elapsed();
     let gauges = Gauges::new(Some(Arc::<Busy>::default()));

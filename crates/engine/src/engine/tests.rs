@@ -1,5 +1,6 @@
 //! Times, on the model in the program with steps that take as long as they are told to.
 
+use std::sync::Mutex;
 use std::time::Duration;
 
 use ponder_runtime::{

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     Effort, Event, FinishReason, answer::Answer, load, occupancy::Ticket, outlet,
-    sampling::SamplingDefaults,
+    sampling::SamplingDefaults, worker::Worker,
 };
 
 /// What an answer came to.
@@ -132,8 +132,7 @@ pub(super) fn ask(request: &Request, seed: u64) -> Request {
 /// An answer to a request, drawn from logits by chance.
 pub(super) fn say(text: &Arc<TextParts>, request: &Request, seed: u64) -> Said {
     let prepared = text.prepare(ask(request, seed), 4096).expect("a request");
-    let (worker, _messages) = std::sync::mpsc::channel();
-    let (outlet, inlet) = outlet::channel(&worker);
+    let (outlet, inlet) = outlet::channel(&Worker::start(|_| ()));
     let ends = (outlet, Ticket::default());
     let mut answer = Answer::new(text, &prepared, ends, Instant::now(), 0.0);
     let mut chance = Chance(seed);

@@ -8,6 +8,7 @@ pub(crate) use key::key;
 pub use kind::AnswerKind;
 
 use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread::{self, JoinHandle};
 
 use ponder_effort::votes::{Tally, Weighing};
 use serde::Serialize;
@@ -67,6 +68,7 @@ enum News {
 /// [`Event::Done`], whose usage is that of all answers.
 pub struct Voting {
     news: Receiver<News>,
+    readers: Vec<JoinHandle<()>>,
     canceller: Canceller,
     asked: usize,
     tally: Tally,
@@ -84,12 +86,14 @@ impl Voting {
         let (sender, news) = mpsc::channel();
         let cancellers = generations.iter().map(Generation::canceller);
         let canceller = Canceller::of_all(cancellers);
-        for (index, generation) in generations.into_iter().enumerate() {
+        let readers = generations.into_iter().enumerate();
+        let readers = readers.map(|(index, generation)| {
             let sender = sender.clone();
-            std::thread::spawn(move || read(index, generation, &sender));
-        }
+            thread::spawn(move || read(index, generation, &sender))
+        });
         Self {
             news,
+            readers: readers.collect(),
             canceller,
             asked,
             tally: Tally::new(asked, weighing),
@@ -214,6 +218,10 @@ impl Iterator for Voting {
 impl Drop for Voting {
     fn drop(&mut self) {
         self.canceller.cancel();
+        for reader in self.readers.drain(..) {
+            // It has nothing to say that is still wanted.
+            let _ = reader.join();
+        }
     }
 }
 

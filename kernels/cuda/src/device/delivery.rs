@@ -6,25 +6,10 @@
 //! ahead as they come.
 
 use std::fmt::Debug;
-use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Arg, Device, Memory};
 use crate::CudaError;
-
-/// Bytes that stay what they are until they were read.
-pub trait Source: Debug + Send + Sync + 'static {
-    /// All of them. Where they lie in a file, reading may take long.
-    fn bytes(&self) -> &[u8];
-    /// These were read, and will hardly be read again.
-    fn release(&self, _part: Range<usize>) {}
-}
-
-impl Source for Vec<u8> {
-    fn bytes(&self) -> &[u8] {
-        self
-    }
-}
 
 /// What a memory gets, piece by piece. Pieces are made in any order, by several threads at a time.
 pub(crate) trait Cargo: Debug + Send + Sync {

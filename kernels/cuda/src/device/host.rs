@@ -3,7 +3,7 @@
 use std::alloc::Layout;
 use std::sync::Arc;
 
-use super::{Device, Machine, Memory};
+use super::{Device, Machine, Memory, address_in};
 use crate::CudaError;
 
 /// Memory of the machine that nobody but the device reads and writes. It is pinned where the driver
@@ -84,9 +84,7 @@ impl HostMemory {
 
     /// Where `len` bytes from `offset` on begin.
     fn range(&self, offset: usize, len: usize) -> u64 {
-        let end = offset.checked_add(len).filter(|&end| end <= self.len);
-        assert!(end.is_some(), "{len} bytes at {offset} of {}", self.len);
-        self.address + offset as u64
+        address_in((self.address, self.len), offset, len)
     }
 }
 

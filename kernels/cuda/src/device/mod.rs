@@ -20,7 +20,6 @@ use crate::CudaError;
 use delivery::{Deliveries, Delivery, memory_of};
 use graph::{Capture, Step};
 
-pub use delivery::Source;
 pub(crate) use delivery::{Cargo, MAX_PARTS, Part};
 pub use graph::Graph;
 pub use host::HostMemory;
@@ -432,9 +431,7 @@ impl Memory {
 
     /// Where `len` bytes from `offset` on begin.
     fn range(&self, offset: usize, len: usize) -> u64 {
-        let end = offset.checked_add(len).filter(|&end| end <= self.len);
-        assert!(end.is_some(), "{len} bytes at {offset} of {}", self.len);
-        self.address + offset as u64
+        address_in((self.address, self.len), offset, len)
     }
 
     /// The same bytes, which are not given back before this is dropped, too.
@@ -444,6 +441,13 @@ impl Memory {
             ..*self
         }
     }
+}
+
+/// Where `len` bytes from `offset` on begin, of so many at an address.
+fn address_in((address, all): (u64, usize), offset: usize, len: usize) -> u64 {
+    let end = offset.checked_add(len).filter(|&end| end <= all);
+    assert!(end.is_some(), "{len} bytes at {offset} of {all}");
+    address + offset as u64
 }
 
 impl Drop for Allocation {

@@ -10,6 +10,8 @@ mod staged;
 #[cfg(all(test, feature = "emulated"))]
 mod tests;
 
+pub use ponder_kernels_cpu::draw::{Draw, DrawnToken, MAX_LIKELIEST};
+
 use crate::view::{FLOAT, check_len, count};
 use crate::{Arg, CudaError, Device, Launch, Memory};
 use staged::{RESULT, Staged, result};
@@ -20,63 +22,9 @@ const THREADS: u32 = 1024;
 const MAX_TOKENS: usize = 1 << 20;
 /// Candidates that have room.
 const MAX_TOP_K: usize = 2048;
-/// Likeliest tokens that can be asked for.
-pub const MAX_LIKELIEST: usize = 20;
 /// Draws that are planned for, and bytes of what they are made of; more take more memory.
 const PLANNED: usize = 256;
 const PLANNED_BYTES: usize = 1 << 18;
-
-/// How a token is drawn from a row of logits: what is done to them, in the order of the fields.
-#[derive(Clone, Copy, Debug)]
-pub struct Draw<'a> {
-    /// Which row.
-    pub row: usize,
-    /// Bit `t % 32` of word `t / 32` is set where token `t` may come.
-    pub mask: Option<&'a [u32]>,
-    /// Divides positive and multiplies other logits of tokens that were seen.
-    pub repetition: f32,
-    /// Subtracted where the answer has a token.
-    pub presence: f32,
-    /// Subtracted for each time that it has it.
-    pub frequency: f32,
-    /// Tokens that were seen, with how often the answer has each; each is there once.
-    pub seen: &'a [(u32, u32)],
-    /// Tokens and what is added to their logits, in turn where a token has several, which are side by
-    /// side.
-    pub added: &'a [(u32, f32)],
-    /// A token whose logit moves towards the largest one by a share of the way.
-    pub raised: Option<(u32, f32)>,
-    /// What logits are multiplied with; infinite: the likeliest token comes.
-    pub sharpness: f32,
-    /// Likeliest tokens that are kept; 0: all.
-    pub top_k: usize,
-    /// Share of the probability that is kept.
-    pub top_p: f32,
-    /// Probability that is kept, as a share of the largest one.
-    pub min_p: f32,
-    /// By chance, in `[0, 1)`.
-    pub number: f64,
-    /// So many of the likeliest tokens are wanted too, by the logits as they were, with what all tokens
-    /// weigh; `None`: nothing of the kind.
-    pub likeliest: Option<usize>,
-}
-
-/// A token that was drawn.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Drawn {
-    /// The token.
-    pub token: u32,
-    /// Its logit as it was in the row.
-    pub logit: f32,
-    /// The largest logit of the row, where [`Draw::likeliest`] wants more than a token.
-    pub max: f32,
-    /// Σ e^(logit − max), likewise.
-    pub mass: f64,
-    /// The likeliest tokens and their logits, likewise, likeliest first; `n_likeliest` of them.
-    pub likeliest: [(u32, f32); MAX_LIKELIEST],
-    /// See `likeliest`.
-    pub n_likeliest: usize,
-}
 
 /// Rows of logits.
 #[derive(Clone, Copy, Debug)]
@@ -133,7 +81,7 @@ impl Drawing {
             && draw.top_k <= MAX_TOP_K
             && draw.likeliest.is_none_or(|n| n <= MAX_LIKELIEST);
         if has_room {
-            draw.check(n_tokens);
+            check(draw, n_tokens);
             self.staged.push(draw);
         }
         has_room
@@ -152,7 +100,7 @@ impl Drawing {
     pub fn run(
         &mut self,
         logits: &Logits<'_>,
-        each: impl FnMut(Option<Drawn>),
+        each: impl FnMut(Option<DrawnToken>),
     ) -> Result<(), CudaError> {
         let result = match self.staged.n_draws() {
             0 => self.device.synchronize(),
@@ -166,7 +114,7 @@ impl Drawing {
         &mut self,
         n_draws: usize,
         logits: &Logits<'_>,
-        each: impl FnMut(Option<Drawn>),
+        each: impl FnMut(Option<DrawnToken>),
     ) -> Result<(), CudaError> {
         let n_tokens = logits.n_tokens;
         check_len(logits.memory, logits.n_rows * n_tokens, "logits");
@@ -206,29 +154,28 @@ impl Drawing {
     }
 }
 
-impl Draw<'_> {
-    fn check(&self, n_tokens: usize) {
-        let is_there = |token: u32| (token as usize) < n_tokens;
-        let mut named = self.seen.iter().map(|&(token, _)| token);
-        let mut added = self.added.iter().map(|&(token, _)| token);
-        let raised = self.raised.is_none_or(|(token, _)| is_there(token));
-        assert!(
-            named.all(is_there) && added.all(is_there) && raised,
-            "a token beyond the {n_tokens} of a row"
-        );
-        let n_words = n_tokens.div_ceil(32);
-        assert!(
-            self.mask.is_none_or(|mask| mask.len() == n_words),
-            "a mask of {n_words} words"
-        );
-    }
+/// Whether the tokens that a draw names are among so many.
+fn check(draw: &Draw<'_>, n_tokens: usize) {
+    let is_there = |token: u32| (token as usize) < n_tokens;
+    let mut named = draw.seen.iter().map(|&(token, _)| token);
+    let mut added = draw.added.iter().map(|&(token, _)| token);
+    let raised = draw.raised.is_none_or(|(token, _)| is_there(token));
+    assert!(
+        named.all(is_there) && added.all(is_there) && raised,
+        "a token beyond the {n_tokens} of a row"
+    );
+    let n_words = n_tokens.div_ceil(32);
+    assert!(
+        draw.mask.is_none_or(|mask| mask.len() == n_words),
+        "a mask of {n_words} words"
+    );
+}
 
-    /// Whether it changes logits before it draws.
-    fn changes_row(&self) -> bool {
-        let is_as_it_is = self.mask.is_none()
-            && self.seen.is_empty()
-            && self.added.is_empty()
-            && self.raised.is_none();
-        !is_as_it_is
-    }
+/// Whether logits are changed before a token is drawn.
+fn changes_row(draw: &Draw<'_>) -> bool {
+    let is_as_it_is = draw.mask.is_none()
+        && draw.seen.is_empty()
+        && draw.added.is_empty()
+        && draw.raised.is_none();
+    !is_as_it_is
 }

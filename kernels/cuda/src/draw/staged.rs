@@ -1,7 +1,7 @@
 //! Draws as the kernel reads them: numbers of a fixed size for each, and behind those of all of them the
 //! lists that they name.
 
-use super::{Draw, Drawn, MAX_LIKELIEST};
+use super::{Draw, DrawnToken, MAX_LIKELIEST, changes_row};
 use crate::view::count;
 
 /// Stands for a token, a copy or a list that is not there.
@@ -44,11 +44,12 @@ impl Staged {
     }
 
     pub(super) fn push(&mut self, draw: &Draw<'_>) {
-        let copy = match draw.changes_row() {
+        let changes_row = changes_row(draw);
+        let copy = match changes_row {
             true => self.n_copies,
             false => NOTHING,
         };
-        self.n_copies += u32::from(draw.changes_row());
+        self.n_copies += u32::from(changes_row);
         self.n_rows = self.n_rows.max(draw.row + 1);
         let mask = draw.mask.map(|mask| self.list(mask.iter().copied()));
         let seen = draw.seen.iter();
@@ -101,7 +102,7 @@ impl Staged {
 }
 
 /// What a draw has given.
-pub(super) fn result(bytes: &[u8; RESULT]) -> Option<Drawn> {
+pub(super) fn result(bytes: &[u8; RESULT]) -> Option<DrawnToken> {
     let word = |index: usize| {
         let words = bytes.as_chunks().0;
         u32::from_ne_bytes(words[index])
@@ -118,7 +119,7 @@ pub(super) fn result(bytes: &[u8; RESULT]) -> Option<Drawn> {
     for (i, likely) in likeliest[..n_likeliest].iter_mut().enumerate() {
         *likely = candidate(wide(3 + i));
     }
-    Some(Drawn {
+    Some(DrawnToken {
         token: word(2),
         logit: f32::from_bits(word(3)),
         max: f32::from_bits(word(4)),

@@ -33,7 +33,7 @@ fn draw(rows: &[f32], n_tokens: usize, draws: &[Draw<'_>]) -> Vec<Option<u32>> {
     for draw in draws {
         assert!(drawing.push(draw, n_tokens));
     }
-    let each = |drawn: Option<Drawn>| tokens.push(drawn.map(|drawn| drawn.token));
+    let each = |drawn: Option<DrawnToken>| tokens.push(drawn.map(|drawn| drawn.token));
     drawing.run(&logits, each).expect("it runs");
     assert_eq!(tokens.len(), draws.len());
     tokens

@@ -6,8 +6,7 @@ use std::collections::HashMap;
 use super::group::{Gating, Group, number};
 use super::{Encoding, Rows, UNIT};
 use crate::device::{Library, PlainProduct};
-use crate::view::{check_len, count};
-use crate::{Arg, CudaError, Device, Launch, Memory};
+use crate::{CudaError, Device, Memory, elementwise};
 
 /// Rows of activations from which on the library is tried; steps of so many are not recorded.
 const LEAST_ROWS: usize = 128;
@@ -174,36 +173,10 @@ impl Contest {
         match (group.gating, group.parts[0]) {
             (Gating::Pair(activation), Some(gate)) => {
                 let n = n * gate.matrix.n_rows();
-                self.gate(gate.out, scratch, number(activation), n)
+                elementwise::gate(&self.device, gate.out, scratch, number(activation), n)
             }
             _ => Ok(()),
         }
-    }
-
-    /// `gates = activation(gates) * up`, for `n` numbers.
-    fn gate(
-        &self,
-        gates: &Memory,
-        up: &Memory,
-        activation: u32,
-        n: usize,
-    ) -> Result<(), CudaError> {
-        const THREADS: usize = 256;
-        check_len(gates, n, "gates");
-        check_len(up, n, "what is gated");
-        let launch = Launch {
-            grid: [count(n.div_ceil(4 * THREADS)), 1, 1],
-            block: [THREADS as u32, 1, 1],
-            shared: 0,
-        };
-        let args = [
-            Arg::Memory(gates, 0),
-            Arg::Memory(up, 0),
-            Arg::U32(activation),
-            Arg::U32(count(n)),
-        ];
-        // SAFETY: the arguments are those of the kernel; `n` numbers are in both.
-        unsafe { self.device.launch("gate", launch, &args) }
     }
 
     /// Makes room in the scratch memory, unless little would be left for others.

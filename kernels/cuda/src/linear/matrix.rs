@@ -34,7 +34,7 @@ impl Matrix {
     pub fn bring(
         device: &Device,
         encoding: Encoding,
-        sources: Vec<impl Source>,
+        sources: Vec<impl Source + 'static>,
         shape @ [n_rows, row_len]: [usize; 2],
     ) -> Result<Self, CudaError> {
         let row_bytes = file_row_bytes(encoding, row_len);

@@ -1,6 +1,21 @@
 use super::*;
 use crate::testing::{download, download_words};
 
+/// Small whole numbers, whose products and sums are exact in every precision; as 16-bit floats on the
+/// device.
+fn small_numbers(device: &Device, n: usize) -> (Vec<f32>, Memory) {
+    let numbers: Vec<f32> = random(n)
+        .chunks(4)
+        .map(|word| f32::from(word[0] % 5) - 2.0)
+        .collect();
+    let halves = numbers.iter().flat_map(|number| {
+        let [_, _, low, high] = number.to_le_bytes();
+        [low, high]
+    });
+    let memory = on_device(device, &halves.collect::<Vec<u8>>()).expect("memory");
+    (numbers, memory)
+}
+
 #[test]
 fn every_word_is_read() {
     let device = Device::for_tests();
@@ -32,16 +47,8 @@ fn memory_is_noise_up_to_its_end() {
 #[test]
 fn products_are_computed_each_time() {
     let device = Device::for_tests();
-    // Small whole numbers, whose products and sums are exact in every precision.
-    let numbers: Vec<f32> = random(2 * LANES * (LEFT_WORDS + RIGHT_WORDS * PRODUCTS))
-        .chunks(4)
-        .map(|word| f32::from(word[0] % 5) - 2.0)
-        .collect();
-    let halves = numbers.iter().flat_map(|number| {
-        let [_, _, low, high] = number.to_le_bytes();
-        [low, high]
-    });
-    let operands = on_device(&device, &halves.collect::<Vec<u8>>()).expect("memory");
+    let n = 2 * LANES * (LEFT_WORDS + RIGHT_WORDS * PRODUCTS);
+    let (numbers, operands) = small_numbers(&device, n);
     let n_rounds = 3;
     let out = device.alloc(2 * THREADS * 4).expect("memory");
     launch_products(&device, &operands, n_rounds, &out).expect("it runs");
@@ -79,15 +86,7 @@ fn warpgroups_multiply_all_tiles_each_time() {
         assert_ne!(major, 9, "a kernel is missing");
         return;
     }
-    let numbers: Vec<f32> = random(TILES * TILE_BYTES / 2)
-        .chunks(4)
-        .map(|word| f32::from(word[0] % 5) - 2.0)
-        .collect();
-    let halves = numbers.iter().flat_map(|number| {
-        let [_, _, low, high] = number.to_le_bytes();
-        [low, high]
-    });
-    let tiles = on_device(&device, &halves.collect::<Vec<u8>>()).expect("memory");
+    let (numbers, tiles) = small_numbers(&device, TILES * TILE_BYTES / 2);
     let n_rounds = 2;
     let out = device.alloc(2 * THREADS * 4).expect("memory");
     launch_warpgroups(&device, &tiles, n_rounds, &out).expect("it runs");

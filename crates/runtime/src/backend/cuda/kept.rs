@@ -2,10 +2,7 @@
 
 use std::ops::Range;
 
-use ponder_kernels_cuda::{
-    draw::{self, Logits},
-    linear::Rows,
-};
+use ponder_kernels_cuda::{draw::Logits, linear::Rows};
 
 use super::Cuda;
 use crate::backend::{BackendError, Draw, DrawnToken, KeptLogits};
@@ -32,24 +29,8 @@ impl Cuda {
 
 impl KeptLogits for Cuda {
     fn push(&self, draw: &Draw<'_>) -> bool {
-        let draw = draw::Draw {
-            row: draw.row,
-            mask: draw.mask,
-            repetition: draw.repetition,
-            presence: draw.presence,
-            frequency: draw.frequency,
-            seen: draw.seen,
-            added: draw.added,
-            raised: draw.raised,
-            sharpness: draw.sharpness,
-            top_k: draw.top_k,
-            top_p: draw.top_p,
-            min_p: draw.min_p,
-            number: draw.number,
-            likeliest: draw.likeliest,
-        };
         let n_tokens = self.logits.borrow().width();
-        self.drawing.borrow_mut().push(&draw, n_tokens)
+        self.drawing.borrow_mut().push(draw, n_tokens)
     }
 
     fn draw(&self, drawn: &mut Vec<Option<DrawnToken>>) -> Result<(), BackendError> {
@@ -59,16 +40,7 @@ impl KeptLogits for Cuda {
             n_rows: self.step().n_wanted,
             n_tokens: rows.width(),
         };
-        let each = |found: Option<draw::Drawn>| {
-            drawn.push(found.map(|found| DrawnToken {
-                token: found.token,
-                logit: found.logit,
-                max: found.max,
-                mass: found.mass,
-                likeliest: found.likeliest,
-                n_likeliest: found.n_likeliest,
-            }));
-        };
+        let each = |found| drawn.push(found);
         // What is between the step and this is the program's time.
         let mut clock = self.clock.borrow_mut();
         clock.begin()?;

@@ -6,12 +6,11 @@
 //! on a small one: so much earlier comes the first token, up to the time on the bus, and what is done
 //! between loading and the first step costs nothing.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use ponder_kernels_cpu::f32_to_bf16;
 use ponder_kernels_cuda::{
-    CudaError, Device, Memory, Precision, Source,
+    CudaError, Device, Memory, Precision,
     linear::{Encoding, Matrix},
 };
 
@@ -148,16 +147,6 @@ pub(super) fn bring(
     };
     let widened = tensors.iter().map(widen).collect();
     Matrix::bring(device, encoding, widened, shape)
-}
-
-impl Source for MappedTensor {
-    fn bytes(&self) -> &[u8] {
-        self.bytes()
-    }
-
-    fn release(&self, part: Range<usize>) {
-        self.release(part);
-    }
 }
 
 /// Where a tensor's bytes lie, which is what tells it from others of the same file.

@@ -299,13 +299,13 @@ impl Machine for Driver {
         let mut values = [0_u64; MAX_ARGS];
         let mut pointers: [Handle; MAX_ARGS] = [ptr::null_mut(); MAX_ARGS];
         for ((value, pointer), arg) in values.iter_mut().zip(&mut pointers).zip(args) {
-            if let Arg::Map(map) = arg {
-                *pointer = ptr::from_ref(map.encoded()).cast_mut().cast();
-                continue;
-            }
             *value = match arg {
+                Arg::Map(map) => {
+                    *pointer = ptr::from_ref(map.encoded()).cast_mut().cast();
+                    continue;
+                }
                 Arg::Memory(memory, offset) => memory.range(*offset, 0),
-                Arg::Null | Arg::Map(_) => 0,
+                Arg::Null => 0,
                 Arg::U32(number) => u64::from(*number),
                 Arg::F32(number) => u64::from(number.to_bits()),
             };
