@@ -7,7 +7,7 @@
 template <class Encoding>
 __device__ __forceinline__ void embed(const uint8_t *table, unsigned n_rows, unsigned width,
                                       const unsigned *tokens, float scale, float *out) {
-    unsigned n_units = (width + UNIT - 1) / UNIT;
+    unsigned n_units = (width + UNIT - 1) / UNIT, row_units = units_of_row<Encoding>(width);
     unsigned half = blockIdx.y * blockDim.x + threadIdx.x;
     if (half >= 2 * n_units) {
         return;
@@ -15,8 +15,8 @@ __device__ __forceinline__ void embed(const uint8_t *table, unsigned n_rows, uns
     unsigned token = tokens[blockIdx.x];
     float values[16];
     if (token < n_rows) {
-        Reader<Encoding> reader(static_cast<size_t>(n_rows) * n_units);
-        size_t unit = static_cast<size_t>(token) * n_units + half / 2;
+        Reader<Encoding> reader(static_cast<size_t>(n_rows) * row_units);
+        size_t unit = static_cast<size_t>(token) * row_units + half / 2;
         Reader<Encoding>::values(reader.load(table, unit, half % 2), half % 2, values);
     } else {
         for (unsigned i = 0; i < 16; i++) {

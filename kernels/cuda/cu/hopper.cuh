@@ -161,12 +161,12 @@ template <class Encoding_, unsigned ROWS_> struct Hopper {
         Half halves[UNITS][2];
 
         __device__ __forceinline__ Own(const Hopper &kernel, const Tile &tile)
-            : kernel(kernel), tile(tile), reader(static_cast<size_t>(tile.part.n_rows) * kernel.n_units()) {
+            : kernel(kernel), tile(tile), reader(static_cast<size_t>(tile.part.n_rows) * kernel.row_units()) {
 #pragma unroll
             for (unsigned i = 0; i < UNITS; i++) {
                 unsigned row = tile.row(row_of(i), GROUP);
                 // Rows that do not exist are computed like the first, and never written.
-                first_units[i] = static_cast<size_t>(row < tile.part.n_rows ? row : 0) * kernel.n_units();
+                first_units[i] = static_cast<size_t>(row < tile.part.n_rows ? row : 0) * kernel.row_units();
                 load(i, 0);
             }
         }
@@ -210,6 +210,8 @@ template <class Encoding_, unsigned ROWS_> struct Hopper {
     };
 
     __device__ __forceinline__ unsigned n_units() const { return (sizes.width + UNIT - 1) / UNIT; }
+    // Those of a row of weights may be more.
+    __device__ __forceinline__ unsigned row_units() const { return units_of_row<Encoding>(sizes.width); }
 
     __device__ __forceinline__ void widen_all() const {
         Turn turn{0, 0};

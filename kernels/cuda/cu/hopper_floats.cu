@@ -1,4 +1,5 @@
-// Very many rows of activations with weights that are 16-bit numbers, on compute capability 9.0.
+// Very many rows of activations with weights that are 16-bit numbers, or floats of eight bits, on compute
+// capability 9.0.
 
 #include "hopper.cuh"
 
@@ -6,3 +7,4 @@ DEFINE_HOPPER_COPIED(bf16, 256)
 DEFINE_HOPPER_COPIED(bf16, 128)
 // Two terms for each weight need twice the room.
 DEFINE_HOPPER(f16, 128)
+DEFINE_HOPPERS(fp8)

@@ -1,5 +1,6 @@
 // Products with many rows of activations, on tensor cores: activations rounded to bfloat16 or half
-// precision, weights brought to the same type tile by tile, sums in float32.
+// precision, weights brought to the same type tile by tile, sums in float32. Where a scale belongs to a
+// group of weights, sums of the group alone are scaled, and then added up.
 //
 // A block has a tile of rows of weights and one of activations (columns), and goes through the width
 // unit by unit. Activations, and weights that are of the type already, are copied to shared memory while
@@ -9,6 +10,7 @@
 #pragma once
 
 #include "cores.cuh"
+#include "grouped.cuh"
 #include "products.cuh"
 #include "widened.cuh"
 
@@ -58,6 +60,7 @@ struct Matmul {
     // Chunks of 16 bytes of a unit of activations that a thread copies.
     static constexpr unsigned CHUNKS = COLUMNS * 4 / THREADS;
     static_assert(CHUNKS * THREADS == COLUMNS * 4, "all threads copy equally much");
+    static constexpr unsigned UNITS_OF_GROUP = GROUP / UNIT;
 
     Activations x;
     unsigned n_units;
@@ -68,23 +71,29 @@ struct Matmul {
     unsigned own, half;
     const uint8_t *own_weights;
     size_t own_unit;
+    // Of a row of weights.
+    unsigned row_units;
     bool is_there;
     // Where the rows of activations begin of which it copies chunks.
     size_t column_units[CHUNKS];
     // [STAGES][COLUMNS][32], [WEIGHT_STAGES][TERMS][ROWS][32]
     uint16_t *activations, *weights;
-    float sums[HIGH][WIDE][4];
+    using Sums = float[HIGH][WIDE][4];
+    Sums sums;
+    GroupSums<IS_GROUPED<Encoding>, HIGH, WIDE> group;
 
     __device__ __forceinline__ Matmul(const Products &products, const Activations &x, unsigned n,
                                       unsigned width, uint16_t *shared)
         : x(x), n_units((width + UNIT - 1) / UNIT), columns(products.choice, blockIdx.x, COLUMNS, n),
-          tile(products, blockIdx.y, ROWS), reader(columns.all_rows(tile.part.n_rows) * n_units), sums{} {
+          tile(products, blockIdx.y, ROWS),
+          reader(columns.all_rows(tile.part.n_rows) * units_of_row<Encoding>(width)), sums{} {
         own = threadIdx.x / 2, half = threadIdx.x % 2;
         // Where products are gated, a fragment has eight rows of the gate, then the same of the other.
         unsigned row = tile.row(own, 8);
         is_there = row < tile.part.n_rows;
         own_weights = tile.weights(own, 8);
-        own_unit = static_cast<size_t>(columns.row_of_all(is_there ? row : 0, tile.part.n_rows)) * n_units;
+        row_units = units_of_row<Encoding>(width);
+        own_unit = static_cast<size_t>(columns.row_of_all(is_there ? row : 0, tile.part.n_rows)) * row_units;
 #pragma unroll
         for (unsigned i = 0; i < CHUNKS; i++) {
             unsigned column = (threadIdx.x + i * THREADS) / 4;
@@ -117,11 +126,20 @@ struct Matmul {
 
     __device__ __forceinline__ void widen(const Half &raw, unsigned stage) {
         float values[16];
-        Reader<Encoding>::values(raw, half, values);
+        unscaled_values<Encoding>(raw, half, values);
         uint16_t *to = weights + stage * Weights::TERMS * WEIGHT_TILE;
         store_rounded<Number, Weights::TERMS>(values, [&](unsigned term, unsigned i) {
             return chunk_of(to + term * WEIGHT_TILE, own, 2 * half + i);
         });
+    }
+
+    // Where sums go: to those of the group, until it is complete.
+    __device__ __forceinline__ Sums &open_sums() {
+        if constexpr (IS_GROUPED<Encoding>) {
+            return group.sums;
+        } else {
+            return sums;
+        }
     }
 
     // Multiplies what is in shared memory: the sixteen values `k` to `k + 15` of a unit at a time.
@@ -129,6 +147,7 @@ struct Matmul {
         constexpr unsigned ACROSS = COLUMNS / WARP_COLUMNS;
         unsigned lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
         unsigned first_row = warp / ACROSS * WARP_ROWS, first_column = warp % ACROSS * WARP_COLUMNS;
+        Sums &to = open_sums();
 #pragma unroll
         for (unsigned k = 0; k < UNIT; k += 16) {
             unsigned right[WIDE][2];
@@ -150,9 +169,30 @@ struct Matmul {
                     load_tiles(left, chunk_of(from, first_row + 16 * i + lane % 16, k / 8 + lane / 16));
 #pragma unroll
                     for (unsigned j = 0; j < WIDE; j++) {
-                        Cores<Number>::multiply(sums[i][j], left, right[j]);
+                        Cores<Number>::multiply(to[i][j], left, right[j]);
                     }
                 }
+            }
+        }
+    }
+
+    // Begins a group of values where a unit is its first, or the block's.
+    __device__ __forceinline__ void open_group(unsigned unit, bool is_first) {
+        if constexpr (IS_GROUPED<Encoding>) {
+            if (is_first || unit % UNITS_OF_GROUP == 0) {
+                constexpr unsigned ACROSS = COLUMNS / WARP_COLUMNS;
+                unsigned warp = threadIdx.x / WARP;
+                group.open(reader, tile, columns, row_units / UNITS_OF_GROUP, unit / UNITS_OF_GROUP,
+                           warp / ACROSS * WARP_ROWS);
+            }
+        }
+    }
+
+    // Ends it behind its last unit, or the block's.
+    __device__ __forceinline__ void close_group(unsigned unit, bool is_last) {
+        if constexpr (IS_GROUPED<Encoding>) {
+            if (is_last || (unit + 1) % UNITS_OF_GROUP == 0) {
+                group.close(sums);
             }
         }
     }
@@ -188,7 +228,9 @@ struct Matmul {
                     copy(unit + STAGES - 1, (stage + STAGES - 1) % STAGES);
                 }
                 commit_copies();
+                open_group(unit, unit == first);
                 multiply(stage, Weights::IS_COPIED ? stage : (unit - first) % 2);
+                close_group(unit, unit + 1 == last);
                 if constexpr (!Weights::IS_COPIED) {
                     if (unit + 1 < last) {
                         widen(waiting[i], (unit + 1 - first) % 2);

@@ -1,7 +1,8 @@
-// Many rows of activations with weights that are 16-bit numbers.
+// Many rows of activations with weights that are 16-bit numbers, or floats of eight bits.
 
 #include "matmul.cuh"
 
 DEFINE_MATMULS(bf16)
+DEFINE_MATMULS(fp8)
 // Two terms for each weight need twice the room.
 DEFINE_SMALL_MATMULS(f16)

@@ -22,6 +22,17 @@ template <class Number> struct Widened<Number, Number> {
     static constexpr unsigned TERMS = 1;
 };
 
+// What is rounded of half a unit: the values, or, where sums are scaled, codes, which both types have.
+template <class Encoding>
+__device__ __forceinline__ void unscaled_values(const typename Reader<Encoding>::Half &raw, unsigned half,
+                                                float (&values)[16]) {
+    if constexpr (IS_GROUPED<Encoding>) {
+        Reader<Encoding>::codes(raw, values);
+    } else {
+        Reader<Encoding>::values(raw, half, values);
+    }
+}
+
 // Rounds half a unit in so many terms, and stores it: `place(term, i)` is where eight values go, the
 // first or the second ones. Of the values nothing is left.
 template <class Number, unsigned TERMS, class Place>

@@ -144,8 +144,8 @@ impl Launcher {
 
     /// The kernel for a product.
     fn kernel(&self, encoding: Encoding, group: &Group<'_>, x: &Rows) -> Kernel {
-        // Plain numbers are loaded eight at a time.
-        let is_whole = matches!(encoding, Encoding::Block(_)) || x.width().is_multiple_of(8);
+        // Plain numbers are loaded eight at a time, or sixteen.
+        let is_whole = x.width().is_multiple_of(encoding.chunk().max(8));
         let tile = group.choice.map(|choice| choice.routing.tile());
         match Most::of(tile.unwrap_or(x.n_rows())) {
             _ if self.precision == Precision::Exact => Kernel::Exact,
@@ -215,11 +215,7 @@ impl Launcher {
     fn matvec(&self, x: &mut Rows, group: &Group<'_>, most: Most) -> Result<(), CudaError> {
         let (n, width) = (x.n_rows(), x.width());
         let encoding = group.first().encoding();
-        let chunk = match encoding {
-            Encoding::F32 => 4,
-            Encoding::F16 | Encoding::BF16 => 8,
-            Encoding::Block(_) => UNIT,
-        };
+        let chunk = encoding.chunk();
         // It depends on the weights alone, so that the order of sums does: with two rows for a team
         // there is enough to do, and no lane is without a chunk.
         let n_teams = group.n_rows().div_ceil(2) * group.experts_of_row();
@@ -247,7 +243,7 @@ impl Launcher {
         let name = Kernel::Matvec(most).name(encoding);
         match encoding {
             Encoding::Block(_) => self.start(name, launch, group, Input::Int8(x.int8()?), sizes),
-            Encoding::F32 | Encoding::F16 | Encoding::BF16 => {
+            Encoding::F32 | Encoding::F16 | Encoding::BF16 | Encoding::Fp8 => {
                 let Source { values, norm } = x.source();
                 let own: [_; 6] = joined(sizes, norm);
                 self.start(name, launch, group, Input::Plain(values), own)

@@ -2,13 +2,14 @@
 
 use super::pieces::Pieces;
 use super::planes::Planes;
-use super::{Encoding, UNIT};
+use super::{Encoding, Fp8Scales, UNIT};
 use crate::{CudaError, Device, Memory, Source, TensorMap};
 
 /// `[n_rows, row_len]` weights on a device.
 ///
 /// Blocks stay as they are, only their parts lie apart; formats without a kernel are widened to
-/// float32. Rows of plain numbers are filled up with zeros to a multiple of 32 values.
+/// float32. Rows of plain numbers are filled up with zeros to a multiple of 32 values, those of FP8 to a
+/// multiple of 128; the scales of all rows of FP8 lie behind them.
 #[derive(Debug)]
 pub struct Matrix {
     memory: Memory,
@@ -35,35 +36,54 @@ impl Matrix {
         device: &Device,
         encoding: Encoding,
         sources: Vec<impl Source + 'static>,
-        shape @ [n_rows, row_len]: [usize; 2],
+        shape: [usize; 2],
     ) -> Result<Self, CudaError> {
-        let row_bytes = file_row_bytes(encoding, row_len);
-        let n_sources = sources.len().max(1);
-        assert!(
-            n_rows.is_multiple_of(n_sources),
-            "{n_rows} rows of {n_sources} sources"
-        );
-        for source in &sources {
-            let n_bytes = source.bytes().len();
-            assert!(
-                row_bytes.is_some_and(|row_bytes| n_bytes == n_rows / n_sources * row_bytes),
-                "{encoding:?}: {n_bytes} bytes are not [{}, {row_len}]",
-                n_rows / n_sources
-            );
-        }
-        // Kernels count units in 32 bits.
-        assert!(u32::try_from(n_rows.max(1) * row_len.div_ceil(UNIT)).is_ok());
-        assert!(u32::try_from(n_rows.max(row_len)).is_ok());
+        check_sources(encoding, &sources, shape);
         if encoding == Encoding::BF16 {
             device.expect_library();
         }
         let (pieces, encoding) = Pieces::new(sources, encoding, shape);
+        Self::deliver(device, pieces, encoding, shape)
+    }
+
+    /// The same for rows of E4M3, each source of which has scales.
+    ///
+    /// # Errors
+    /// As for [`Matrix::bring`].
+    ///
+    /// # Panics
+    /// Likewise, and if a source has not a scale for each 128 values of a row.
+    pub fn bring_fp8(
+        device: &Device,
+        sources: Vec<(impl Source + 'static, Fp8Scales)>,
+        shape @ [n_rows, row_len]: [usize; 2],
+    ) -> Result<Self, CudaError> {
+        let (sources, scales): (Vec<_>, Vec<_>) = sources.into_iter().unzip();
+        check_sources(Encoding::Fp8, &sources, shape);
+        let n_own_rows = n_rows / sources.len().max(1);
+        for scales in &scales {
+            assert!(
+                scales.suffice(n_own_rows, row_len),
+                "{} scales for [{n_own_rows}, {row_len}]",
+                scales.values.len()
+            );
+        }
+        let pieces = Pieces::fp8(sources, scales, shape);
+        Self::deliver(device, pieces, Encoding::Fp8, shape)
+    }
+
+    fn deliver(
+        device: &Device,
+        pieces: Pieces<impl Source + 'static>,
+        encoding: Encoding,
+        [n_rows, row_len]: [usize; 2],
+    ) -> Result<Self, CudaError> {
         let memory = device.deliver(pieces)?;
         let map = match encoding {
             Encoding::BF16 => {
                 device.tensor_map(&memory, [n_rows, row_len.next_multiple_of(UNIT)])?
             }
-            Encoding::F32 | Encoding::F16 | Encoding::Block(_) => None,
+            Encoding::F32 | Encoding::F16 | Encoding::Fp8 | Encoding::Block(_) => None,
         };
         Ok(Self {
             memory,
@@ -94,7 +114,7 @@ impl Matrix {
     pub fn is_kept(encoding: Encoding) -> bool {
         match encoding {
             Encoding::Block(format) => Planes::of(format).is_some(),
-            Encoding::F32 | Encoding::F16 | Encoding::BF16 => true,
+            Encoding::F32 | Encoding::F16 | Encoding::BF16 | Encoding::Fp8 => true,
         }
     }
 
@@ -127,13 +147,24 @@ impl Matrix {
     }
 }
 
-/// Bytes of a row in a file; `None` where it is no whole number of blocks.
-fn file_row_bytes(encoding: Encoding, row_len: usize) -> Option<usize> {
-    match encoding {
-        Encoding::F32 => row_len.checked_mul(4),
-        Encoding::F16 | Encoding::BF16 => row_len.checked_mul(2),
-        Encoding::Block(format) => row_len
-            .is_multiple_of(format.block_len())
-            .then(|| row_len / format.block_len() * format.block_bytes()),
+/// Panics unless the sources are a matrix of this shape, cut into equally many rows each.
+fn check_sources(encoding: Encoding, sources: &[impl Source], [n_rows, row_len]: [usize; 2]) {
+    let row_bytes = encoding.file_row_bytes(row_len);
+    let n_sources = sources.len().max(1);
+    assert!(
+        n_rows.is_multiple_of(n_sources),
+        "{n_rows} rows of {n_sources} sources"
+    );
+    for source in sources {
+        let n_bytes = source.bytes().len();
+        assert!(
+            row_bytes.is_some_and(|row_bytes| n_bytes == n_rows / n_sources * row_bytes),
+            "{encoding:?}: {n_bytes} bytes are not [{}, {row_len}]",
+            n_rows / n_sources
+        );
     }
+    // Kernels count units in 32 bits.
+    let row_units = row_len.next_multiple_of(encoding.filled_to()) / UNIT;
+    assert!(u32::try_from(n_rows.max(1) * row_units).is_ok());
+    assert!(u32::try_from(n_rows.max(row_len)).is_ok());
 }

@@ -1,6 +1,7 @@
 //! Linear layers: `x @ weightsᵀ`, for weights of any encoding, with what follows them fused.
 //!
-//! 1. [`Matrix::bring`] brings a matrix from a file's bytes to the device, quantized as it was.
+//! 1. [`Matrix::bring`] brings a matrix from a file's bytes to the device, quantized as it was;
+//!    [`Matrix::bring_fp8`] one of eight-bit numbers whose scales lie elsewhere.
 //! 2. [`Rows`] are activations, or others that are [normalized](Rows::normalize) where they are read;
 //!    beside them lies what they were rounded to, for as long as they do not change.
 //! 3. [`Linear::multiply`] computes several products of the same input, each replacing its output or
@@ -15,6 +16,7 @@
 //! | in blocks | activations rounded to eight bits, sums of whole numbers | both rounded to bfloat16, on tensor cores |
 //! | bfloat16 | activations as they are | activations rounded to bfloat16, on tensor cores |
 //! | float16 | activations as they are | likewise, weights as the sum of two bfloat16 |
+//! | FP8 (E4M3) | activations as they are | likewise, codes as bfloat16, sums of 128 values multiplied by their scale |
 //! | float32, and formats of blocks without a kernel, which are widened to it | activations as they are | activations as they are |
 //!
 //! Where the machine has NVIDIA's library cuBLASLt, products of many rows with weights in bfloat16 are
@@ -31,7 +33,9 @@
 //! computed beside it. For experts the rows that count are those that each has on the average.
 
 mod contest;
+mod encoding;
 mod experts;
+mod fp8;
 mod group;
 mod hopper;
 mod launch;
@@ -45,10 +49,11 @@ mod split;
 #[cfg(all(test, feature = "emulated"))]
 mod tests;
 
+pub use encoding::Encoding;
+pub use fp8::{Fp8Scales, GROUP};
 pub use matrix::Matrix;
 pub use multiply::{Linear, Output, Product, Projection};
 pub use ponder_kernels_cpu::elementwise::Activation;
-pub use ponder_kernels_cpu::linear::Encoding;
 pub use rows::Rows;
 
 /// Values of a unit: those that share a scale of activations, and the least that a row of weights is

@@ -45,6 +45,7 @@ macro_rules! named {
             Encoding::F32 => concat!($before, "f32", $behind),
             Encoding::F16 => concat!($before, "f16", $behind),
             Encoding::BF16 => concat!($before, "bf16", $behind),
+            Encoding::Fp8 => concat!($before, "fp8", $behind),
             Encoding::Block(format) => match format {
                 BlockFormat::Q4_0 => concat!($before, "q4_0", $behind),
                 BlockFormat::Q4_1 => concat!($before, "q4_1", $behind),

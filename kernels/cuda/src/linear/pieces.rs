@@ -7,7 +7,7 @@ use ponder_kernels_cpu::{BlockFormat, dequantize};
 
 use super::planes::Planes;
 use super::split::split;
-use super::{Encoding, UNIT};
+use super::{Encoding, Fp8Scales, GROUP, UNIT};
 use crate::Source;
 use crate::device::{Cargo, MAX_PARTS, Part};
 
@@ -19,6 +19,8 @@ const PIECE: usize = 4 << 20;
 pub(super) struct Pieces<S> {
     /// As many rows each, one behind the other.
     sources: Vec<S>,
+    /// Of each source, where they are apart.
+    scales: Vec<Fp8Scales>,
     form: Form,
     /// Bytes that are only made together, in the file and on the device.
     from: usize,
@@ -39,6 +41,8 @@ enum Form {
     Widened(BlockFormat),
     /// The parts of blocks are put into planes.
     Split(BlockFormat, Planes),
+    /// Rows are filled up with zeros, and their scales lie behind all of them.
+    Fp8,
 }
 
 impl<S: Source> Pieces<S> {
@@ -57,6 +61,10 @@ impl<S: Source> Pieces<S> {
         let (encoding, (form, (from, to), n)) = match encoding {
             Encoding::F32 => (encoding, floats(4)),
             Encoding::F16 | Encoding::BF16 => (encoding, floats(2)),
+            Encoding::Fp8 => {
+                let ones = vec![Fp8Scales::ones(n_rows, row_len); sources.len()];
+                return (Self::fp8(sources, ones, [n_rows, row_len]), encoding);
+            }
             Encoding::Block(format) => {
                 let (bytes, len) = (format.block_bytes(), format.block_len());
                 let n = n_values / len;
@@ -69,16 +77,35 @@ impl<S: Source> Pieces<S> {
                 }
             }
         };
+        (Self::of(sources, form, (from, to), n), encoding)
+    }
+
+    /// Rows of E4M3, whose scales lie elsewhere.
+    pub(super) fn fp8(
+        sources: Vec<S>,
+        scales: Vec<Fp8Scales>,
+        [n_rows, row_len]: [usize; 2],
+    ) -> Self {
+        let n_groups = row_len.div_ceil(GROUP);
+        let to = n_groups * (GROUP + 4);
+        Self {
+            scales,
+            ..Self::of(sources, Form::Fp8, (row_len, to), n_rows)
+        }
+    }
+
+    /// `n` times `from` bytes of files, which become `to` bytes of the device.
+    fn of(sources: Vec<S>, form: Form, (from, to): (usize, usize), n: usize) -> Self {
         let n_in_source = n / sources.len().max(1);
-        let pieces = Self {
+        Self {
             sources,
+            scales: Vec::new(),
             form,
             from,
             to,
             n_in_source,
-            n_in_piece: (PIECE / to).clamp(1, n_in_source.max(1)),
-        };
-        (pieces, encoding)
+            n_in_piece: (PIECE / to.max(1)).clamp(1, n_in_source.max(1)),
+        }
     }
 
     fn n(&self) -> usize {
@@ -98,7 +125,7 @@ impl<S: Source> Cargo for Pieces<S> {
     fn len(&self) -> usize {
         match self.form {
             Form::Split(_, planes) => planes.offsets(self.n())[MAX_PARTS],
-            Form::Plain | Form::Filled | Form::Widened(_) => self.n() * self.to,
+            Form::Plain | Form::Filled | Form::Widened(_) | Form::Fp8 => self.n() * self.to,
         }
     }
 
@@ -111,9 +138,9 @@ impl<S: Source> Cargo for Pieces<S> {
     }
 
     fn write(&self, piece: usize, room: &mut [u8]) -> [Part; MAX_PARTS] {
-        let (source, range) = self.find(piece);
-        let (first, n) = (source * self.n_in_source + range.start, range.len());
-        let source = &self.sources[source];
+        let (number, range) = self.find(piece);
+        let (first, n) = (number * self.n_in_source + range.start, range.len());
+        let source = &self.sources[number];
         let file = range.start * self.from..range.end * self.from;
         let bytes = &source.bytes()[file.clone()];
         let room = &mut room[..n * self.to];
@@ -124,12 +151,26 @@ impl<S: Source> Cargo for Pieces<S> {
         };
         match self.form {
             Form::Plain => room.copy_from_slice(bytes),
-            Form::Filled => {
-                for (row, room) in bytes.chunks(self.from).zip(room.chunks_mut(self.to)) {
-                    let (values, rest) = room.split_at_mut(self.from);
-                    values.copy_from_slice(row);
-                    rest.fill(0);
+            Form::Filled => fill_up(bytes, self.from, room, self.to),
+            Form::Fp8 => {
+                let n_groups = self.to / (GROUP + 4);
+                let (codes, scales) = room.split_at_mut(n * n_groups * GROUP);
+                fill_up(bytes, self.from, codes, n_groups * GROUP);
+                let rows = range
+                    .clone()
+                    .flat_map(|row| self.scales[number].of_row(row, n_groups));
+                for (room, scale) in scales.as_chunks_mut().0.iter_mut().zip(rows) {
+                    *room = scale.to_le_bytes();
                 }
+                let behind = self.n() * n_groups * GROUP;
+                parts[0] = Part {
+                    at: first * n_groups * GROUP,
+                    len: codes.len(),
+                };
+                parts[1] = Part {
+                    at: behind + first * n_groups * 4,
+                    len: scales.len(),
+                };
             }
             Form::Widened(format) => {
                 let mut values = vec![0.0; room.len() / 4];
@@ -154,6 +195,15 @@ impl<S: Source> Cargo for Pieces<S> {
         }
         source.release(file);
         parts
+    }
+}
+
+/// Copies rows of `from` bytes to rows of `to`, with zeros behind them.
+fn fill_up(bytes: &[u8], from: usize, room: &mut [u8], to: usize) {
+    for (row, room) in bytes.chunks(from.max(1)).zip(room.chunks_mut(to.max(1))) {
+        let (values, rest) = room.split_at_mut(from);
+        values.copy_from_slice(row);
+        rest.fill(0);
     }
 }
 
@@ -188,6 +238,16 @@ mod tests {
         let format = match encoding {
             Encoding::F32 => return filled(4),
             Encoding::F16 | Encoding::BF16 => return filled(2),
+            Encoding::Fp8 => {
+                let filled = row_len.next_multiple_of(GROUP);
+                let rows = bytes.chunks(row_len);
+                let codes = rows.clone().flat_map(|row| {
+                    let zeros = vec![0; filled - row_len];
+                    row.iter().copied().chain(zeros)
+                });
+                let scales = rows.flat_map(|_| 1f32.to_le_bytes().repeat(filled / GROUP));
+                return codes.chain(scales).collect();
+            }
             Encoding::Block(format) => format,
         };
         let n_blocks = bytes.len() / format.block_bytes();
@@ -208,18 +268,19 @@ mod tests {
 
     #[test]
     fn pieces_of_any_size_make_the_same() {
-        let floats = [Encoding::F32, Encoding::F16, Encoding::BF16];
+        let floats = [Encoding::F32, Encoding::F16, Encoding::BF16, Encoding::Fp8];
         let blocks = BlockFormat::ALL.into_iter().map(Encoding::Block);
         for encoding in floats.into_iter().chain(blocks) {
             let lens: &[usize] = match encoding {
                 Encoding::Block(format) => &[format.block_len(), 3 * format.block_len()],
-                _ => &[1, 31, 32, 33, 96],
+                _ => &[1, 31, 32, 33, 96, 129],
             };
             let all = lens.iter().flat_map(|&len| [1, 2, 7].map(|n| [n, len]));
             for shape @ [n_rows, row_len] in all {
                 let n_bytes = match encoding {
                     Encoding::F32 => n_rows * row_len * 4,
                     Encoding::F16 | Encoding::BF16 => n_rows * row_len * 2,
+                    Encoding::Fp8 => n_rows * row_len,
                     Encoding::Block(format) => {
                         n_rows * row_len / format.block_len() * format.block_bytes()
                     }
@@ -256,6 +317,43 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn scales_stand_behind_all_rows() {
+        // Two sources of three rows, whose scales begin in the middle of a block of rows.
+        let shape @ [n_rows, row_len] = [6, 130];
+        let codes: Vec<u8> = (0..n_rows * row_len).map(|i| (i * 89) as u8).collect();
+        let scales = [1.0, 100.0].map(|from| Fp8Scales {
+            values: (0..4).map(|i| from + i as f32).collect(),
+            block_rows: 4,
+            first_row: 2,
+        });
+        let sources = codes.chunks(3 * row_len).map(<[u8]>::to_vec).collect();
+        let mut pieces = Pieces::fp8(sources, scales.into(), shape);
+        pieces.n_in_piece = 2;
+        let mut found = vec![0xee; pieces.len()];
+        let mut room = vec![0xdd; pieces.piece_len()];
+        for piece in 0..pieces.n_pieces() {
+            let mut from = 0;
+            for Part { at, len } in pieces.write(piece, &mut room) {
+                found[at..][..len].copy_from_slice(&room[from..][..len]);
+                from += len;
+            }
+        }
+        let (rows, scales) = found.split_at(n_rows * 256);
+        for (found, row) in rows.chunks(256).zip(codes.chunks(row_len)) {
+            assert_eq!(found[..row_len], *row);
+            assert!(found[row_len..].iter().all(|&code| code == 0));
+        }
+        let scales: Vec<f32> = scales
+            .as_chunks()
+            .0
+            .iter()
+            .map(|&x| f32::from_le_bytes(x))
+            .collect();
+        let of = |from: f32| [from, from + 1.0, from, from + 1.0, from + 2.0, from + 3.0];
+        assert_eq!(scales, [of(1.0), of(100.0)].concat());
     }
 
     #[test]

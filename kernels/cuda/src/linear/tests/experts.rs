@@ -146,7 +146,8 @@ fn exact_products_of_experts_round_nothing() {
     let device = Device::for_tests();
     let linear = all(Precision::Exact, &device);
     let formats = [BlockFormat::Q4K, BlockFormat::Q8_0].map(Encoding::Block);
-    for encoding in [Encoding::BF16, Encoding::F32].into_iter().chain(formats) {
+    let floats = [Encoding::BF16, Encoding::F32, Encoding::Fp8];
+    for encoding in floats.into_iter().chain(formats) {
         for (n, n_experts, top_k) in [(1, 3, 3), (9, 4, 2), (70, 2, 1)] {
             let k = match encoding {
                 Encoding::Block(format) => format.block_len(),
@@ -167,7 +168,7 @@ fn exact_products_of_experts_round_nothing() {
 fn widths_that_are_no_whole_units_are_multiplied() {
     let device = Device::for_tests();
     let linear = all(Precision::Fast, &device);
-    for encoding in [Encoding::BF16, Encoding::F16, Encoding::F32] {
+    for encoding in [Encoding::BF16, Encoding::F16, Encoding::F32, Encoding::Fp8] {
         for (k, n) in [(37, 3), (40, 3), (37, 50)] {
             let shape = Shape {
                 n_rows: 3,

@@ -105,7 +105,7 @@ fn gates_are_applied_to_products() {
         for n_multiprocessors in [1, 64] {
             let linear = Linear::on_chip(&device, precision, chip(n_multiprocessors));
             let linear = linear.expect("memory");
-            let formats = [Encoding::BF16, Encoding::F16, Encoding::F32]
+            let formats = [Encoding::BF16, Encoding::F16, Encoding::F32, Encoding::Fp8]
                 .into_iter()
                 .chain([BlockFormat::Q4K, BlockFormat::Q8_0].map(Encoding::Block));
             for (i, encoding) in formats.enumerate() {

@@ -104,7 +104,7 @@ fn weights_of_any_encoding_are_widened() {
 fn rows_of_any_length_are_multiplied() {
     let device = Device::emulated();
     let linear = linear(&device, 1);
-    for encoding in [Encoding::F16, Encoding::BF16] {
+    for encoding in [Encoding::F16, Encoding::BF16, Encoding::Fp8] {
         for k in [1, 31, 33, 65, 100] {
             check_product(&device, &linear, Precision::Fast, encoding, [11, k, 65]);
         }

@@ -2,6 +2,7 @@
 
 mod contest;
 mod experts;
+mod fp8;
 mod gated;
 mod half;
 mod hopper;
@@ -53,7 +54,7 @@ fn hopper(n_multiprocessors: usize) -> Chip {
 fn encodings() -> impl Iterator<Item = Encoding> {
     let formats = BlockFormat::ALL.into_iter();
     let formats = formats.filter(|&format| planes::Planes::of(format).is_some());
-    let floats = [Encoding::F32, Encoding::F16, Encoding::BF16];
+    let floats = [Encoding::F32, Encoding::F16, Encoding::BF16, Encoding::Fp8];
     floats.into_iter().chain(formats.map(Encoding::Block))
 }
 
@@ -62,6 +63,7 @@ fn least_len(encoding: Encoding) -> usize {
     match encoding {
         Encoding::Block(format) => format.block_len(),
         Encoding::F32 | Encoding::F16 | Encoding::BF16 => 8,
+        Encoding::Fp8 => 16,
     }
 }
 
@@ -79,6 +81,7 @@ fn random_bytes(encoding: Encoding, n: usize, random: &mut Random) -> Vec<u8> {
             f32_to_bf16(&floats(), &mut halves);
             halves
         }
+        Encoding::Fp8 => unreachable!("its scales are no part of the bytes"),
         Encoding::Block(format) => {
             let n_bytes = n / format.block_len() * format.block_bytes();
             let mut bytes: Vec<u8> = (0..n_bytes).map(|_| random.next() as u8).collect();
@@ -117,6 +120,7 @@ fn widen(encoding: Encoding, bytes: &[u8], n: usize) -> Vec<f32> {
         Encoding::F32 => f32_from_le_bytes(bytes, &mut values),
         Encoding::F16 => f16_to_f32(bytes, &mut values),
         Encoding::BF16 => bf16_to_f32(bytes, &mut values),
+        Encoding::Fp8 => unreachable!("its scales are no part of the bytes"),
         Encoding::Block(format) => dequantize(format, bytes, &mut values),
     }
     values
@@ -129,6 +133,9 @@ struct Weights {
 }
 
 fn weights(device: &Device, encoding: Encoding, shape: [usize; 2], random: &mut Random) -> Weights {
+    if encoding == Encoding::Fp8 {
+        return fp8::random_weights(device, shape, random);
+    }
     let n = shape[0] * shape[1];
     let bytes = random_bytes(encoding, n, random);
     Weights {
@@ -258,7 +265,7 @@ fn seen(
             x: from_int8(device, x),
             weights: weights.to_vec(),
         },
-        (Precision::Fast, Encoding::Block(_) | Encoding::F16 | Encoding::BF16)
+        (Precision::Fast, Encoding::Block(_) | Encoding::F16 | Encoding::BF16 | Encoding::Fp8)
             if x.n_rows() > 8 =>
         {
             Seen {

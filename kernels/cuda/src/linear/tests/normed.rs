@@ -42,6 +42,7 @@ fn a_product_normalizes_as_a_norm_before_it_does() {
             Encoding::F32,
             Encoding::F16,
             Encoding::BF16,
+            Encoding::Fp8,
             Encoding::Block(BlockFormat::Q4K),
         ] {
             // So long that several warps share a row, and, where that may be, odd.

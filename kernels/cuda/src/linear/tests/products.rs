@@ -89,7 +89,7 @@ fn rows_of_any_length_are_multiplied() {
     let device = Device::for_tests();
     for precision in [Precision::Fast, Precision::Exact] {
         let linear = Linear::new(&device, precision).expect("memory");
-        for encoding in [Encoding::F32, Encoding::F16, Encoding::BF16] {
+        for encoding in [Encoding::F32, Encoding::F16, Encoding::BF16, Encoding::Fp8] {
             for k in [1, 7, 31, 33, 65, 100] {
                 for n in [1, 3, 9, 40] {
                     check_product(&device, &linear, precision, encoding, [11, k, n]);

@@ -19,7 +19,7 @@ fn rows_come_back_as_they_were_written() {
     for encoding in encodings().chain([Encoding::Block(BlockFormat::IQ3S)]) {
         let lens: &[usize] = match encoding {
             Encoding::Block(_) => &[512, 2304],
-            _ => &[512, 33, 5],
+            _ => &[512, 144, 33, 5],
         };
         for &len in lens {
             let mut random = Random(len as u64);
