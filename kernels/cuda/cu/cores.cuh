@@ -1,10 +1,12 @@
-// Numbers that tensor cores multiply: bfloat16 from Ampere on, half precision before.
+// Numbers that tensor cores multiply: bfloat16 from Ampere on, half precision before; and floats of eight
+// bits where there are such products.
 //
 // Half precision has three bits more, but not the range: rows of activations are scaled by a power of
-// two each, and what comes out is scaled back.
+// two each, and what comes out is scaled back. In eight bits each group of activations has a scale.
 #pragma once
 
 #include "mma_f16.cuh"
+#include "mma_fp8.cuh"
 #include "weights.cuh"
 
 #if defined(PONDER_EMULATED)
@@ -42,5 +44,14 @@ template <> struct Cores<f16> {
     static __device__ __forceinline__ void multiply(float (&d)[4], const unsigned (&a)[4],
                                                     const unsigned (&b)[2]) {
         mma_f16(d, a, b);
+    }
+};
+
+template <> struct Cores<fp8> {
+    static constexpr bool IS_USED = MULTIPLIES_FP8, IS_SCALED = false;
+
+    static __device__ __forceinline__ void multiply(float (&d)[4], const unsigned (&a)[4],
+                                                    const unsigned (&b)[2]) {
+        mma_e4m3(d, a, b);
     }
 };

@@ -65,7 +65,7 @@ __device__ __forceinline__ void exact(const Products &products, const float *x, 
     // Two threads read a row of weights. Where products are gated, rows take turns one by one.
     unsigned own = threadIdx.x / 2, half = threadIdx.x % 2;
     const uint8_t *own_weights = tile.weights(own, 1);
-    size_t first_unit = static_cast<size_t>(columns.row_of_all(tile.row(own, 1), tile.part.n_rows)) * row_units;
+    size_t own_row = columns.row_of_all(tile.row(own, 1), tile.part.n_rows), first_unit = own_row * row_units;
     bool is_there = tile.row(own, 1) < tile.part.n_rows;
     float sums[4][4] = {};
     for (unsigned unit = 0; unit < n_units; unit++) {

@@ -4,6 +4,32 @@
 #include "products.cuh"
 #include "weights.cuh"
 
+// Scales of a group of the two rows of activations that a lane has in each of `WIDE` fragments.
+template <bool ARE_SCALED, unsigned WIDE> struct ColumnScales {
+    __device__ __forceinline__ void load(const float *, const Columns &, unsigned, unsigned, unsigned) {}
+    __device__ __forceinline__ float of(unsigned, unsigned) const { return 1.0f; }
+};
+
+template <unsigned WIDE> struct ColumnScales<true, WIDE> {
+    float scales[WIDE][2];
+
+    // Those of group `number`, where rows have so many, and the warp the columns from `first` on.
+    __device__ __forceinline__ void load(const float *all, const Columns &columns, unsigned n_groups,
+                                         unsigned number, unsigned first) {
+#pragma unroll
+        for (unsigned j = 0; j < WIDE; j++) {
+#pragma unroll
+            for (unsigned e = 0; e < 2; e++) {
+                // Columns behind the last are never written.
+                unsigned column = min(first + 8 * j + threadIdx.x % 4 * 2 + e, columns.n - 1);
+                scales[j][e] = all[static_cast<size_t>(columns.input(column)) * n_groups + number];
+            }
+        }
+    }
+
+    __device__ __forceinline__ float of(unsigned j, unsigned e) const { return scales[j][e]; }
+};
+
 // Those of a warp that has `HIGH` by `WIDE` fragments; where nothing is scaled there are none.
 template <bool IS_GROUPED, unsigned HIGH, unsigned WIDE> struct GroupSums {};
 
@@ -39,14 +65,16 @@ template <unsigned HIGH, unsigned WIDE> struct GroupSums<true, HIGH, WIDE> {
         }
     }
 
-    __device__ __forceinline__ void close(float (&all)[HIGH][WIDE][4]) const {
+    // Adds them up, multiplied by the scales.
+    template <class Scales>
+    __device__ __forceinline__ void close(const Scales &columns, float (&all)[HIGH][WIDE][4]) const {
 #pragma unroll
         for (unsigned i = 0; i < HIGH; i++) {
 #pragma unroll
             for (unsigned j = 0; j < WIDE; j++) {
 #pragma unroll
                 for (unsigned e = 0; e < 4; e++) {
-                    all[i][j][e] += scales[i][e / 2] * sums[i][j][e];
+                    all[i][j][e] += columns.of(j, e % 2) * (scales[i][e / 2] * sums[i][j][e]);
                 }
             }
         }

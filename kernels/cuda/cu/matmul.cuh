@@ -1,9 +1,10 @@
-// Products with many rows of activations, on tensor cores: activations rounded to bfloat16 or half
-// precision, weights brought to the same type tile by tile, sums in float32. Where a scale belongs to a
+// Products with many rows of activations, on tensor cores: activations rounded to bfloat16, half precision
+// or eight bits, weights brought to the same type tile by tile, sums in float32. Where a scale belongs to a
 // group of weights, sums of the group alone are scaled, and then added up.
 //
 // A block has a tile of rows of weights and one of activations (columns), and goes through the width
-// unit by unit. Activations, and weights that are of the type already, are copied to shared memory while
+// in steps of 64 bytes, which are a unit of numbers of 16 bits, and two of numbers of eight; here they are
+// called a unit, too. Activations, and weights that are of the type already, are copied to shared memory while
 // earlier units are multiplied; other weights wait in registers, and are widened into shared memory one
 // unit ahead. Where there are few tiles, several blocks share one: each takes a part of the width, and
 // the last to be done adds the parts up, in order.
@@ -19,7 +20,7 @@ constexpr unsigned STAGES = 3;
 // Distance of two columns where sums are staged: lanes do not meet in a bank.
 constexpr unsigned STAGING_STEP = 20;
 
-// A row of a tile has 32 values of 16 bits in four chunks of 16 bytes. They are permuted, so that the
+// A row of a tile has 64 bytes in four chunks of 16. They are permuted, so that the
 // same chunk of eight rows lies in different banks.
 __device__ __forceinline__ uint16_t *chunk_of(uint16_t *tile, unsigned row, unsigned chunk) {
     return tile + row * UNIT + (chunk ^ (row / 2 % 4)) * 8;
@@ -32,8 +33,8 @@ struct Shares {
     unsigned *done;
 };
 
-// `[n, width]`, in units of 32 values. Where numbers are scaled, a row stands for the values times its
-// scale.
+// `[n, width]`, in units. Of half precision a row stands for the values times its scale, of eight bits
+// each group does, of which there are as many as a row of weights in eight bits has.
 struct Activations {
     const uint16_t *values;
     const float *scales;
@@ -60,7 +61,8 @@ struct Matmul {
     // Chunks of 16 bytes of a unit of activations that a thread copies.
     static constexpr unsigned CHUNKS = COLUMNS * 4 / THREADS;
     static_assert(CHUNKS * THREADS == COLUMNS * 4, "all threads copy equally much");
-    static constexpr unsigned UNITS_OF_GROUP = GROUP / UNIT;
+    // Values of a unit, and units of the values that share a scale.
+    static constexpr unsigned UNIT_VALUES = 64 / Number::BYTES, UNITS_OF_GROUP = GROUP / UNIT_VALUES;
 
     Activations x;
     unsigned n_units;
@@ -81,10 +83,11 @@ struct Matmul {
     using Sums = float[HIGH][WIDE][4];
     Sums sums;
     GroupSums<IS_GROUPED<Encoding>, HIGH, WIDE> group;
+    ColumnScales<IS_GROUPED<Number>, WIDE> column_scales;
 
     __device__ __forceinline__ Matmul(const Products &products, const Activations &x, unsigned n,
                                       unsigned width, uint16_t *shared)
-        : x(x), n_units((width + UNIT - 1) / UNIT), columns(products.choice, blockIdx.x, COLUMNS, n),
+        : x(x), n_units((width + UNIT_VALUES - 1) / UNIT_VALUES), columns(products.choice, blockIdx.x, COLUMNS, n),
           tile(products, blockIdx.y, ROWS),
           reader(columns.all_rows(tile.part.n_rows) * units_of_row<Encoding>(width)), sums{} {
         own = threadIdx.x / 2, half = threadIdx.x % 2;
@@ -92,12 +95,13 @@ struct Matmul {
         unsigned row = tile.row(own, 8);
         is_there = row < tile.part.n_rows;
         own_weights = tile.weights(own, 8);
-        row_units = units_of_row<Encoding>(width);
+        row_units = units_of_row<Encoding>(width) * UNIT / UNIT_VALUES;
         own_unit = static_cast<size_t>(columns.row_of_all(is_there ? row : 0, tile.part.n_rows)) * row_units;
+        size_t x_units = units_of_row<Number>(width) * UNIT / UNIT_VALUES;
 #pragma unroll
         for (unsigned i = 0; i < CHUNKS; i++) {
             unsigned column = (threadIdx.x + i * THREADS) / 4;
-            column_units[i] = static_cast<size_t>(column < columns.n ? columns.input(column) : 0) * n_units;
+            column_units[i] = (column < columns.n ? columns.input(column) : 0) * x_units;
         }
         activations = shared, weights = shared + STAGES * COLUMN_TILE;
     }
@@ -142,21 +146,21 @@ struct Matmul {
         }
     }
 
-    // Multiplies what is in shared memory: the sixteen values `k` to `k + 15` of a unit at a time.
+    // Multiplies what is in shared memory: 32 bytes of a unit at a time, which are sixteen values, or 32.
     __device__ __forceinline__ void multiply(unsigned stage, unsigned weight_stage) {
         constexpr unsigned ACROSS = COLUMNS / WARP_COLUMNS;
         unsigned lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
         unsigned first_row = warp / ACROSS * WARP_ROWS, first_column = warp % ACROSS * WARP_COLUMNS;
         Sums &to = open_sums();
 #pragma unroll
-        for (unsigned k = 0; k < UNIT; k += 16) {
+        for (unsigned k = 0; k < 4; k += 2) {
             unsigned right[WIDE][2];
 #pragma unroll
             for (unsigned j = 0; j < WIDE; j += 2) {
                 // Two fragments: columns 0 to 7 with both halves of k, then columns 8 to 15.
                 unsigned tiles[4];
                 unsigned row = first_column + 8 * j + lane / 16 * 8 + lane % 8;
-                load_tiles(tiles, chunk_of(activations + stage * COLUMN_TILE, row, k / 8 + lane / 8 % 2));
+                load_tiles(tiles, chunk_of(activations + stage * COLUMN_TILE, row, k + lane / 8 % 2));
                 right[j][0] = tiles[0], right[j][1] = tiles[1];
                 right[j + 1][0] = tiles[2], right[j + 1][1] = tiles[3];
             }
@@ -166,7 +170,7 @@ struct Matmul {
 #pragma unroll
                 for (unsigned i = 0; i < HIGH; i++) {
                     unsigned left[4];
-                    load_tiles(left, chunk_of(from, first_row + 16 * i + lane % 16, k / 8 + lane / 16));
+                    load_tiles(left, chunk_of(from, first_row + 16 * i + lane % 16, k + lane / 16));
 #pragma unroll
                     for (unsigned j = 0; j < WIDE; j++) {
                         Cores<Number>::multiply(to[i][j], left, right[j]);
@@ -182,8 +186,9 @@ struct Matmul {
             if (is_first || unit % UNITS_OF_GROUP == 0) {
                 constexpr unsigned ACROSS = COLUMNS / WARP_COLUMNS;
                 unsigned warp = threadIdx.x / WARP;
-                group.open(reader, tile, columns, row_units / UNITS_OF_GROUP, unit / UNITS_OF_GROUP,
-                           warp / ACROSS * WARP_ROWS);
+                unsigned n_groups = row_units / UNITS_OF_GROUP, number = unit / UNITS_OF_GROUP;
+                group.open(reader, tile, columns, n_groups, number, warp / ACROSS * WARP_ROWS);
+                column_scales.load(x.scales, columns, n_groups, number, warp % ACROSS * WARP_COLUMNS);
             }
         }
     }
@@ -192,7 +197,7 @@ struct Matmul {
     __device__ __forceinline__ void close_group(unsigned unit, bool is_last) {
         if constexpr (IS_GROUPED<Encoding>) {
             if (is_last || (unit + 1) % UNITS_OF_GROUP == 0) {
-                group.close(sums);
+                group.close(column_scales, sums);
             }
         }
     }
@@ -371,6 +376,21 @@ __device__ __forceinline__ void matmul(const Products &products, const Activatio
         matmul<Kernel>(PRODUCTS, activations, n, width, shares, shared);                           \
     }                                                                                              \
     EXPORT(matmul_##name##_half_##size)
+
+// Where both are of eight bits.
+#define DEFINE_FP8_MATMUL_OF(name, size, rows, columns, warp_rows, warp_columns)                   \
+    extern "C" __global__ void __launch_bounds__(2 * rows)                                         \
+        matmul_##name##_e4m3_##size(PRODUCTS_PARAMETERS, const uint16_t *x, const float *x_scales, \
+                                    unsigned n, unsigned width, float *share_sums,                 \
+                                    unsigned *share_done) {                                        \
+        await_earlier_launches();                                                                  \
+        DYNAMIC_SHARED(uint16_t, shared);                                                          \
+        Activations activations{x, x_scales};                                                      \
+        Shares shares{share_sums, share_done};                                                     \
+        using Kernel = Matmul<name, fp8, rows, columns, warp_rows, warp_columns>;                  \
+        matmul<Kernel>(PRODUCTS, activations, n, width, shares, shared);                           \
+    }                                                                                              \
+    EXPORT(matmul_##name##_e4m3_##size)
 
 // Three sizes of tiles, for few, some and many rows of activations; in half precision two.
 #define DEFINE_SMALL_MATMULS(name)                                                                 \

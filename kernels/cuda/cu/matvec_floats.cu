@@ -141,7 +141,7 @@ __device__ __forceinline__ void matvec_floats(const Products &products, const fl
 }
 
 #define DEFINE_MATVEC_OF(format, most)                                                             \
-    extern "C" __global__ void __launch_bounds__(MATVEC_WARPS *WARP, FLOAT_BLOCKS<format, most>)          \
+    extern "C" __global__ void __launch_bounds__(MATVEC_WARPS *WARP, FLOAT_BLOCKS<format, most>)   \
         matvec_##format##_##most(PRODUCTS_PARAMETERS, const float *x, unsigned n, unsigned width,  \
                                  unsigned warps_of_team, const float *weight, float eps,           \
                                  float offset) {                                                   \

@@ -1,5 +1,6 @@
 // Activations, rounded as they are or normalized.
 
+#include "e4m3.cuh"
 #include "int8_rows.cuh"
 #include "norm.cuh"
 
@@ -107,6 +108,47 @@ extern "C" __global__ void __launch_bounds__(ROUND_THREADS)
     }
 }
 EXPORT(round_bf16)
+
+// The largest number of E4M3, and what is smaller than a group may be: the inverse of its scale would be
+// infinite.
+constexpr float LARGEST_E4M3 = 448.0f, LEAST_OF_GROUP = 1e-35f;
+
+// Rounds `x`, `[rows, width]`, to E4M3, `[rows, padded]`, with a scale for each 128 values, `[rows,
+// padded / 128]`: what is behind a row is zero. A block for each row, a warp for each group, of which
+// every thread has four values. Rows are normalized before, where there is a weight.
+extern "C" __global__ void __launch_bounds__(ROUND_THREADS)
+    round_fp8(const float *x, unsigned width, const float *weight, float eps, float offset, unsigned *out,
+              float *scales, unsigned padded) {
+    __shared__ float parts[ROUND_THREADS / WARP];
+    await_earlier_launches();
+    const float *row = x + static_cast<size_t>(blockIdx.x) * width;
+    size_t first_group = static_cast<size_t>(blockIdx.x) * (padded / (4 * WARP));
+    Norm norm = {weight, eps, offset};
+    float factor = norm.factor(row, width, parts);
+    for (unsigned four = threadIdx.x; four < padded / 4; four += ROUND_THREADS) {
+        float values[4];
+        unsigned largest = 0;
+        for (unsigned i = 0; i < 4; i++) {
+            values[i] = 4 * four + i < width ? norm.of(row, 4 * four + i, factor) : 0.0f;
+            // As whole numbers, magnitudes have their order, and what is no number is larger than all.
+            largest = max(largest, magnitude_bits(values[i]));
+        }
+        for (unsigned step = WARP / 2; step > 0; step /= 2) {
+            largest = max(largest, __shfl_xor_sync(ALL_LANES, largest, step));
+        }
+        float magnitude = __uint_as_float(largest);
+        float inverse = magnitude > LEAST_OF_GROUP ? LARGEST_E4M3 / magnitude : 0.0f;
+        unsigned codes = 0;
+        for (unsigned i = 0; i < 4; i++) {
+            codes |= static_cast<unsigned>(f32_to_e4m3(values[i] * inverse)) << (8 * i);
+        }
+        out[first_group * WARP + four] = codes;
+        if (threadIdx.x % WARP == 0) {
+            scales[first_group + four / WARP] = magnitude / LARGEST_E4M3;
+        }
+    }
+}
+EXPORT(round_fp8)
 
 // The power of two that takes numbers of this size, of float32, to the upper end of half precision; and
 // the one that takes them back. Both are ordinary numbers.

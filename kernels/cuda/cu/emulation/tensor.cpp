@@ -14,26 +14,39 @@ float widen_bf16(uint16_t bits) { return bits_as<float>(static_cast<unsigned>(bi
 
 float widen_f16(uint16_t bits) { return f16_to_f32(bits); }
 
-template <float (*widen)(uint16_t)> void multiply(void *const *operands) {
-    float a[16][16];
-    Eight b[16], d[16] = {};
+float widen_e4m3(uint8_t bits) {
+    unsigned exponent = (bits >> 3) & 15u, fraction = bits & 7u;
+    if (exponent == 15 && fraction == 7) {
+        return NAN;
+    }
+    // The smallest numbers have no leading one.
+    float size = exponent == 0 ? ldexpf(static_cast<float>(fraction), -9)
+                               : ldexpf(static_cast<float>(8 + fraction), static_cast<int>(exponent) - 10);
+    return bits & 0x80u ? -size : size;
+}
+
+// `a` has 32 bytes of each row in two halves, `b` likewise of each column: 16 numbers, or 32.
+template <typename Number, float (*widen)(Number)> void multiply(void *const *operands) {
+    constexpr unsigned OF_WORD = 4 / sizeof(Number), BITS = 8 * sizeof(Number), N = 8 * OF_WORD;
+    float a[16][N];
+    Eight b[N], d[16] = {};
     for (unsigned lane = 0; lane < LANES; lane++) {
         const Product &fragment = operand_of<Product>(operands, lane);
-        unsigned group = lane / 4, pair = 2 * (lane % 4);
-        for (unsigned i = 0; i < 2; i++) {
-            unsigned shift = 16 * i;
+        unsigned group = lane / 4, first = OF_WORD * (lane % 4);
+        for (unsigned i = 0; i < OF_WORD; i++) {
+            unsigned shift = BITS * i;
             for (unsigned word = 0; word < 4; word++) {
-                // Words 1 and 3 are eight rows below, words 2 and 3 eight columns to the right.
-                a[group + 8 * (word % 2)][pair + i + 8 * (word / 2)] =
-                    widen(static_cast<uint16_t>(fragment.a[word] >> shift));
+                // Words 1 and 3 are eight rows below, words 2 and 3 half of the columns to the right.
+                a[group + 8 * (word % 2)][first + i + N / 2 * (word / 2)] =
+                    widen(static_cast<Number>(fragment.a[word] >> shift));
             }
             for (unsigned word = 0; word < 2; word++) {
-                b[pair + i + 8 * word][group] = widen(static_cast<uint16_t>(fragment.b[word] >> shift));
+                b[first + i + N / 2 * word][group] = widen(static_cast<Number>(fragment.b[word] >> shift));
             }
         }
     }
     for (unsigned row = 0; row < 16; row++) {
-        for (unsigned k = 0; k < 16; k++) {
+        for (unsigned k = 0; k < N; k++) {
             d[row] += a[row][k] * b[k];
         }
     }
@@ -68,9 +81,11 @@ template <bool is_transposed> void load(void *const *operands) {
 
 } // namespace
 
-void multiply_bf16(void *const *operands, unsigned) { multiply<widen_bf16>(operands); }
+void multiply_bf16(void *const *operands, unsigned) { multiply<uint16_t, widen_bf16>(operands); }
 
-void multiply_f16(void *const *operands, unsigned) { multiply<widen_f16>(operands); }
+void multiply_f16(void *const *operands, unsigned) { multiply<uint16_t, widen_f16>(operands); }
+
+void multiply_e4m3(void *const *operands, unsigned) { multiply<uint8_t, widen_e4m3>(operands); }
 
 void note_tile(const void *row) { note(row, 16, Access::read, __builtin_return_address(0)); }
 

@@ -1,4 +1,4 @@
-// What `mma.cuh` has for a device: tensor cores and asynchronous copies.
+// What `mma.cuh`, `mma_f16.cuh` and `mma_fp8.cuh` have for a device: tensor cores and asynchronous copies.
 #pragma once
 
 namespace emulation {
@@ -10,6 +10,7 @@ struct Product {
 };
 void multiply_bf16(void *const *operands, unsigned mask);
 void multiply_f16(void *const *operands, unsigned mask);
+void multiply_e4m3(void *const *operands, unsigned mask);
 
 struct Tiles {
     unsigned (&tiles)[4];
@@ -34,6 +35,11 @@ inline void mma_bf16(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[
 inline void mma_f16(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2], EMULATION_CALLER) {
     emulation::Product operands = {d, a, b};
     emulation::gather(0xffffffffu, emulation::multiply_f16, &operands, {"mma_f16", file, line});
+}
+
+inline void mma_e4m3(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2], EMULATION_CALLER) {
+    emulation::Product operands = {d, a, b};
+    emulation::gather(0xffffffffu, emulation::multiply_e4m3, &operands, {"mma_e4m3", file, line});
 }
 
 inline void load_tiles(unsigned (&tiles)[4], const void *row, EMULATION_CALLER) {

@@ -88,6 +88,10 @@ trait Machine: std::fmt::Debug + Send + Sync {
     }
     /// It will be asked for.
     fn expect_multiplier(&self) {}
+    /// What kernels were compiled for, as nvcc names it.
+    fn architectures(&self) -> &'static [&'static str] {
+        &[]
+    }
     /// What encodes tensor maps, where kernels that copy by them run.
     fn tensor_maps(&self) -> Option<&dyn tensor_map::TensorMaps> {
         None
@@ -232,6 +236,11 @@ impl Device {
     /// What it is.
     pub fn properties(&self) -> &Properties {
         self.machine.properties()
+    }
+
+    /// What its kernels were compiled for, as nvcc names it: nothing where the processor runs them.
+    pub(crate) fn architectures(&self) -> &'static [&'static str] {
+        self.machine.architectures()
     }
 
     /// The names of its kernels, in no order.

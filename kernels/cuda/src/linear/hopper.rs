@@ -2,8 +2,8 @@
 //! where they pay.
 
 use super::Encoding;
+use super::chip::Chip;
 use super::group::{Gating, Group, MAX_PARTS};
-use super::launch::Chip;
 use crate::{Arg, Launch, TensorMap};
 
 /// Threads of a warpgroup; two of them multiply.

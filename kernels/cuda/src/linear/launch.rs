@@ -1,10 +1,11 @@
 //! Which kernel computes a product, and how it is started.
 
+use super::chip::Chip;
 use super::contest::Contest;
 use super::group::Group;
 use super::hopper::{HopperTile, weight_maps};
 use super::names::{Kernel, Most, TileSize};
-use super::rows::{Halves, Int8, Source};
+use super::rows::{Fp8Rows, Halves, Int8, Source};
 use super::{Encoding, Rows, UNIT};
 use crate::view::joined;
 use crate::{Arg, CudaError, Device, Launch, Memory, Precision, TensorMap};
@@ -39,34 +40,10 @@ enum Input<'a> {
     Int8(&'a Int8),
     Bf16(&'a Memory),
     F16(&'a Halves),
+    Fp8(&'a Fp8Rows),
     /// Rounded to bfloat16; where weights are copied, with their maps.
     Map(&'a TensorMap),
     Maps([&'a TensorMap; 4]),
-}
-
-/// What kernels are chosen for.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Chip {
-    pub(super) n_multiprocessors: usize,
-    /// Whether tensor cores multiply bfloat16, not half precision alone.
-    pub(super) has_bf16: bool,
-    /// Whether four warps multiply tiles that were copied by maps: compute capability 9.0, and kernels
-    /// that were compiled for it.
-    pub(super) has_warpgroups: bool,
-    /// Bytes that a block may have.
-    pub(super) shared_memory: usize,
-}
-
-impl Chip {
-    pub(super) fn of(device: &Device) -> Self {
-        let properties = device.properties();
-        Self {
-            n_multiprocessors: properties.n_multiprocessors.max(1),
-            has_bf16: properties.compute_capability >= (8, 0),
-            has_warpgroups: properties.compute_capability == (9, 0) && device.has_tensor_maps(),
-            shared_memory: properties.shared_memory,
-        }
-    }
 }
 
 /// Starts kernels of products.
@@ -134,7 +111,8 @@ impl Launcher {
         let encoding = group.first().encoding();
         match self.kernel(encoding, group, x) {
             Kernel::Matvec(most) => self.matvec(x, group, most),
-            kernel @ (Kernel::Matmul(size) | Kernel::HalfMatmul(size)) => {
+            kernel
+            @ (Kernel::Matmul(size) | Kernel::HalfMatmul(size) | Kernel::Fp8Matmul(size)) => {
                 self.matmul(x, group, kernel, size)
             }
             Kernel::Hopper(tile) => self.hopper(x, group, tile),
@@ -153,6 +131,7 @@ impl Launcher {
             None if encoding != Encoding::F32 => {
                 let size = self.tile_size(encoding, group, x.n_rows());
                 match HopperTile::of(&self.chip, group, [x.n_rows(), x.width()]) {
+                    _ if encoding == Encoding::Fp8 && self.chip.has_fp8 => Kernel::Fp8Matmul(size),
                     Some(tile) => Kernel::Hopper(tile),
                     None if self.chip.has_bf16 => Kernel::Matmul(size),
                     None => Kernel::HalfMatmul(size),
@@ -264,7 +243,11 @@ impl Launcher {
             group.n_tiles_of_columns(n, size.columns()),
             group.n_tiles(size.rows()),
         ];
-        let n_units = width.div_ceil(UNIT);
+        // What kernels take at a time: 64 bytes of a row.
+        let n_units = width.div_ceil(match kernel {
+            Kernel::Fp8Matmul(_) => 2 * UNIT,
+            _ => UNIT,
+        });
         let n_shares = match size {
             _ if group.choice.is_some() => 1,
             TileSize::Large => 1,
@@ -288,6 +271,7 @@ impl Launcher {
         let own = [sizes[0], sizes[1], shares[0], shares[1]];
         let input = match kernel {
             Kernel::HalfMatmul(_) => Input::F16(x.f16()?),
+            Kernel::Fp8Matmul(_) => Input::Fp8(x.fp8()?),
             _ => Input::Bf16(x.bf16()?),
         };
         self.start(kernel.name(encoding), launch, group, input, own)
@@ -343,6 +327,7 @@ impl Launcher {
         match input {
             Input::Plain(x) | Input::Bf16(x) => args.extend([Arg::Memory(x, 0)]),
             Input::F16(x) => args.extend([Arg::Memory(&x.values, 0), Arg::Memory(&x.scales, 0)]),
+            Input::Fp8(x) => args.extend([Arg::Memory(&x.codes, 0), Arg::Memory(&x.scales, 0)]),
             Input::Map(map) => args.extend([Arg::Map(map)]),
             Input::Maps(maps) => args.extend(maps.map(Arg::Map)),
             Input::Int8(x) => args.extend([
@@ -367,6 +352,7 @@ fn matmul_shared(encoding: Encoding, kernel: Kernel, size: TileSize) -> usize {
     let unit = UNIT * 2;
     let weights = match (encoding, kernel) {
         (Encoding::F16, Kernel::HalfMatmul(_)) | (Encoding::BF16, Kernel::Matmul(_)) => 3,
+        (Encoding::Fp8, Kernel::Fp8Matmul(_)) => 3,
         (Encoding::F16, _) => 4,
         _ => 2,
     };

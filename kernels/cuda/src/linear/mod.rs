@@ -24,6 +24,8 @@
 //! may be another one the next time that a program runs, and with it the last bits of what comes out;
 //! `PONDER_CUBLAS=0` leaves the library out.
 //!
+//! Where tensor cores multiply FP8 for single warps (compute capabilities 8.9 and 12.x), many rows are
+//! rounded to it for weights in FP8, with a scale for each 128 values.
 //! Tensor cores before Ampere do not have bfloat16: what is rounded to it elsewhere is rounded to float16
 //! there, activations with a power of two for each row, because that type has not their range.
 //! Those of compute capability 9.0 multiply many rows by warpgroups, to the same sums.
@@ -32,6 +34,7 @@
 //! is taken in an order that depends on the weights alone: a row's result is the same whatever else is
 //! computed beside it. For experts the rows that count are those that each has on the average.
 
+mod chip;
 mod contest;
 mod encoding;
 mod experts;

@@ -1,7 +1,8 @@
 //! Products.
 
+use super::chip::Chip;
 use super::group::{Choice, Gating, Group, MAX_PARTS, Part};
-use super::launch::{Chip, Launcher};
+use super::launch::Launcher;
 use super::names::Kernel;
 use super::{Activation, Matrix, Rows, UNIT};
 use crate::{Arg, CudaError, Device, Launch, Memory, Precision};

@@ -15,6 +15,8 @@ pub(super) enum Kernel {
     Matmul(TileSize),
     /// In half precision.
     HalfMatmul(TileSize),
+    /// With activations in FP8.
+    Fp8Matmul(TileSize),
     Hopper(HopperTile),
 }
 
@@ -81,6 +83,9 @@ impl Kernel {
             Self::Matmul(TileSize::Large) => named!(encoding, "matmul_", "_large"),
             Self::HalfMatmul(TileSize::Small) => named!(encoding, "matmul_", "_half_small"),
             Self::HalfMatmul(_) => named!(encoding, "matmul_", "_half_medium"),
+            Self::Fp8Matmul(TileSize::Small) => named!(encoding, "matmul_", "_e4m3_small"),
+            Self::Fp8Matmul(TileSize::Medium) => named!(encoding, "matmul_", "_e4m3_medium"),
+            Self::Fp8Matmul(TileSize::Large) => named!(encoding, "matmul_", "_e4m3_large"),
             Self::Hopper(HopperTile::Narrow) => named!(encoding, "hopper_", "_128"),
             Self::Hopper(HopperTile::Wide) => named!(encoding, "hopper_", "_256"),
         }

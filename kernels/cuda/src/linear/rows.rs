@@ -1,5 +1,6 @@
 //! Activations, and beside them the same numbers rounded, for as long as they are the same.
 
+mod fp8;
 mod half;
 mod normed;
 
@@ -8,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::UNIT;
 use crate::{Arg, CudaError, Device, Launch, Memory, TensorMap};
+pub(super) use fp8::Fp8Rows;
 pub(super) use half::Halves;
 use normed::Normed;
 
@@ -34,6 +36,9 @@ pub struct Rows {
     f16: Option<Halves>,
     /// Likewise.
     has_f16: bool,
+    fp8: Option<Fp8Rows>,
+    /// Likewise.
+    has_fp8: bool,
     /// What the rows are, as long as their values have not been computed.
     normed: Option<Normed>,
     /// How often they have been changed.
@@ -79,6 +84,8 @@ impl Rows {
             has_bf16: false,
             f16: None,
             has_f16: false,
+            fp8: None,
+            has_fp8: false,
             normed: None,
             n_changes: Arc::default(),
             maps: Vec::new(),
@@ -120,7 +127,8 @@ impl Rows {
 
     /// The rows, to be changed: what they were rounded to is forgotten.
     pub fn change(&mut self) -> &Memory {
-        (self.has_int8, self.has_bf16, self.has_f16) = (false, false, false);
+        (self.has_int8, self.has_bf16) = (false, false);
+        (self.has_f16, self.has_fp8) = (false, false);
         self.normed = None;
         self.n_changes.fetch_add(1, Ordering::Relaxed);
         &self.values
@@ -202,6 +210,28 @@ impl Rows {
             self.has_f16 = true;
         }
         Ok(halves)
+    }
+
+    /// The rows in FP8, unless that was done already.
+    pub(super) fn fp8(&mut self) -> Result<&Fp8Rows, CudaError> {
+        let shape = [self.n_rows, self.width];
+        let fp8 = match self.fp8.take() {
+            Some(fp8) if fp8.has_room(shape) => fp8,
+            _ => Fp8Rows::new(&self.device, shape, self.values.len() / 4)?,
+        };
+        let fp8 = self.fp8.insert(fp8);
+        if !self.has_fp8 {
+            let source = Source::of(&self.values, self.normed.as_ref());
+            fp8.round(&self.device, source, shape)?;
+            self.has_fp8 = true;
+        }
+        Ok(fp8)
+    }
+
+    /// The rows in FP8, where a kernel had them so.
+    #[cfg(all(test, feature = "emulated"))]
+    pub(super) fn fp8_if_rounded(&self) -> Option<&Fp8Rows> {
+        self.fp8.as_ref().filter(|_| self.has_fp8)
     }
 
     /// The map of the rows rounded to bfloat16. It has as many rows as there is room for: those behind

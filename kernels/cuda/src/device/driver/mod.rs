@@ -345,6 +345,10 @@ impl Machine for Driver {
         cublas::expect(self.properties.driver_version);
     }
 
+    fn architectures(&self) -> &'static [&'static str] {
+        embedded::ARCHITECTURES
+    }
+
     fn tensor_maps(&self) -> Option<&dyn TensorMaps> {
         self.has_tensor_maps().then_some(self)
     }

@@ -1,6 +1,7 @@
 //! Weights in FP8.
 
-use super::products::multiply;
+use super::gated::{ACTIVATIONS, Case, check_gated};
+use super::products::{check_product, check_several, multiply};
 use super::*;
 use crate::linear::fp8::{Fp8Scales, GROUP};
 
@@ -79,6 +80,185 @@ pub(super) fn random_weights(
     let own = [n_rows / n_sources, k];
     let scales = (0..n_sources).map(|_| random_scales(own, 1.0, random));
     upload(device, &codes, scales.collect(), shape)
+}
+
+/// The activations as they were rounded.
+pub(super) fn from_fp8(device: &Device, x: &mut Rows) -> Vec<f32> {
+    let [n, k] = [x.n_rows(), x.width()];
+    let fp8 = x.fp8().expect("rounded");
+    let (mut codes, n_groups) = (vec![0; n * k.next_multiple_of(GROUP)], k.div_ceil(GROUP));
+    device.download(&fp8.codes, 0, &mut codes).expect("a copy");
+    let mut bytes = vec![0; n * n_groups * 4];
+    device.download(&fp8.scales, 0, &mut bytes).expect("a copy");
+    let mut scales = vec![0.0; n * n_groups];
+    f32_from_le_bytes(&bytes, &mut scales);
+    let mut all = Vec::new();
+    for (codes, scales) in codes.chunks(n_groups * GROUP).zip(scales.chunks(n_groups)) {
+        assert!(codes[k..].iter().all(|&code| code == 0));
+        all.extend((0..k).map(|i| value(codes[i]) * scales[i / GROUP]));
+    }
+    all
+}
+
+/// One whose tensor cores multiply FP8.
+pub(super) fn new_chip(n_multiprocessors: usize) -> Chip {
+    Chip {
+        has_fp8: true,
+        ..chip(n_multiprocessors)
+    }
+}
+
+#[test]
+fn products_are_those_of_activations_in_eight_bits() {
+    let device = Device::for_tests();
+    let fp8 = Encoding::Fp8;
+    // Small tiles, whose width several blocks share, and large ones.
+    for n_multiprocessors in [1, 64] {
+        let linear = Linear::on_chip(&device, Precision::Fast, new_chip(n_multiprocessors));
+        let linear = linear.expect("memory");
+        for shape in [
+            [5, 16, 9],
+            [65, 400, 10],
+            [7, 1040, 33],
+            [66, 130, 64],
+            [129, 320, 65],
+            [260, 128, 130],
+        ] {
+            check_product(&device, &linear, Precision::Fast, fp8, shape);
+        }
+        check_several(&device, &linear, 12, [fp8, Encoding::BF16]);
+        for (activation, shape) in
+            ACTIVATIONS
+                .into_iter()
+                .zip([[21, 256, 9], [37, 100, 40], [70, 384, 65]])
+        {
+            let case = Case {
+                precision: Precision::Fast,
+                encodings: [fp8; 2],
+                activation,
+                shape,
+            };
+            check_gated(&device, &linear, &case);
+        }
+    }
+}
+
+#[test]
+fn rounding_keeps_four_bits_and_the_largest_number_of_a_group() {
+    let device = Device::for_tests();
+    for size in [1e-30f32, 1e-3, 1.0, 1e30] {
+        for k in [1, 127, 129, 2500] {
+            let mut random = Random(k as u64);
+            let values: Vec<f32> = (0..3 * k).map(|_| random.unit() * size).collect();
+            let got = from_fp8(&device, &mut rows(&device, &values, k));
+            for (row, got) in values.chunks(k).zip(got.chunks(k)) {
+                for (group, got) in row.chunks(GROUP).zip(got.chunks(GROUP)) {
+                    let largest = group.iter().fold(0.0f32, |most, x| most.max(x.abs()));
+                    for (&x, &got) in group.iter().zip(got) {
+                        // And a step where numbers have no leading one.
+                        let limit = x.abs() / 15.9 + largest / 448.0 / 1023.0;
+                        assert!((x - got).abs() <= limit, "{x} became {got} of {largest}");
+                        if x.abs() == largest {
+                            assert!((x - got).abs() <= 1e-6 * largest, "{x} became {got}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_no_number_stays_in_its_group() {
+    let device = Device::for_tests();
+    for odd in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let mut values = vec![1.0; 2 * 256];
+        values[40] = odd;
+        let got = from_fp8(&device, &mut rows(&device, &values, 256));
+        assert!(!got[40].is_finite(), "{odd} became {}", got[40]);
+        assert_eq!(got[128..], [1.0; 384]);
+    }
+    let zeros = from_fp8(&device, &mut rows(&device, &[0.0, 1e-40, 0.0], 3));
+    assert_eq!(zeros, [0.0; 3]);
+}
+
+/// The error of products of these activations, relative to what is exact, of all together.
+fn error_of(device: &Device, chip: Chip, own: &Weights, x: &[f32], k: usize) -> f64 {
+    let linear = Linear::on_chip(device, Precision::Fast, chip).expect("memory");
+    let got = multiply(device, &linear, &mut rows(device, x, k), &own.matrix);
+    let n_rows = own.matrix.n_rows();
+    let (mut off, mut all) = (0.0, 0.0);
+    for (i, got) in got.into_iter().enumerate() {
+        let (column, row) = (i / n_rows, i % n_rows);
+        let (exact, _) = product(&own.values[row * k..][..k], &x[column * k..][..k]);
+        off += (f64::from(got) - exact).powi(2);
+        all += exact.powi(2);
+    }
+    (off / all).sqrt()
+}
+
+/// A matrix as checkpoints have it: numbers that are normally distributed, rounded.
+fn normal_weights(
+    device: &Device,
+    shape @ [n_rows, k]: [usize; 2],
+    random: &mut Random,
+) -> Weights {
+    let scales = Fp8Scales {
+        values: vec![1.0 / 448.0 / 3.0; n_rows.div_ceil(128) * k.div_ceil(GROUP)],
+        block_rows: 128,
+        first_row: 0,
+    };
+    let codes: Vec<u8> = (0..n_rows * k)
+        .map(|_| nearest(normal(random) * 149.0))
+        .collect();
+    upload(device, &codes, vec![scales], shape)
+}
+
+/// A sum of uniform numbers, which is nearly normally distributed.
+pub(super) fn normal(random: &mut Random) -> f32 {
+    (0..12).map(|_| random.unit() / 2.0).sum()
+}
+
+/// The code of the nearest number.
+fn nearest(x: f32) -> u8 {
+    let distance = |code: &u8| (value(*code) - x).abs();
+    let codes = (0..=255).filter(|code| code & 127 != 127);
+    codes
+        .min_by(|a, b| distance(a).total_cmp(&distance(b)))
+        .expect("there are codes")
+}
+
+/// Normally distributed numbers, of which one in 64 is many times as large.
+pub(super) fn with_outliers(n: usize, random: &mut Random) -> Vec<f32> {
+    let outlier = |i: usize| if i % 64 == 17 { 100.0 } else { 1.0 };
+    (0..n).map(|i| normal(random) * outlier(i)).collect()
+}
+
+#[test]
+fn eight_bits_of_activations_are_as_exact_as_they_can_be() {
+    let device = Device::for_tests();
+    let [n_rows, k, n] = [64, 1024, 32];
+    let mut random = Random(11);
+    let own = normal_weights(&device, [n_rows, k], &mut random);
+    let plain: Vec<f32> = (0..n * k).map(|_| normal(&mut random)).collect();
+    let outliers = with_outliers(n * k, &mut random);
+    for (what, x, widened, rounded) in [
+        ("normal", &plain, 2.5e-3, 3e-2),
+        ("with outliers", &outliers, 2.5e-3, 3e-2),
+    ] {
+        let of = |chip| error_of(&device, chip, &own, x, k);
+        let errors = [of(chip(4)), of(new_chip(4))];
+        println!(
+            "{what}: {:.2e} in bfloat16, {:.2e} in eight bits",
+            errors[0], errors[1]
+        );
+        assert!(errors[0] < widened, "{what}: {}", errors[0]);
+        assert!(
+            errors[0] < errors[1] && errors[1] < rounded,
+            "{what}: {}",
+            errors[1]
+        );
+    }
 }
 
 #[test]

@@ -14,7 +14,7 @@ mod table;
 use ponder_kernels_cpu::{BlockFormat, bf16_to_f32, dequantize, f16_to_f32, f32_from_le_bytes};
 use ponder_kernels_cpu::{f32_to_bf16, f32_to_f16};
 
-use super::launch::Chip;
+use super::chip::Chip;
 use super::*;
 use crate::{Device, Precision};
 
@@ -37,6 +37,7 @@ fn chip(n_multiprocessors: usize) -> Chip {
     Chip {
         n_multiprocessors,
         has_bf16: true,
+        has_fp8: false,
         has_warpgroups: false,
         shared_memory: 99 << 10,
     }
@@ -250,7 +251,7 @@ struct Seen {
     weights: Vec<f32>,
 }
 
-/// What the kernel for a product sees, as the table in `mod.rs` says.
+/// What the kernel for a product saw, as the table in `mod.rs` says.
 fn seen(
     device: &Device,
     precision: Precision,
@@ -260,6 +261,12 @@ fn seen(
 ) -> Seen {
     let plain = read(device, x);
     let is_block = matches!(encoding, Encoding::Block(_));
+    if encoding == Encoding::Fp8 && x.fp8_if_rounded().is_some() {
+        return Seen {
+            x: fp8::from_fp8(device, x),
+            weights: weights.to_vec(),
+        };
+    }
     match (precision, encoding) {
         (Precision::Fast, Encoding::Block(_)) if x.n_rows() <= 8 => Seen {
             x: from_int8(device, x),

@@ -1,0 +1,64 @@
+//! [`Fp8Rows`]: activations in eight bits.
+
+use super::{Source, THREADS};
+use crate::linear::GROUP;
+use crate::{Arg, CudaError, Device, Launch, Memory};
+
+/// Activations as scale × E4M3, with a scale for each 128 values of a row.
+#[derive(Debug)]
+pub(in crate::linear) struct Fp8Rows {
+    /// `[n_rows, width]`, a byte each, rows filled up with zeros to a multiple of 128 values.
+    pub(in crate::linear) codes: Memory,
+    /// `[n_rows, width / 128]` of float32.
+    pub(in crate::linear) scales: Memory,
+}
+
+impl Fp8Rows {
+    /// Room for rows of this shape, and for `n_values` of such rows in any case.
+    pub(super) fn new(
+        device: &Device,
+        [n, width]: [usize; 2],
+        n_values: usize,
+    ) -> Result<Self, CudaError> {
+        let n_rows = n_values.checked_div(width).unwrap_or(0).max(n).max(1);
+        let n_groups = n_rows * width.div_ceil(GROUP).max(1);
+        Ok(Self {
+            codes: device.alloc(n_groups * GROUP)?,
+            scales: device.alloc(n_groups * 4)?,
+        })
+    }
+
+    pub(super) fn has_room(&self, [n, width]: [usize; 2]) -> bool {
+        self.scales.len() >= n * width.div_ceil(GROUP) * 4
+    }
+
+    pub(super) fn round(
+        &self,
+        device: &Device,
+        x: Source<'_>,
+        [n, width]: [usize; 2],
+    ) -> Result<(), CudaError> {
+        if n == 0 {
+            return Ok(());
+        }
+        let launch = Launch {
+            grid: [n as u32, 1, 1],
+            block: [THREADS, 1, 1],
+            shared: 0,
+        };
+        let [weight, eps, offset] = x.norm;
+        let args = [
+            Arg::Memory(x.values, 0),
+            Arg::U32(width as u32),
+            weight,
+            eps,
+            offset,
+            Arg::Memory(&self.codes, 0),
+            Arg::Memory(&self.scales, 0),
+            Arg::U32(width.next_multiple_of(GROUP) as u32),
+        ];
+        // SAFETY: the arguments are those of the kernel; it reads `n` rows of `width`, which there are, and
+        // as many weights, and writes as many in whole groups, and a scale for each, for which there is room.
+        unsafe { device.launch("round_fp8", launch, &args) }
+    }
+}
