@@ -18,8 +18,9 @@ use std::{env, fs, thread};
 use compiler::Compiler;
 use source::Source;
 
-/// Compute capabilities that kernels are compiled for, oldest first.
-const ARCHITECTURES: &str = "75,80,86,89,90a,100,120";
+/// Compute capabilities that kernels are compiled for, oldest first; with a letter where they use what its
+/// family has alone.
+const ARCHITECTURES: &str = "75,80,86,89,90a,100,120f";
 
 /// Names others than [`ARCHITECTURES`], to compile faster.
 const VARIABLE: &str = "PONDER_CUDA_ARCHS";

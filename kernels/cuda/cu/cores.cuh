@@ -2,11 +2,13 @@
 // bits where there are such products.
 //
 // Half precision has three bits more, but not the range: rows of activations are scaled by a power of
-// two each, and what comes out is scaled back. In eight bits each group of activations has a scale.
+// two each, and what comes out is scaled back. In eight bits each group of activations has a scale, or each
+// unit a power of two, which tensor cores multiply by themselves.
 #pragma once
 
 #include "mma_f16.cuh"
 #include "mma_fp8.cuh"
+#include "mma_mx.cuh"
 #include "weights.cuh"
 
 #if defined(PONDER_EMULATED)
@@ -53,5 +55,16 @@ template <> struct Cores<fp8> {
     static __device__ __forceinline__ void multiply(float (&d)[4], const unsigned (&a)[4],
                                                     const unsigned (&b)[2]) {
         mma_e4m3(d, a, b);
+    }
+};
+
+template <> struct Cores<mxfp8> {
+    static constexpr bool IS_USED = MULTIPLIES_MX, IS_SCALED = false;
+
+    // With the powers of two of a row of weights and of a column, as `mma_mx` takes them.
+    static __device__ __forceinline__ void multiply(float (&d)[4], const unsigned (&a)[4],
+                                                    const unsigned (&b)[2], unsigned a_power,
+                                                    unsigned b_power) {
+        mma_mx(d, a, b, a_power, b_power);
     }
 };

@@ -12,6 +12,7 @@
 
 #include "cores.cuh"
 #include "grouped.cuh"
+#include "powers.cuh"
 #include "products.cuh"
 #include "widened.cuh"
 
@@ -34,7 +35,8 @@ struct Shares {
 };
 
 // `[n, width]`, in units. Of half precision a row stands for the values times its scale, of eight bits
-// each group does, of which there are as many as a row of weights in eight bits has.
+// each group does, of which there are as many as a row of weights in eight bits has; where units have powers
+// of two, the four of a group are a word in place of its scale.
 struct Activations {
     const uint16_t *values;
     const float *scales;
@@ -63,6 +65,10 @@ struct Matmul {
     static_assert(CHUNKS * THREADS == COLUMNS * 4, "all threads copy equally much");
     // Values of a unit, and units of the values that share a scale.
     static constexpr unsigned UNIT_VALUES = 64 / Number::BYTES, UNITS_OF_GROUP = GROUP / UNIT_VALUES;
+    // Whether a thread brings 32 values of four bits, which become bytes, and their power of two.
+    static constexpr bool HAS_POWERS = Number::BYTES == 1 && !Weights::IS_COPIED;
+    // Values that places of weights are counted in.
+    static constexpr unsigned WEIGHT_UNIT = Weights::IS_COPIED ? UNIT_VALUES : UNIT;
 
     Activations x;
     unsigned n_units;
@@ -84,18 +90,20 @@ struct Matmul {
     Sums sums;
     GroupSums<IS_GROUPED<Encoding>, HIGH, WIDE> group;
     ColumnScales<IS_GROUPED<Number>, WIDE> column_scales;
+    Powers<HAS_POWERS, ROWS, WIDE> powers;
 
     __device__ __forceinline__ Matmul(const Products &products, const Activations &x, unsigned n,
                                       unsigned width, uint16_t *shared)
         : x(x), n_units((width + UNIT_VALUES - 1) / UNIT_VALUES), columns(products.choice, blockIdx.x, COLUMNS, n),
           tile(products, blockIdx.y, ROWS),
-          reader(columns.all_rows(tile.part.n_rows) * units_of_row<Encoding>(width)), sums{} {
+          reader(columns.all_rows(tile.part.n_rows) * units_of_row<Encoding>(width)), sums{},
+          powers(shared + STAGES * COLUMN_TILE + WEIGHT_STAGES * WEIGHT_TILE) {
         own = threadIdx.x / 2, half = threadIdx.x % 2;
         // Where products are gated, a fragment has eight rows of the gate, then the same of the other.
         unsigned row = tile.row(own, 8);
         is_there = row < tile.part.n_rows;
         own_weights = tile.weights(own, 8);
-        row_units = units_of_row<Encoding>(width) * UNIT / UNIT_VALUES;
+        row_units = units_of_row<Encoding>(width) * UNIT / WEIGHT_UNIT;
         own_unit = static_cast<size_t>(columns.row_of_all(is_there ? row : 0, tile.part.n_rows)) * row_units;
         size_t x_units = units_of_row<Number>(width) * UNIT / UNIT_VALUES;
 #pragma unroll
@@ -125,10 +133,31 @@ struct Matmul {
 
     __device__ __forceinline__ Half load(unsigned unit) const {
         // Rows that do not exist are computed like the first, and never written.
-        return reader.load(own_weights, own_unit + unit, half);
+        if constexpr (HAS_POWERS) {
+            unsigned own = 2 * unit + half;
+            Half raw = reader.load(own_weights, own_unit + min(own, row_units - 1), 0);
+            // Behind a row are zeros, whatever their power.
+            for (unsigned i = 0; i < 4; i++) {
+                raw.codes[i] = own < row_units ? raw.codes[i] : 0;
+            }
+            return raw;
+        } else {
+            return reader.load(own_weights, own_unit + unit, half);
+        }
     }
 
     __device__ __forceinline__ void widen(const Half &raw, unsigned stage) {
+        if constexpr (HAS_POWERS) {
+            uint16_t *to = weights + stage * WEIGHT_TILE;
+            store_e2m1(raw.codes, [&](unsigned i) { return chunk_of(to, own, 2 * half + i); });
+            powers.of_weights(stage, own, half) = static_cast<uint8_t>(raw.meta.unit);
+            return;
+        } else {
+            round(raw, stage);
+        }
+    }
+
+    __device__ __forceinline__ void round(const Half &raw, unsigned stage) {
         float values[16];
         unscaled_values<Encoding>(raw, half, values);
         uint16_t *to = weights + stage * Weights::TERMS * WEIGHT_TILE;
@@ -147,7 +176,7 @@ struct Matmul {
     }
 
     // Multiplies what is in shared memory: 32 bytes of a unit at a time, which are sixteen values, or 32.
-    __device__ __forceinline__ void multiply(unsigned stage, unsigned weight_stage) {
+    __device__ __forceinline__ void multiply(unsigned stage, unsigned weight_stage, unsigned unit) {
         constexpr unsigned ACROSS = COLUMNS / WARP_COLUMNS;
         unsigned lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
         unsigned first_row = warp / ACROSS * WARP_ROWS, first_column = warp % ACROSS * WARP_COLUMNS;
@@ -173,7 +202,14 @@ struct Matmul {
                     load_tiles(left, chunk_of(from, first_row + 16 * i + lane % 16, k + lane / 16));
 #pragma unroll
                     for (unsigned j = 0; j < WIDE; j++) {
-                        Cores<Number>::multiply(to[i][j], left, right[j]);
+                        if constexpr (HAS_POWERS) {
+                            unsigned row = first_row + 16 * i + lane / 4 + 8 * (lane % 2);
+                            unsigned power = powers.of_weights(weight_stage, row, k / 2);
+                            Cores<Number>::multiply(to[i][j], left, right[j], power,
+                                                    powers.of_column(j, 2 * unit + k / 2));
+                        } else {
+                            Cores<Number>::multiply(to[i][j], left, right[j]);
+                        }
                     }
                 }
             }
@@ -182,13 +218,18 @@ struct Matmul {
 
     // Begins a group of values where a unit is its first, or the block's.
     __device__ __forceinline__ void open_group(unsigned unit, bool is_first) {
-        if constexpr (IS_GROUPED<Encoding>) {
+        if constexpr (IS_GROUPED<Encoding> || HAS_POWERS) {
             if (is_first || unit % UNITS_OF_GROUP == 0) {
                 constexpr unsigned ACROSS = COLUMNS / WARP_COLUMNS;
-                unsigned warp = threadIdx.x / WARP;
-                unsigned n_groups = row_units / UNITS_OF_GROUP, number = unit / UNITS_OF_GROUP;
-                group.open(reader, tile, columns, n_groups, number, warp / ACROSS * WARP_ROWS);
-                column_scales.load(x.scales, columns, n_groups, number, warp % ACROSS * WARP_COLUMNS);
+                unsigned warp = threadIdx.x / WARP, first_column = warp % ACROSS * WARP_COLUMNS;
+                unsigned n_groups = (n_units + UNITS_OF_GROUP - 1) / UNITS_OF_GROUP;
+                unsigned number = unit / UNITS_OF_GROUP;
+                if constexpr (HAS_POWERS) {
+                    powers.open(x.scales, columns, n_groups, number, first_column, is_first);
+                } else {
+                    group.open(reader, tile, columns, n_groups, number, warp / ACROSS * WARP_ROWS);
+                    column_scales.load(x.scales, columns, n_groups, number, first_column);
+                }
             }
         }
     }
@@ -234,7 +275,7 @@ struct Matmul {
                 }
                 commit_copies();
                 open_group(unit, unit == first);
-                multiply(stage, Weights::IS_COPIED ? stage : (unit - first) % 2);
+                multiply(stage, Weights::IS_COPIED ? stage : (unit - first) % 2, unit);
                 close_group(unit, unit + 1 == last);
                 if constexpr (!Weights::IS_COPIED) {
                     if (unit + 1 < last) {
@@ -322,81 +363,3 @@ struct Matmul {
         }
     }
 };
-
-template <class Kernel>
-__device__ __forceinline__ void matmul(const Products &products, const Activations &x, unsigned n,
-                                       unsigned width, const Shares &shares, uint16_t *shared) {
-    if constexpr (Cores<typename Kernel::Number>::IS_USED) {
-        Kernel kernel(products, x, n, width, shared);
-        if (kernel.columns.n == 0) {
-            return;
-        }
-        unsigned share = (kernel.n_units + gridDim.z - 1) / gridDim.z;
-        unsigned first = blockIdx.z * share;
-        // No share is empty: the launch sees to it.
-        kernel.run(first, min(first + share, kernel.n_units));
-        // Shared memory serves other ends now.
-        __syncthreads();
-        if (gridDim.z > 1) {
-            if (!kernel.gather(shares, reinterpret_cast<unsigned *>(shared))) {
-                return;
-            }
-        }
-        kernel.write(reinterpret_cast<float *>(shared));
-    } else {
-        // The kernel of the other type is launched on such devices.
-#ifndef PONDER_EMULATED
-        __trap();
-#endif
-    }
-}
-
-#define DEFINE_MATMUL_OF(name, size, rows, columns, warp_rows, warp_columns)                       \
-    extern "C" __global__ void __launch_bounds__(2 * rows)                                         \
-        matmul_##name##_##size(PRODUCTS_PARAMETERS, const uint16_t *x, unsigned n, unsigned width, \
-                               float *share_sums, unsigned *share_done) {                          \
-        await_earlier_launches();                                                                  \
-        DYNAMIC_SHARED(uint16_t, shared);                                                          \
-        Activations activations{x, nullptr};                                                       \
-        Shares shares{share_sums, share_done};                                                     \
-        using Kernel = Matmul<name, bf16, rows, columns, warp_rows, warp_columns>;                 \
-        matmul<Kernel>(PRODUCTS, activations, n, width, shares, shared);                           \
-    }                                                                                              \
-    EXPORT(matmul_##name##_##size)
-
-#define DEFINE_HALF_MATMUL_OF(name, size, rows, columns, warp_rows, warp_columns)                  \
-    extern "C" __global__ void __launch_bounds__(2 * rows)                                         \
-        matmul_##name##_half_##size(PRODUCTS_PARAMETERS, const uint16_t *x, const float *x_scales, \
-                                    unsigned n, unsigned width, float *share_sums,                 \
-                                    unsigned *share_done) {                                        \
-        DYNAMIC_SHARED(uint16_t, shared);                                                          \
-        Activations activations{x, x_scales};                                                      \
-        Shares shares{share_sums, share_done};                                                     \
-        using Kernel = Matmul<name, f16, rows, columns, warp_rows, warp_columns>;                  \
-        matmul<Kernel>(PRODUCTS, activations, n, width, shares, shared);                           \
-    }                                                                                              \
-    EXPORT(matmul_##name##_half_##size)
-
-// Where both are of eight bits.
-#define DEFINE_FP8_MATMUL_OF(name, size, rows, columns, warp_rows, warp_columns)                   \
-    extern "C" __global__ void __launch_bounds__(2 * rows)                                         \
-        matmul_##name##_e4m3_##size(PRODUCTS_PARAMETERS, const uint16_t *x, const float *x_scales, \
-                                    unsigned n, unsigned width, float *share_sums,                 \
-                                    unsigned *share_done) {                                        \
-        await_earlier_launches();                                                                  \
-        DYNAMIC_SHARED(uint16_t, shared);                                                          \
-        Activations activations{x, x_scales};                                                      \
-        Shares shares{share_sums, share_done};                                                     \
-        using Kernel = Matmul<name, fp8, rows, columns, warp_rows, warp_columns>;                  \
-        matmul<Kernel>(PRODUCTS, activations, n, width, shares, shared);                           \
-    }                                                                                              \
-    EXPORT(matmul_##name##_e4m3_##size)
-
-// Three sizes of tiles, for few, some and many rows of activations; in half precision two.
-#define DEFINE_SMALL_MATMULS(name)                                                                 \
-    DEFINE_MATMUL_OF(name, small, 64, 32, 16, 32)                                                  \
-    DEFINE_MATMUL_OF(name, medium, 64, 64, 32, 32)                                                 \
-    DEFINE_HALF_MATMUL_OF(name, small, 64, 32, 16, 32)                                             \
-    DEFINE_HALF_MATMUL_OF(name, medium, 64, 64, 32, 32)
-
-#define DEFINE_MATMULS(name) DEFINE_SMALL_MATMULS(name) DEFINE_MATMUL_OF(name, large, 128, 128, 64, 32)

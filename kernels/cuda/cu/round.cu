@@ -150,6 +150,44 @@ extern "C" __global__ void __launch_bounds__(ROUND_THREADS)
 }
 EXPORT(round_fp8)
 
+// Rounds likewise, with a power of two for each 32 values, `[rows, padded / 32]`: bytes that are 127 above its
+// exponent. Eight threads have such a unit.
+extern "C" __global__ void __launch_bounds__(ROUND_THREADS)
+    round_mxfp8(const float *x, unsigned width, const float *weight, float eps, float offset, unsigned *out,
+                uint8_t *powers, unsigned padded) {
+    __shared__ float parts[ROUND_THREADS / WARP];
+    await_earlier_launches();
+    const float *row = x + static_cast<size_t>(blockIdx.x) * width;
+    size_t first_four = static_cast<size_t>(blockIdx.x) * (padded / 4);
+    Norm norm = {weight, eps, offset};
+    float factor = norm.factor(row, width, parts);
+    for (unsigned four = threadIdx.x; four < padded / 4; four += ROUND_THREADS) {
+        float values[4];
+        unsigned largest = 0;
+        for (unsigned i = 0; i < 4; i++) {
+            values[i] = 4 * four + i < width ? norm.of(row, 4 * four + i, factor) : 0.0f;
+            largest = max(largest, magnitude_bits(values[i]));
+        }
+        for (unsigned step = 4; step > 0; step /= 2) {
+            largest = max(largest, __shfl_xor_sync(ALL_LANES, largest, step));
+        }
+        // The least power by which the largest number is not beyond 448, which is 1.75 * 2^8: what is added
+        // carries beyond that fraction.
+        unsigned power = max((largest + 0x1fffffu) >> 23, 8u) - 8;
+        // Of what is no number nothing is left, but that it is none.
+        float inverse = __uint_as_float(largest < 0x7f800000u ? (254 - power) << 23 : 0x7fc00000u);
+        unsigned codes = 0;
+        for (unsigned i = 0; i < 4; i++) {
+            codes |= static_cast<unsigned>(f32_to_e4m3(values[i] * inverse)) << (8 * i);
+        }
+        out[first_four + four] = codes;
+        if (four % (UNIT / 4) == 0) {
+            powers[(first_four + four) / (UNIT / 4)] = static_cast<uint8_t>(power);
+        }
+    }
+}
+EXPORT(round_mxfp8)
+
 // The power of two that takes numbers of this size, of float32, to the upper end of half precision; and
 // the one that takes them back. Both are ordinary numbers.
 __device__ __forceinline__ void scales_of(float largest, float &there, float &back) {

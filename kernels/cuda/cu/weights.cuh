@@ -44,9 +44,19 @@ constexpr unsigned GROUP = 128;
 template <class Encoding> constexpr bool IS_GROUPED = false;
 template <> constexpr bool IS_GROUPED<fp8> = true;
 
+// Activations that are E4M3 with a power of two for each unit (MXFP8).
+struct mxfp8 {
+    static constexpr unsigned BYTES = 1;
+};
+
+// What rows are filled up to a multiple of.
+template <class Encoding> constexpr unsigned FILLED_TO = UNIT;
+template <> constexpr unsigned FILLED_TO<fp8> = GROUP;
+template <> constexpr unsigned FILLED_TO<mxfp8> = GROUP;
+
 // Units that a row takes.
 template <class Encoding> __device__ __forceinline__ unsigned units_of_row(unsigned width) {
-    constexpr unsigned WHOLE = IS_GROUPED<Encoding> ? GROUP : UNIT;
+    constexpr unsigned WHOLE = FILLED_TO<Encoding>;
     return (width + WHOLE - 1) / WHOLE * (WHOLE / UNIT);
 }
 

@@ -55,3 +55,19 @@ __device__ __forceinline__ void store_rounded(float (&values)[16], Place place) 
         }
     }
 }
+
+// Stores a unit of E2M1, each number in the middle of a byte: `place(i)` is where sixteen go.
+template <class Place> __device__ __forceinline__ void store_e2m1(const unsigned (&codes)[4], Place place) {
+#pragma unroll
+    for (unsigned i = 0; i < 2; i++) {
+        unsigned words[4];
+#pragma unroll
+        for (unsigned k = 0; k < 4; k++) {
+            // Four numbers side by side, drawn apart.
+            unsigned four = codes[2 * i + k / 2] >> (16 * (k % 2)) & 0xffffu;
+            unsigned pairs = (four | four << 8) & 0x00ff00ffu;
+            words[k] = ((pairs | pairs << 4) & 0x0f0f0f0fu) << 2;
+        }
+        *reinterpret_cast<uint4 *>(place(i)) = make_uint4(words[0], words[1], words[2], words[3]);
+    }
+}

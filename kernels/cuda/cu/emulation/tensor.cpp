@@ -25,6 +25,19 @@ float widen_e4m3(uint8_t bits) {
     return bits & 0x80u ? -size : size;
 }
 
+// Four bits in the middle of a byte; the others are not looked at.
+float widen_e2m1(uint8_t bits) {
+    constexpr float SIZES[8] = {0.0f, 0.5f, 1.0f, 1.5f, 2.0f, 3.0f, 4.0f, 6.0f};
+    float size = SIZES[(bits >> 2) & 7u];
+    return bits & 0x20u ? -size : size;
+}
+
+// A power of two, but for a last one that is none.
+float widen_ue8m0(unsigned bits) {
+    unsigned exponent = bits & 0xffu;
+    return exponent == 255 ? NAN : ldexpf(1.0f, static_cast<int>(exponent) - 127);
+}
+
 // `a` has 32 bytes of each row in two halves, `b` likewise of each column: 16 numbers, or 32.
 template <typename Number, float (*widen)(Number)> void multiply(void *const *operands) {
     constexpr unsigned OF_WORD = 4 / sizeof(Number), BITS = 8 * sizeof(Number), N = 8 * OF_WORD;
@@ -86,6 +99,41 @@ void multiply_bf16(void *const *operands, unsigned) { multiply<uint16_t, widen_b
 void multiply_f16(void *const *operands, unsigned) { multiply<uint16_t, widen_f16>(operands); }
 
 void multiply_e4m3(void *const *operands, unsigned) { multiply<uint8_t, widen_e4m3>(operands); }
+
+void multiply_mx(void *const *operands, unsigned) {
+    float a[16][32];
+    Eight b[32], d[16] = {};
+    for (unsigned lane = 0; lane < LANES; lane++) {
+        const ScaledProduct &own = operand_of<ScaledProduct>(operands, lane);
+        unsigned group = lane / 4, first = 4 * (lane % 4);
+        for (unsigned i = 0; i < 4; i++) {
+            for (unsigned word = 0; word < 4; word++) {
+                a[group + 8 * (word % 2)][first + i + 16 * (word / 2)] =
+                    widen_e2m1(static_cast<uint8_t>(own.product.a[word] >> (8 * i)));
+            }
+            for (unsigned word = 0; word < 2; word++) {
+                b[first + i + 16 * word][group] =
+                    widen_e4m3(static_cast<uint8_t>(own.product.b[word] >> (8 * i)));
+            }
+        }
+    }
+    for (unsigned row = 0; row < 16; row++) {
+        for (unsigned k = 0; k < 32; k++) {
+            d[row] += a[row][k] * b[k];
+        }
+    }
+    // The first two lanes of four have the rows' scales, the first one has the column's.
+    for (unsigned lane = 0; lane < LANES; lane++) {
+        const ScaledProduct &own = operand_of<ScaledProduct>(operands, lane);
+        for (unsigned i = 0; i < 4; i++) {
+            unsigned row = lane / 4 + 8 * (i / 2), column = 2 * (lane % 4) + i % 2;
+            unsigned of_row = 4 * (row % 8) + row / 8, of_column = 4 * column;
+            float scale = widen_ue8m0(operand_of<ScaledProduct>(operands, of_row).a_scale);
+            scale *= widen_ue8m0(operand_of<ScaledProduct>(operands, of_column).b_scale);
+            own.product.d[i] += scale * d[row][column];
+        }
+    }
+}
 
 void note_tile(const void *row) { note(row, 16, Access::read, __builtin_return_address(0)); }
 

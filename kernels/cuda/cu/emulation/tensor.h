@@ -1,4 +1,4 @@
-// What `mma.cuh`, `mma_f16.cuh` and `mma_fp8.cuh` have for a device: tensor cores and asynchronous copies.
+// What `mma.cuh`, `mma_f16.cuh` and `mma_fp8.cuh` have for a device, and `mma_mx.cuh`: tensor cores and asynchronous copies.
 #pragma once
 
 namespace emulation {
@@ -11,6 +11,12 @@ struct Product {
 void multiply_bf16(void *const *operands, unsigned mask);
 void multiply_f16(void *const *operands, unsigned mask);
 void multiply_e4m3(void *const *operands, unsigned mask);
+
+struct ScaledProduct {
+    Product product;
+    unsigned a_scale, b_scale;
+};
+void multiply_mx(void *const *operands, unsigned mask);
 
 struct Tiles {
     unsigned (&tiles)[4];
@@ -40,6 +46,12 @@ inline void mma_f16(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2
 inline void mma_e4m3(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2], EMULATION_CALLER) {
     emulation::Product operands = {d, a, b};
     emulation::gather(0xffffffffu, emulation::multiply_e4m3, &operands, {"mma_e4m3", file, line});
+}
+
+inline void mma_mx(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2], unsigned a_scale,
+                   unsigned b_scale, EMULATION_CALLER) {
+    emulation::ScaledProduct operands = {{d, a, b}, a_scale, b_scale};
+    emulation::gather(0xffffffffu, emulation::multiply_mx, &operands, {"mma_mx", file, line});
 }
 
 inline void load_tiles(unsigned (&tiles)[4], const void *row, EMULATION_CALLER) {

@@ -1,6 +1,8 @@
 // Tensor cores, tiles and asynchronous copies.
 #include "../common.cuh"
 #include "../mma.cuh"
+#include "../mma_fp8.cuh"
+#include "../mma_mx.cuh"
 
 __device__ __forceinline__ unsigned pair_of(const uint16_t *matrix, unsigned at, unsigned stride) {
     return static_cast<unsigned>(matrix[at]) | (static_cast<unsigned>(matrix[at + stride]) << 16);
@@ -45,6 +47,41 @@ extern "C" __global__ void test_product_f16(const uint16_t *a, const uint16_t *b
     product(a, b, c, d, MultiplyF16());
 }
 EXPORT(test_product_f16)
+
+__device__ __forceinline__ unsigned four_of(const uint8_t *matrix, unsigned at, unsigned stride) {
+    unsigned four = 0;
+    for (unsigned i = 0; i < 4; i++) {
+        four |= static_cast<unsigned>(matrix[at + i * stride]) << (8 * i);
+    }
+    return four;
+}
+
+// d[16, 8] = c[16, 8] + a[16, 32] @ b[32, 8] of numbers of eight bits; or, where there are powers of two of
+// the rows of `a` and of the columns of `b`, of four bits and eight.
+extern "C" __global__ void test_product_fp8(const uint8_t *a, const uint8_t *b, const uint8_t *a_powers,
+                                            const uint8_t *b_powers, const float *c, float *d) {
+    unsigned lane = threadIdx.x, group = lane / 4, first = 4 * (lane % 4);
+    unsigned left[4] = {four_of(a, group * 32 + first, 1), four_of(a, (group + 8) * 32 + first, 1),
+                        four_of(a, group * 32 + first + 16, 1), four_of(a, (group + 8) * 32 + first + 16, 1)};
+    unsigned right[2] = {four_of(b, first * 8 + group, 8), four_of(b, (first + 16) * 8 + group, 8)};
+    unsigned pair = 2 * (lane % 4);
+    float sums[4];
+    for (unsigned i = 0; i < 4; i++) {
+        sums[i] = c[(group + 8 * (i / 2)) * 8 + pair + i % 2];
+    }
+    if (a_powers != nullptr) {
+        // What is no power is in lanes whose words nobody reads, and in bytes.
+        unsigned a_power = lane % 4 < 2 ? a_powers[group + 8 * (lane % 2)] : 0xffu;
+        unsigned b_power = lane % 4 == 0 ? b_powers[group] : 0xffu;
+        mma_mx(sums, left, right, a_power | 0xffffff00u, b_power | 0xffffff00u);
+    } else {
+        mma_e4m3(sums, left, right);
+    }
+    for (unsigned i = 0; i < 4; i++) {
+        d[(group + 8 * (i / 2)) * 8 + pair + i % 2] = sums[i];
+    }
+}
+EXPORT(test_product_fp8)
 
 // Four tiles of 8 rows of 8 values, one below the other; out: [32][4] as they are, then transposed.
 extern "C" __global__ void test_tiles(const uint16_t *values, unsigned *out) {

@@ -11,6 +11,9 @@ pub(super) struct Chip {
     /// Whether tensor cores multiply FP8 for single warps, and kernels were compiled for that: compute
     /// capabilities 8.9 and 12.x. Those of 9.0 and 10.0 take such products apart into others.
     pub(super) has_fp8: bool,
+    /// Whether they multiply MXFP4 with MXFP8: compute capability 12.x, and kernels that were compiled for
+    /// that family.
+    pub(super) has_mx: bool,
     /// Whether four warps multiply tiles that were copied by maps: compute capability 9.0, and kernels
     /// that were compiled for it.
     pub(super) has_warpgroups: bool,
@@ -26,6 +29,7 @@ impl Chip {
             n_multiprocessors: properties.n_multiprocessors.max(1),
             has_bf16: properties.compute_capability >= (8, 0),
             has_fp8: code.is_some_and(|code| matches!(code.number, 89 | 120..)),
+            has_mx: code.is_some_and(|code| code.number >= 120 && code.is_special),
             has_warpgroups: properties.compute_capability == (9, 0) && device.has_tensor_maps(),
             shared_memory: properties.shared_memory,
         }

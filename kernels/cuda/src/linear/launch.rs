@@ -1,11 +1,13 @@
 //! Which kernel computes a product, and how it is started.
 
+use ponder_kernels_cpu::BlockFormat;
+
 use super::chip::Chip;
 use super::contest::Contest;
 use super::group::Group;
 use super::hopper::{HopperTile, weight_maps};
 use super::names::{Kernel, Most, TileSize};
-use super::rows::{Fp8Rows, Halves, Int8, Source};
+use super::rows::{Fp8Rows, Fp8Scale, Halves, Int8, Source};
 use super::{Encoding, Rows, UNIT};
 use crate::view::joined;
 use crate::{Arg, CudaError, Device, Launch, Memory, Precision, TensorMap};
@@ -33,6 +35,8 @@ const EXACT_SHARED: usize = UNIT * 4 * (EXACT_ROWS + 1 + EXACT_COLUMNS + 1);
 /// Rows that experts may have on the average to be multiplied as few, and on small tiles.
 const FEW_OF_EXPERT: usize = 8;
 const SMALL_OF_EXPERT: usize = 16;
+
+const MXFP4: Encoding = Encoding::Block(BlockFormat::MXFP4);
 
 /// Activations, as a kernel takes them.
 enum Input<'a> {
@@ -111,10 +115,10 @@ impl Launcher {
         let encoding = group.first().encoding();
         match self.kernel(encoding, group, x) {
             Kernel::Matvec(most) => self.matvec(x, group, most),
-            kernel
-            @ (Kernel::Matmul(size) | Kernel::HalfMatmul(size) | Kernel::Fp8Matmul(size)) => {
-                self.matmul(x, group, kernel, size)
-            }
+            kernel @ (Kernel::Matmul(size)
+            | Kernel::HalfMatmul(size)
+            | Kernel::Fp8Matmul(size)
+            | Kernel::MxMatmul(size)) => self.matmul(x, group, kernel, size),
             Kernel::Hopper(tile) => self.hopper(x, group, tile),
             _ => self.exact(x, group),
         }
@@ -132,6 +136,7 @@ impl Launcher {
                 let size = self.tile_size(encoding, group, x.n_rows());
                 match HopperTile::of(&self.chip, group, [x.n_rows(), x.width()]) {
                     _ if encoding == Encoding::Fp8 && self.chip.has_fp8 => Kernel::Fp8Matmul(size),
+                    _ if encoding == MXFP4 && self.chip.has_mx => Kernel::MxMatmul(size),
                     Some(tile) => Kernel::Hopper(tile),
                     None if self.chip.has_bf16 => Kernel::Matmul(size),
                     None => Kernel::HalfMatmul(size),
@@ -245,7 +250,7 @@ impl Launcher {
         ];
         // What kernels take at a time: 64 bytes of a row.
         let n_units = width.div_ceil(match kernel {
-            Kernel::Fp8Matmul(_) => 2 * UNIT,
+            Kernel::Fp8Matmul(_) | Kernel::MxMatmul(_) => 2 * UNIT,
             _ => UNIT,
         });
         let n_shares = match size {
@@ -271,7 +276,8 @@ impl Launcher {
         let own = [sizes[0], sizes[1], shares[0], shares[1]];
         let input = match kernel {
             Kernel::HalfMatmul(_) => Input::F16(x.f16()?),
-            Kernel::Fp8Matmul(_) => Input::Fp8(x.fp8()?),
+            Kernel::Fp8Matmul(_) => Input::Fp8(x.fp8(Fp8Scale::Float)?),
+            Kernel::MxMatmul(_) => Input::Fp8(x.fp8(Fp8Scale::Powers)?),
             _ => Input::Bf16(x.bf16()?),
         };
         self.start(kernel.name(encoding), launch, group, input, own)
@@ -356,5 +362,10 @@ fn matmul_shared(encoding: Encoding, kernel: Kernel, size: TileSize) -> usize {
         (Encoding::F16, _) => 4,
         _ => 2,
     };
-    unit * (3 * size.columns() + weights * size.rows())
+    // A power of two for each unit of weights.
+    let powers = match kernel {
+        Kernel::MxMatmul(_) => 2 * 2 * size.rows(),
+        _ => 0,
+    };
+    unit * (3 * size.columns() + weights * size.rows()) + powers
 }

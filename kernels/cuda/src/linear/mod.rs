@@ -25,7 +25,8 @@
 //! `PONDER_CUBLAS=0` leaves the library out.
 //!
 //! Where tensor cores multiply FP8 for single warps (compute capabilities 8.9 and 12.x), many rows are
-//! rounded to it for weights in FP8, with a scale for each 128 values.
+//! rounded to it for weights in FP8, with a scale for each 128 values; where they multiply MXFP4 (12.x), to
+//! MXFP8 for weights in that, with a power of two for each 32.
 //! Tensor cores before Ampere do not have bfloat16: what is rounded to it elsewhere is rounded to float16
 //! there, activations with a power of two for each row, because that type has not their range.
 //! Those of compute capability 9.0 multiply many rows by warpgroups, to the same sums.

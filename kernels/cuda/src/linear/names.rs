@@ -17,6 +17,8 @@ pub(super) enum Kernel {
     HalfMatmul(TileSize),
     /// With activations in FP8.
     Fp8Matmul(TileSize),
+    /// With activations in MXFP8.
+    MxMatmul(TileSize),
     Hopper(HopperTile),
 }
 
@@ -83,9 +85,12 @@ impl Kernel {
             Self::Matmul(TileSize::Large) => named!(encoding, "matmul_", "_large"),
             Self::HalfMatmul(TileSize::Small) => named!(encoding, "matmul_", "_half_small"),
             Self::HalfMatmul(_) => named!(encoding, "matmul_", "_half_medium"),
-            Self::Fp8Matmul(TileSize::Small) => named!(encoding, "matmul_", "_e4m3_small"),
-            Self::Fp8Matmul(TileSize::Medium) => named!(encoding, "matmul_", "_e4m3_medium"),
-            Self::Fp8Matmul(TileSize::Large) => named!(encoding, "matmul_", "_e4m3_large"),
+            Self::Fp8Matmul(TileSize::Small) => named!(encoding, "matmul_", "_fp8_small"),
+            Self::Fp8Matmul(TileSize::Medium) => named!(encoding, "matmul_", "_fp8_medium"),
+            Self::Fp8Matmul(TileSize::Large) => named!(encoding, "matmul_", "_fp8_large"),
+            Self::MxMatmul(TileSize::Small) => named!(encoding, "matmul_", "_mxfp8_small"),
+            Self::MxMatmul(TileSize::Medium) => named!(encoding, "matmul_", "_mxfp8_medium"),
+            Self::MxMatmul(TileSize::Large) => named!(encoding, "matmul_", "_mxfp8_large"),
             Self::Hopper(HopperTile::Narrow) => named!(encoding, "hopper_", "_128"),
             Self::Hopper(HopperTile::Wide) => named!(encoding, "hopper_", "_256"),
         }

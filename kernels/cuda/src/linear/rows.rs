@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::UNIT;
 use crate::{Arg, CudaError, Device, Launch, Memory, TensorMap};
-pub(super) use fp8::Fp8Rows;
+pub(super) use fp8::{Fp8Rows, Fp8Scale};
 pub(super) use half::Halves;
 use normed::Normed;
 
@@ -37,8 +37,8 @@ pub struct Rows {
     /// Likewise.
     has_f16: bool,
     fp8: Option<Fp8Rows>,
-    /// Likewise.
-    has_fp8: bool,
+    /// Likewise, and which scales they have.
+    has_fp8: Option<Fp8Scale>,
     /// What the rows are, as long as their values have not been computed.
     normed: Option<Normed>,
     /// How often they have been changed.
@@ -85,7 +85,7 @@ impl Rows {
             f16: None,
             has_f16: false,
             fp8: None,
-            has_fp8: false,
+            has_fp8: None,
             normed: None,
             n_changes: Arc::default(),
             maps: Vec::new(),
@@ -128,7 +128,7 @@ impl Rows {
     /// The rows, to be changed: what they were rounded to is forgotten.
     pub fn change(&mut self) -> &Memory {
         (self.has_int8, self.has_bf16) = (false, false);
-        (self.has_f16, self.has_fp8) = (false, false);
+        (self.has_f16, self.has_fp8) = (false, None);
         self.normed = None;
         self.n_changes.fetch_add(1, Ordering::Relaxed);
         &self.values
@@ -212,26 +212,26 @@ impl Rows {
         Ok(halves)
     }
 
-    /// The rows in FP8, unless that was done already.
-    pub(super) fn fp8(&mut self) -> Result<&Fp8Rows, CudaError> {
+    /// The rows in FP8 with these scales, unless that was done already.
+    pub(super) fn fp8(&mut self, scale: Fp8Scale) -> Result<&Fp8Rows, CudaError> {
         let shape = [self.n_rows, self.width];
         let fp8 = match self.fp8.take() {
             Some(fp8) if fp8.has_room(shape) => fp8,
             _ => Fp8Rows::new(&self.device, shape, self.values.len() / 4)?,
         };
         let fp8 = self.fp8.insert(fp8);
-        if !self.has_fp8 {
+        if self.has_fp8 != Some(scale) {
             let source = Source::of(&self.values, self.normed.as_ref());
-            fp8.round(&self.device, source, shape)?;
-            self.has_fp8 = true;
+            fp8.round(&self.device, source, shape, scale)?;
+            self.has_fp8 = Some(scale);
         }
         Ok(fp8)
     }
 
-    /// The rows in FP8, where a kernel had them so.
+    /// With which scales a kernel had the rows in FP8 last, if one had.
     #[cfg(all(test, feature = "emulated"))]
-    pub(super) fn fp8_if_rounded(&self) -> Option<&Fp8Rows> {
-        self.fp8.as_ref().filter(|_| self.has_fp8)
+    pub(super) fn has_fp8(&self) -> Option<Fp8Scale> {
+        self.has_fp8
     }
 
     /// The map of the rows rounded to bfloat16. It has as many rows as there is room for: those behind

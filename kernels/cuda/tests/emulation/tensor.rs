@@ -29,6 +29,72 @@ fn fragments_multiply() {
     product("test_product_f16", narrow_f16, widen_f16);
 }
 
+/// What a code of E4M3 stands for, but for NaN.
+fn e4m3(code: u8) -> f32 {
+    let (exponent, fraction) = (i32::from(code >> 3 & 15), f32::from(code & 7));
+    let size = match exponent {
+        0 => fraction / 8.0 * 2.0f32.powi(-6),
+        _ => (1.0 + fraction / 8.0) * 2.0f32.powi(exponent - 7),
+    };
+    if code < 128 { size } else { -size }
+}
+
+/// What four bits of E2M1 in the middle of a byte stand for.
+fn e2m1(code: u8) -> f32 {
+    let size = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0][usize::from(code >> 2 & 7)];
+    if code & 0x20 == 0 { size } else { -size }
+}
+
+#[test]
+fn fragments_of_eight_bits_multiply() {
+    let device = Device::emulated();
+    let bytes = |bytes: &[u8]| {
+        let memory = device.alloc(bytes.len()).expect("memory");
+        device.upload(bytes, &memory, 0).expect("a copy");
+        memory
+    };
+    let codes: Vec<u8> = (0..768u32).map(|i| (i * 89 + i / 7) as u8).collect();
+    let codes: Vec<u8> = codes.into_iter().map(|code| code & !(code & 1)).collect();
+    let (a, b) = codes.split_at(512);
+    let (a_powers, b_powers): (Vec<u8>, Vec<u8>) = ((120..136).collect(), (124..132).collect());
+    let c = random(128);
+    for has_powers in [false, true] {
+        let memories = [bytes(a), bytes(b), bytes(&a_powers), bytes(&b_powers)];
+        let (c_memory, d_memory) = (floats(&device, &c), floats(&device, &[0.0; 128]));
+        let powers = |i: usize| match has_powers {
+            true => Arg::Memory(&memories[i], 0),
+            false => Arg::Null,
+        };
+        let args = [
+            Arg::Memory(&memories[0], 0),
+            Arg::Memory(&memories[1], 0),
+            powers(2),
+            powers(3),
+            Arg::Memory(&c_memory, 0),
+            Arg::Memory(&d_memory, 0),
+        ];
+        run(&device, "test_product_fp8", launch(1, 32), &args);
+        for (i, &sum) in read_floats(&d_memory, &device).iter().enumerate() {
+            let (row, column) = (i / 8, i % 8);
+            let products = (0..32).map(|k| {
+                let (a, b) = (a[32 * row + k], b[8 * k + column]);
+                f64::from(if has_powers { e2m1(a) } else { e4m3(a) }) * f64::from(e4m3(b))
+            });
+            let products: Vec<f64> = products.collect();
+            let power = match has_powers {
+                true => 2.0f64.powi(i32::from(a_powers[row]) + i32::from(b_powers[column]) - 254),
+                false => 1.0,
+            };
+            let expected = f64::from(c[i]) + power * products.iter().sum::<f64>();
+            let size: f64 = products.iter().map(|x| x.abs()).sum::<f64>() * power + 1.0;
+            assert!(
+                (f64::from(sum) - expected).abs() < 1e-6 * size,
+                "{row}, {column}: {sum} {expected}"
+            );
+        }
+    }
+}
+
 #[test]
 fn tiles_lie_as_fragments_do() {
     let device = Device::emulated();

@@ -4,12 +4,21 @@ use super::{Source, THREADS};
 use crate::linear::GROUP;
 use crate::{Arg, CudaError, Device, Launch, Memory};
 
-/// Activations as scale × E4M3, with a scale for each 128 values of a row.
+/// What numbers are multiplied by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::linear) enum Fp8Scale {
+    /// A float for each 128 values.
+    Float,
+    /// A power of two for each 32 values: MXFP8.
+    Powers,
+}
+
+/// Activations as scale × E4M3.
 #[derive(Debug)]
 pub(in crate::linear) struct Fp8Rows {
     /// `[n_rows, width]`, a byte each, rows filled up with zeros to a multiple of 128 values.
     pub(in crate::linear) codes: Memory,
-    /// `[n_rows, width / 128]` of float32.
+    /// `[n_rows, width / 128]` of float32, or of four bytes that are 127 above an exponent.
     pub(in crate::linear) scales: Memory,
 }
 
@@ -37,6 +46,7 @@ impl Fp8Rows {
         device: &Device,
         x: Source<'_>,
         [n, width]: [usize; 2],
+        scale: Fp8Scale,
     ) -> Result<(), CudaError> {
         if n == 0 {
             return Ok(());
@@ -57,8 +67,12 @@ impl Fp8Rows {
             Arg::Memory(&self.scales, 0),
             Arg::U32(width.next_multiple_of(GROUP) as u32),
         ];
+        let kernel = match scale {
+            Fp8Scale::Float => "round_fp8",
+            Fp8Scale::Powers => "round_mxfp8",
+        };
         // SAFETY: the arguments are those of the kernel; it reads `n` rows of `width`, which there are, and
-        // as many weights, and writes as many in whole groups, and a scale for each, for which there is room.
-        unsafe { device.launch("round_fp8", launch, &args) }
+        // as many weights, and writes as many in whole groups, and four bytes for each, for which there is room.
+        unsafe { device.launch(kernel, launch, &args) }
     }
 }

@@ -56,9 +56,7 @@ fn seen_by(
     let plain = read(device, x);
     let is_block = matches!(own.0, Encoding::Block(_));
     let (x, weights) = match precision {
-        _ if own.0 == Encoding::Fp8 && x.fp8_if_rounded().is_some() => {
-            (fp8::from_fp8(device, x), own.1.to_vec())
-        }
+        _ if fp8::is_seen(own.0, x) => (fp8::from_fp8(device, x), own.1.to_vec()),
         Precision::Fast if tile <= 8 && is_block => (from_int8(device, x), own.1.to_vec()),
         Precision::Fast if tile > 8 && is_block => (to_bf16(&plain), to_bf16(own.1)),
         Precision::Fast if tile > 8 && own.0 != Encoding::F32 => (to_bf16(&plain), own.1.to_vec()),
@@ -340,12 +338,14 @@ fn experts_in_eight_bits_share_their_kernels() {
     let device = Device::for_tests();
     let linear = Linear::on_chip(&device, Precision::Fast, fp8::new_chip(1)).expect("memory");
     for (n, n_experts, top_k) in [(40, 4, 1), (60, 5, 2)] {
-        let shape = Shape {
-            n_rows: 21,
-            k: 272,
-            n_experts,
-        };
-        let choices = by_chance(n, n_experts, top_k, &mut Random(n as u64));
-        check_experts(&device, &linear, shape, Encoding::Fp8, &choices);
+        for encoding in [Encoding::Fp8, Encoding::Block(BlockFormat::MXFP4)] {
+            let shape = Shape {
+                n_rows: 21,
+                k: 288,
+                n_experts,
+            };
+            let choices = by_chance(n, n_experts, top_k, &mut Random(n as u64));
+            check_experts(&device, &linear, shape, encoding, &choices);
+        }
     }
 }

@@ -4,6 +4,7 @@ use super::gated::{ACTIVATIONS, Case, check_gated};
 use super::products::{check_product, check_several, multiply};
 use super::*;
 use crate::linear::fp8::{Fp8Scales, GROUP};
+use crate::linear::rows::Fp8Scale;
 
 /// What a code stands for: the largest is 448.
 pub(super) fn value(code: u8) -> f32 {
@@ -82,20 +83,40 @@ pub(super) fn random_weights(
     upload(device, &codes, scales.collect(), shape)
 }
 
+/// Whether a kernel that multiplied weights of this encoding had activations in eight bits.
+pub(super) fn is_seen(encoding: Encoding, x: &Rows) -> bool {
+    let wanted = match encoding {
+        Encoding::Fp8 => Fp8Scale::Float,
+        Encoding::Block(BlockFormat::MXFP4) => Fp8Scale::Powers,
+        _ => return false,
+    };
+    x.has_fp8() == Some(wanted)
+}
+
 /// The activations as they were rounded.
 pub(super) fn from_fp8(device: &Device, x: &mut Rows) -> Vec<f32> {
     let [n, k] = [x.n_rows(), x.width()];
-    let fp8 = x.fp8().expect("rounded");
+    let scale = x.has_fp8().unwrap_or(Fp8Scale::Float);
+    let fp8 = x.fp8(scale).expect("rounded");
     let (mut codes, n_groups) = (vec![0; n * k.next_multiple_of(GROUP)], k.div_ceil(GROUP));
     device.download(&fp8.codes, 0, &mut codes).expect("a copy");
     let mut bytes = vec![0; n * n_groups * 4];
     device.download(&fp8.scales, 0, &mut bytes).expect("a copy");
-    let mut scales = vec![0.0; n * n_groups];
-    f32_from_le_bytes(&bytes, &mut scales);
+    let (mut scales, n_values) = match scale {
+        Fp8Scale::Float => (vec![0.0; n * n_groups], GROUP),
+        Fp8Scale::Powers => {
+            let power = |&power: &u8| 2.0f32.powi(i32::from(power) - 127);
+            (bytes.iter().map(power).collect(), UNIT)
+        }
+    };
+    if scale == Fp8Scale::Float {
+        f32_from_le_bytes(&bytes, &mut scales);
+    }
+    let n_scales = scales.len() / n;
     let mut all = Vec::new();
-    for (codes, scales) in codes.chunks(n_groups * GROUP).zip(scales.chunks(n_groups)) {
+    for (codes, scales) in codes.chunks(n_groups * GROUP).zip(scales.chunks(n_scales)) {
         assert!(codes[k..].iter().all(|&code| code == 0));
-        all.extend((0..k).map(|i| value(codes[i]) * scales[i / GROUP]));
+        all.extend((0..k).map(|i| value(codes[i]) * scales[i / n_values]));
     }
     all
 }
@@ -104,6 +125,7 @@ pub(super) fn from_fp8(device: &Device, x: &mut Rows) -> Vec<f32> {
 pub(super) fn new_chip(n_multiprocessors: usize) -> Chip {
     Chip {
         has_fp8: true,
+        has_mx: true,
         ..chip(n_multiprocessors)
     }
 }
@@ -183,7 +205,7 @@ fn what_is_no_number_stays_in_its_group() {
 }
 
 /// The error of products of these activations, relative to what is exact, of all together.
-fn error_of(device: &Device, chip: Chip, own: &Weights, x: &[f32], k: usize) -> f64 {
+pub(super) fn error_of(device: &Device, chip: Chip, own: &Weights, x: &[f32], k: usize) -> f64 {
     let linear = Linear::on_chip(device, Precision::Fast, chip).expect("memory");
     let got = multiply(device, &linear, &mut rows(device, x, k), &own.matrix);
     let n_rows = own.matrix.n_rows();

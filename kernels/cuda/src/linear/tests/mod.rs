@@ -6,6 +6,7 @@ mod fp8;
 mod gated;
 mod half;
 mod hopper;
+mod mxfp4;
 mod normed;
 mod products;
 mod rounding;
@@ -38,6 +39,7 @@ fn chip(n_multiprocessors: usize) -> Chip {
         n_multiprocessors,
         has_bf16: true,
         has_fp8: false,
+        has_mx: false,
         has_warpgroups: false,
         shared_memory: 99 << 10,
     }
@@ -261,7 +263,7 @@ fn seen(
 ) -> Seen {
     let plain = read(device, x);
     let is_block = matches!(encoding, Encoding::Block(_));
-    if encoding == Encoding::Fp8 && x.fp8_if_rounded().is_some() {
+    if fp8::is_seen(encoding, x) {
         return Seen {
             x: fp8::from_fp8(device, x),
             weights: weights.to_vec(),
