@@ -1,5 +1,6 @@
 // Products with many rows of activations, by the warpgroups of compute capability 9.0: the same sums as
-// those of `matmul.cuh`, activations rounded to bfloat16, weights as such or as the sum of two.
+// those of `matmul.cuh`, activations rounded to bfloat16, weights as such or as the sum of two; or both in
+// eight bits, with scales.
 //
 // A tile of the output has 128 rows of activations (columns) and 128 or 256 of weights. One block is on
 // each multiprocessor, and takes tiles in turn. Its first warpgroups bring both operands to shared memory,
@@ -7,7 +8,7 @@
 // multiplies 64 columns with all rows of weights, so that a lane has neighbouring rows of weights, which
 // are neighbours in the output. While those write a tile the first of the next one come.
 //
-// Activations, and weights that are bfloat16, are copied by tensor maps, which say where rows end and
+// Activations, and weights that are of their type, are copied by tensor maps, which say where rows end and
 // lay chunks out as products read them. Weights that were packed in that order when they were uploaded
 // could be copied without maps, but the kernels for few rows read the same weights row by row. Other
 // weights are widened into the same layout by the first warpgroups.
@@ -43,11 +44,14 @@ struct Maps {
 struct Sizes {
     // Rows of activations, values of a row, tiles of rows of weights, stages.
     unsigned n, width, row_tiles, n_stages;
+    // Of each row of activations and step, where numbers are scaled.
+    const float *x_scales;
 };
 
-template <class Encoding_, unsigned ROWS_> struct Hopper {
+template <class Encoding_, unsigned ROWS_, class Number_ = bf16> struct Hopper {
     using Encoding = Encoding_;
-    using Weights = Widened<Encoding, bf16>;
+    using Number = Number_;
+    using Weights = Widened<Encoding, Number>;
     using Half = typename Reader<Encoding>::Half;
     static constexpr unsigned ROWS = ROWS_, COLUMNS = 128;
     static constexpr unsigned CONSUMERS = COLUMNS / TILE_ROWS;
@@ -59,6 +63,9 @@ template <class Encoding_, unsigned ROWS_> struct Hopper {
     // Of each thread; together no more than a launch gives: 168 to each of 384, 128 to each of 512.
     static constexpr unsigned PRODUCER_REGISTERS = Weights::IS_COPIED ? 40 : PRODUCERS == 1 ? 104 : 80;
     static constexpr unsigned CONSUMER_REGISTERS = Weights::IS_COPIED ? 232 : PRODUCERS == 1 ? 200 : 176;
+    // Values of a step, in 128 bytes of a row. In eight bits they are those that share a scale.
+    static constexpr unsigned STEP_VALUES = STEP * 2 / Number::BYTES;
+    static constexpr bool IS_SCALED = IS_GROUPED<Number>;
     // Of a stage: activations, then each term of the weights.
     static constexpr unsigned COLUMN_BYTES = COLUMNS / TILE_ROWS * TILE_BYTES;
     static constexpr unsigned WEIGHT_BYTES = ROWS / TILE_ROWS * TILE_BYTES;
@@ -79,7 +86,7 @@ template <class Encoding_, unsigned ROWS_> struct Hopper {
     __device__ __forceinline__ Hopper(const Products &products, const Maps &maps, const Sizes &sizes,
                                       unsigned char *shared)
         : products(products), maps(maps), sizes(sizes) {
-        n_steps = (sizes.width + STEP - 1) / STEP;
+        n_steps = (sizes.width + STEP_VALUES - 1) / STEP_VALUES;
         column_tiles = (sizes.n + COLUMNS - 1) / COLUMNS;
         stages = shared + (1024 - shared_address(shared) % 1024) % 1024;
         full = reinterpret_cast<uint64_t *>(stages + sizes.n_stages * STAGE_BYTES);
@@ -99,7 +106,11 @@ template <class Encoding_, unsigned ROWS_> struct Hopper {
         __syncthreads();
         if (threadIdx.x >= PRODUCER_THREADS) {
             take_registers<CONSUMER_REGISTERS>();
-            consume();
+            if constexpr (IS_SCALED) {
+                consume_scaled();
+            } else {
+                consume();
+            }
         } else {
             give_registers<PRODUCER_REGISTERS>();
             if constexpr (!Weights::IS_COPIED) {
@@ -268,6 +279,64 @@ template <class Encoding_, unsigned ROWS_> struct Hopper {
         });
     }
 
+    // The same for numbers of eight bits: the sums of a step are scaled before they are added up, while the
+    // other warpgroup multiplies. Scales are loaded while products are under way.
+    __device__ __forceinline__ void consume_scaled() const {
+        unsigned group = threadIdx.x / WARPGROUP - PRODUCERS;
+        unsigned lane = threadIdx.x % WARP, warp = threadIdx.x % WARPGROUP / WARP;
+        Turn turn{0, 0};
+        float sums[ROWS / 2], of_step[ROWS / 2];
+        for_each_tile([&](unsigned column_tile, unsigned row_tile) {
+            Tile tile(products, row_tile, ROWS);
+            unsigned column = column_tile * COLUMNS + group * TILE_ROWS + 16 * warp + lane / 4;
+#pragma unroll
+            for (unsigned i = 0; i < ROWS / 2; i++) {
+                sums[i] = 0.0f;
+            }
+            for (unsigned step = 0; step < n_steps; step++, turn.next(sizes.n_stages)) {
+                const unsigned char *from = stages + turn.stage * STAGE_BYTES;
+                uint64_t left = tile_descriptor(from + group * TILE_BYTES);
+                uint64_t right = tile_descriptor(from + COLUMN_BYTES);
+                wait_for_phase(full + turn.stage, turn.parity);
+                fence_products();
+#pragma unroll
+                for (unsigned k = 0; k < STEP / 16; k++) {
+                    multiply_fp8_tiles(of_step, left + 2 * k, right + 2 * k, k > 0);
+                }
+                commit_products();
+                float columns[2], rows[ROWS / 4];
+                load_scales(tile, column, step, columns, rows);
+                wait_products<0>();
+                release(turn.stage);
+                receive_sums(of_step);
+#pragma unroll
+                for (unsigned i = 0; i < ROWS / 2; i++) {
+                    sums[i] += columns[i / 2 % 2] * (rows[i / 4 * 2 + i % 2] * of_step[i]);
+                }
+            }
+            write(sums, tile, column_tile * COLUMNS + group * TILE_ROWS);
+        });
+    }
+
+    // Scales of a step: of the column and the one eight behind it, and of each pair of rows of weights that
+    // the lane has.
+    __device__ __forceinline__ void load_scales(const Tile &tile, unsigned column, unsigned step,
+                                                float (&columns)[2], float (&rows)[ROWS / 4]) const {
+        Reader<Encoding> reader(static_cast<size_t>(tile.part.n_rows) * row_units());
+        // Those that do not exist are never written.
+#pragma unroll
+        for (unsigned i = 0; i < 2; i++) {
+            size_t own = min(column + 8 * i, sizes.n - 1);
+            columns[i] = sizes.x_scales[own * n_steps + step];
+        }
+#pragma unroll
+        for (unsigned i = 0; i < ROWS / 4; i++) {
+            unsigned place = i / 2 * 8 + threadIdx.x % 4 * 2 + i % 2;
+            unsigned own = min(tile.row(place, GROUP), tile.part.n_rows - 1);
+            rows[i] = reader.scale(tile.weights(place, GROUP), own * n_steps + step);
+        }
+    }
+
     __device__ __forceinline__ void release(unsigned stage) const {
         if (threadIdx.x % WARP == 0) {
             arrive(empty + stage);
@@ -326,7 +395,7 @@ __device__ __forceinline__ void hopper(const Products &, const Maps &, const Siz
         hopper_##name##_##rows(PRODUCTS_PARAMETERS, __VA_ARGS__, unsigned n, unsigned width,       \
                                unsigned row_tiles, unsigned n_stages) {                            \
         DYNAMIC_SHARED(unsigned char, shared);                                                     \
-        Sizes sizes{n, width, row_tiles, n_stages};                                                \
+        Sizes sizes{n, width, row_tiles, n_stages, nullptr};                                       \
         hopper<Hopper<name, rows>>(PRODUCTS, Maps maps, sizes, shared);                            \
     }                                                                                              \
     EXPORT(hopper_##name##_##rows)
@@ -341,3 +410,16 @@ __device__ __forceinline__ void hopper(const Products &, const Maps &, const Siz
 
 // Two sizes of tiles, for many and very many rows of activations.
 #define DEFINE_HOPPERS(name) DEFINE_HOPPER(name, 128) DEFINE_HOPPER(name, 256)
+
+// Both of eight bits.
+#define DEFINE_HOPPER_SCALED(name, rows)                                                           \
+    extern "C" __global__ void __launch_bounds__(Hopper<name, rows, name>::THREADS, 1)             \
+        hopper_##name##_##rows(PRODUCTS_PARAMETERS, MAP(x), MAP(weights_map0), MAP(weights_map1),  \
+                               MAP(weights_map2), const float *x_scales, unsigned n,               \
+                               unsigned width, unsigned row_tiles, unsigned n_stages) {            \
+        DYNAMIC_SHARED(unsigned char, shared);                                                     \
+        Maps maps{x, weights_map0, weights_map1, weights_map2};                                    \
+        Sizes sizes{n, width, row_tiles, n_stages, x_scales};                                      \
+        hopper<Hopper<name, rows, name>>(PRODUCTS, maps, sizes, shared);                           \
+    }                                                                                              \
+    EXPORT(hopper_##name##_##rows)

@@ -7,4 +7,4 @@ DEFINE_HOPPER_COPIED(bf16, 256)
 DEFINE_HOPPER_COPIED(bf16, 128)
 // Two terms for each weight need twice the room.
 DEFINE_HOPPER(f16, 128)
-DEFINE_HOPPERS(fp8)
+DEFINE_HOPPER_SCALED(fp8, 128)

@@ -3,10 +3,10 @@
 // group of weights, sums of the group alone are scaled, and then added up.
 //
 // A block has a tile of rows of weights and one of activations (columns), and goes through the width
-// in steps of 64 bytes, which are a unit of numbers of 16 bits, and two of numbers of eight; here they are
-// called a unit, too. Activations, and weights that are of the type already, are copied to shared memory while
-// earlier units are multiplied; other weights wait in registers, and are widened into shared memory one
-// unit ahead. Where there are few tiles, several blocks share one: each takes a part of the width, and
+// in steps of 64 bytes: a unit of numbers of 16 bits, and two units of numbers of eight, which together are
+// called a unit here. Activations, and weights that are of the type already, are copied to shared memory
+// while earlier units are multiplied; other weights wait in registers, and are widened into shared memory
+// one unit ahead. Where there are few tiles, several blocks share one: each takes a part of the width, and
 // the last to be done adds the parts up, in order.
 #pragma once
 
@@ -21,8 +21,8 @@ constexpr unsigned STAGES = 3;
 // Distance of two columns where sums are staged: lanes do not meet in a bank.
 constexpr unsigned STAGING_STEP = 20;
 
-// A row of a tile has 64 bytes in four chunks of 16. They are permuted, so that the
-// same chunk of eight rows lies in different banks.
+// A row of a tile has 64 bytes in four chunks of 16. They are permuted, so that the same chunk of eight
+// rows lies in different banks.
 __device__ __forceinline__ uint16_t *chunk_of(uint16_t *tile, unsigned row, unsigned chunk) {
     return tile + row * UNIT + (chunk ^ (row / 2 % 4)) * 8;
 }
@@ -94,8 +94,8 @@ struct Matmul {
 
     __device__ __forceinline__ Matmul(const Products &products, const Activations &x, unsigned n,
                                       unsigned width, uint16_t *shared)
-        : x(x), n_units((width + UNIT_VALUES - 1) / UNIT_VALUES), columns(products.choice, blockIdx.x, COLUMNS, n),
-          tile(products, blockIdx.y, ROWS),
+        : x(x), n_units((width + UNIT_VALUES - 1) / UNIT_VALUES),
+          columns(products.choice, blockIdx.x, COLUMNS, n), tile(products, blockIdx.y, ROWS),
           reader(columns.all_rows(tile.part.n_rows) * units_of_row<Encoding>(width)), sums{},
           powers(shared + STAGES * COLUMN_TILE + WEIGHT_STAGES * WEIGHT_TILE) {
         own = threadIdx.x / 2, half = threadIdx.x % 2;

@@ -148,6 +148,29 @@ __device__ __forceinline__ void multiply_tiles(float (&sums)[N / 2], uint64_t le
     }
 }
 
+// The same of floats of eight bits (E4M3), 32 of them in as many bytes, with 128 rows on the right. Sums
+// have fewer bits than float32 within products, so that they should not become long.
+__device__ __forceinline__ void multiply_fp8_tiles(float (&sums)[64], uint64_t left, uint64_t right,
+                                                   bool adds) {
+    asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %66, 0;\n"
+                 "wgmma.mma_async.sync.aligned.m64n128k32.f32.e4m3.e4m3 "
+                 "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,"
+                 "%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31,%32,%33,%34,%35,%36,%37,%38,%39,"
+                 "%40,%41,%42,%43,%44,%45,%46,%47,%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,"
+                 "%59,%60,%61,%62,%63}, "
+                 "%64, %65, p, 1, 1;\n}"
+                 : REGISTERS_32(0), REGISTERS_32(32)
+                 : "l"(left), "l"(right), "r"(static_cast<unsigned>(adds)));
+}
+
+// Sums that were waited for: nothing that reads them is moved up.
+template <unsigned N> __device__ __forceinline__ void receive_sums(float (&sums)[N]) {
+#pragma unroll
+    for (unsigned i = 0; i < N; i++) {
+        asm volatile("" : "+f"(sums[i])::"memory");
+    }
+}
+
 #undef REGISTERS_32
 #undef REGISTERS_8
 

@@ -2,17 +2,6 @@
 #include "block.h"
 
 namespace emulation {
-namespace {
-
-using Eight = float __attribute__((vector_size(32)));
-
-template <typename Operand> const Operand &operand_of(void *const *operands, unsigned lane) {
-    return *static_cast<const Operand *>(operands[lane]);
-}
-
-float widen_bf16(uint16_t bits) { return bits_as<float>(static_cast<unsigned>(bits) << 16); }
-
-float widen_f16(uint16_t bits) { return f16_to_f32(bits); }
 
 float widen_e4m3(uint8_t bits) {
     unsigned exponent = (bits >> 3) & 15u, fraction = bits & 7u;
@@ -24,6 +13,18 @@ float widen_e4m3(uint8_t bits) {
                                : ldexpf(static_cast<float>(8 + fraction), static_cast<int>(exponent) - 10);
     return bits & 0x80u ? -size : size;
 }
+
+namespace {
+
+using Eight = float __attribute__((vector_size(32)));
+
+template <typename Operand> const Operand &operand_of(void *const *operands, unsigned lane) {
+    return *static_cast<const Operand *>(operands[lane]);
+}
+
+float widen_bf16(uint16_t bits) { return bits_as<float>(static_cast<unsigned>(bits) << 16); }
+
+float widen_f16(uint16_t bits) { return f16_to_f32(bits); }
 
 // Four bits in the middle of a byte; the others are not looked at.
 float widen_e2m1(uint8_t bits) {

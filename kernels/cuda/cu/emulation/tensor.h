@@ -17,6 +17,7 @@ struct ScaledProduct {
     unsigned a_scale, b_scale;
 };
 void multiply_mx(void *const *operands, unsigned mask);
+float widen_e4m3(uint8_t bits);
 
 struct Tiles {
     unsigned (&tiles)[4];

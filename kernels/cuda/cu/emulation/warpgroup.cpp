@@ -13,9 +13,9 @@ namespace {
 
 using Eight = float __attribute__((vector_size(32)));
 
-constexpr unsigned ROWS = 16, K = 16, MAX_COLUMNS = 256;
+constexpr unsigned ROWS = 16, MAX_K = 32, MAX_COLUMNS = 256;
 
-// An operand: rows of sixteen values in two chunks of eight.
+// An operand: rows of 32 bytes in two chunks: sixteen values, or 32 of eight bits.
 struct Descriptor {
     uintptr_t start, leading, stride;
     // Bytes of the pattern in which chunks lie; 16 where there is none.
@@ -44,11 +44,16 @@ struct Descriptor {
         return static_cast<const uint16_t *>(found);
     }
 
-    void read(unsigned row, float (&values)[K]) const {
+    void read(unsigned row, bool is_fp8, float (&values)[MAX_K]) const {
         for (unsigned half = 0; half < 2; half++) {
             const uint16_t *from = chunk(row, half);
             for (unsigned i = 0; i < 8; i++) {
-                values[8 * half + i] = bits_as<float>(static_cast<unsigned>(from[i]) << 16);
+                if (is_fp8) {
+                    values[16 * half + 2 * i] = widen_e4m3(static_cast<uint8_t>(from[i]));
+                    values[16 * half + 2 * i + 1] = widen_e4m3(static_cast<uint8_t>(from[i] >> 8));
+                } else {
+                    values[8 * half + i] = bits_as<float>(static_cast<unsigned>(from[i]) << 16);
+                }
             }
         }
     }
@@ -73,7 +78,7 @@ struct Sums {
 struct Queued {
     float *sums;
     uint64_t left, right;
-    bool adds;
+    bool adds, is_fp8;
 };
 
 struct Products {
@@ -100,20 +105,21 @@ Sums *find(Products &products, const float *of_first_lane) {
 
 void multiply(const Queued &product, Sums &sums) {
     Descriptor left(product.left), right(product.right);
-    alignas(32) static float b[K][MAX_COLUMNS];
+    alignas(32) static float b[MAX_K][MAX_COLUMNS];
+    unsigned n = product.is_fp8 ? MAX_K : MAX_K / 2;
     for (unsigned column = 0; column < sums.n_columns; column++) {
-        float values[K];
-        right.read(column, values);
-        for (unsigned k = 0; k < K; k++) {
+        float values[MAX_K];
+        right.read(column, product.is_fp8, values);
+        for (unsigned k = 0; k < n; k++) {
             b[k][column] = values[k];
         }
     }
     for (unsigned row = 0; row < ROWS; row++) {
-        float a[K];
-        left.read(running->warp % 4 * ROWS + row, a);
+        float a[MAX_K];
+        left.read(running->warp % 4 * ROWS + row, product.is_fp8, a);
         for (unsigned column = 0; column < sums.n_columns; column += 8) {
             Eight sum = {};
-            for (unsigned k = 0; k < K; k++) {
+            for (unsigned k = 0; k < n; k++) {
                 sum += a[k] * *reinterpret_cast<const Eight *>(&b[k][column]);
             }
             Eight &total = *reinterpret_cast<Eight *>(&sums.values[row][column]);
@@ -185,7 +191,7 @@ void begin_product(void *const *operands, unsigned) {
         products.sums.push_back(sums);
     }
     sums->n_under_way++;
-    products.queue.push_back({first.sums, first.left, first.right, first.adds});
+    products.queue.push_back({first.sums, first.left, first.right, first.adds, first.is_fp8});
     products.n_uncommitted++;
 }
 

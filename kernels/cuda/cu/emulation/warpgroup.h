@@ -28,6 +28,8 @@ struct TileProduct {
     unsigned n_columns;
     uint64_t left, right;
     bool adds;
+    // Whether numbers are E4M3, not bfloat16.
+    bool is_fp8;
 };
 void begin_product(void *const *operands, unsigned mask);
 void fence_products(void *const *operands, unsigned mask);
@@ -86,6 +88,14 @@ template <unsigned N>
 inline void multiply_tiles(float (&sums)[N / 2], uint64_t left, uint64_t right, bool adds,
                            EMULATION_CALLER) {
     static_assert(N >= 8 && N <= 256 && N % 8 == 0, "columns of a product");
-    emulation::TileProduct operands = {sums, N, left, right, adds};
+    emulation::TileProduct operands = {sums, N, left, right, adds, false};
     emulation::gather(0xffffffffu, emulation::begin_product, &operands, {"multiply_tiles", file, line});
 }
+
+inline void multiply_fp8_tiles(float (&sums)[64], uint64_t left, uint64_t right, bool adds,
+                               EMULATION_CALLER) {
+    emulation::TileProduct operands = {sums, 128, left, right, adds, true};
+    emulation::gather(0xffffffffu, emulation::begin_product, &operands, {"multiply_fp8_tiles", file, line});
+}
+
+template <unsigned N> inline void receive_sums(float (&)[N]) {}

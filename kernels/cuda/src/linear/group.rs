@@ -132,7 +132,7 @@ pub(super) fn number(activation: Activation) -> u32 {
 }
 
 /// The most arguments of a kernel of products.
-const MAX_ARGS: usize = 4 * MAX_PARTS + 1 + 4 + 8;
+const MAX_ARGS: usize = 4 * MAX_PARTS + 1 + 4 + 9;
 
 /// Arguments of a launch.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use crate::{Arg, Launch, TensorMap};
 const WARPGROUP: usize = 128;
 const CONSUMERS: usize = 2;
 
-/// Bytes of a row of a tile in shared memory: 64 values.
+/// Bytes of a row of a tile in shared memory: 64 values, or 128 of eight bits.
 const ROW_BYTES: usize = 128;
 
 /// What tiles are aligned to, and bytes of the barriers of a stage, which lie behind all of them.
@@ -61,7 +61,7 @@ impl HopperTile {
         let n_blocks = self.n_tiles(group, n).min(chip.n_multiprocessors);
         // As many as widen weights; where they are copied, one.
         let producers = match (encoding, self) {
-            (Encoding::BF16, _) | (_, Self::Wide) => 1,
+            (Encoding::BF16 | Encoding::Fp8, _) | (_, Self::Wide) => 1,
             (_, Self::Narrow) => 2,
         };
         let n_stages = self.n_stages(chip, encoding);
@@ -104,9 +104,10 @@ impl HopperTile {
         }
     }
 
-    /// Whether there is such a kernel: each weight of float16 takes twice the room.
+    /// Whether there is such a kernel: each weight of float16 takes twice the room, each sum of FP8 is there
+    /// twice.
     fn is_there(self, encoding: Encoding) -> bool {
-        encoding != Encoding::F16 || self == Self::Narrow
+        !matches!(encoding, Encoding::F16 | Encoding::Fp8) || self == Self::Narrow
     }
 
     /// Bytes of a stage: activations and weights.

@@ -48,6 +48,8 @@ enum Input<'a> {
     /// Rounded to bfloat16; where weights are copied, with their maps.
     Map(&'a TensorMap),
     Maps([&'a TensorMap; 4]),
+    /// And with the scales of activations in FP8.
+    Fp8Maps([&'a TensorMap; 4], &'a Memory),
 }
 
 /// Starts kernels of products.
@@ -288,13 +290,19 @@ impl Launcher {
         let encoding = group.first().encoding();
         let launch = tile.launch(&self.chip, group, shape[0]);
         let sizes = tile.sizes(&self.chip, group, shape);
-        let map = x.bf16_map()?.expect("devices with warpgroups have maps");
+        const HAVE_MAPS: &str = "devices with warpgroups have maps";
         let input = match encoding {
             Encoding::BF16 => {
+                let map = x.bf16_map()?.expect(HAVE_MAPS);
                 let [first, second, third] = weight_maps(group);
                 Input::Maps([map, first, second, third])
             }
-            _ => Input::Map(map),
+            Encoding::Fp8 => {
+                let (map, scales) = x.fp8_map()?.expect(HAVE_MAPS);
+                let [first, second, third] = weight_maps(group);
+                Input::Fp8Maps([map, first, second, third], scales)
+            }
+            _ => Input::Map(x.bf16_map()?.expect(HAVE_MAPS)),
         };
         self.start(
             Kernel::Hopper(tile).name(encoding),
@@ -336,6 +344,10 @@ impl Launcher {
             Input::Fp8(x) => args.extend([Arg::Memory(&x.codes, 0), Arg::Memory(&x.scales, 0)]),
             Input::Map(map) => args.extend([Arg::Map(map)]),
             Input::Maps(maps) => args.extend(maps.map(Arg::Map)),
+            Input::Fp8Maps(maps, scales) => {
+                args.extend(maps.map(Arg::Map));
+                args.extend([Arg::Memory(scales, 0)]);
+            }
             Input::Int8(x) => args.extend([
                 Arg::Memory(&x.codes, 0),
                 Arg::Memory(&x.meta, 0),

@@ -2,7 +2,7 @@
 
 use super::pieces::Pieces;
 use super::planes::Planes;
-use super::{Encoding, Fp8Scales, UNIT};
+use super::{Encoding, Fp8Scales, GROUP, UNIT};
 use crate::{CudaError, Device, Memory, Source, TensorMap};
 
 /// `[n_rows, row_len]` weights on a device.
@@ -83,7 +83,11 @@ impl Matrix {
             Encoding::BF16 => {
                 device.tensor_map(&memory, [n_rows, row_len.next_multiple_of(UNIT)])?
             }
-            Encoding::F32 | Encoding::F16 | Encoding::Fp8 | Encoding::Block(_) => None,
+            // Two codes are a number of 16 bits to it.
+            Encoding::Fp8 => {
+                device.tensor_map(&memory, [n_rows, row_len.next_multiple_of(GROUP) / 2])?
+            }
+            Encoding::F32 | Encoding::F16 | Encoding::Block(_) => None,
         };
         Ok(Self {
             memory,

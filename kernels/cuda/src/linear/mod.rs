@@ -29,7 +29,8 @@
 //! MXFP8 for weights in that, with a power of two for each 32.
 //! Tensor cores before Ampere do not have bfloat16: what is rounded to it elsewhere is rounded to float16
 //! there, activations with a power of two for each row, because that type has not their range.
-//! Those of compute capability 9.0 multiply many rows by warpgroups, to the same sums.
+//! Those of compute capability 9.0 multiply many rows by warpgroups, to the same sums; FP8, too, with
+//! activations rounded to it.
 //!
 //! For up to 8 rows, and with [`Precision::Exact`](crate::Precision::Exact) for any number, every sum
 //! is taken in an order that depends on the weights alone: a row's result is the same whatever else is

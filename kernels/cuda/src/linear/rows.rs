@@ -228,6 +228,17 @@ impl Rows {
         Ok(fp8)
     }
 
+    /// The map of the rows in FP8 with a float for each 128 values, two of which are a number of 16 bits to
+    /// it, and these scales. Rows that it has behind the last one hold anything. `None` as for
+    /// [`bf16_map`](Self::bf16_map).
+    pub(super) fn fp8_map(&mut self) -> Result<Option<(&TensorMap, &Memory)>, CudaError> {
+        self.fp8(Fp8Scale::Float)?;
+        match &mut self.fp8 {
+            Some(fp8) => fp8.map(&self.device, self.width),
+            None => Ok(None),
+        }
+    }
+
     /// With which scales a kernel had the rows in FP8 last, if one had.
     #[cfg(all(test, feature = "emulated"))]
     pub(super) fn has_fp8(&self) -> Option<Fp8Scale> {

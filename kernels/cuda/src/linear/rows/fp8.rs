@@ -2,7 +2,7 @@
 
 use super::{Source, THREADS};
 use crate::linear::GROUP;
-use crate::{Arg, CudaError, Device, Launch, Memory};
+use crate::{Arg, CudaError, Device, Launch, Memory, TensorMap};
 
 /// What numbers are multiplied by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub(in crate::linear) struct Fp8Rows {
     pub(in crate::linear) codes: Memory,
     /// `[n_rows, width / 128]` of float32, or of four bytes that are 127 above an exponent.
     pub(in crate::linear) scales: Memory,
+    /// Maps of the codes, by the width of a row. There are as many as layers have widths.
+    maps: Vec<(usize, TensorMap)>,
 }
 
 impl Fp8Rows {
@@ -34,11 +36,33 @@ impl Fp8Rows {
         Ok(Self {
             codes: device.alloc(n_groups * GROUP)?,
             scales: device.alloc(n_groups * 4)?,
+            maps: Vec::new(),
         })
     }
 
     pub(super) fn has_room(&self, [n, width]: [usize; 2]) -> bool {
         self.scales.len() >= n * width.div_ceil(GROUP) * 4
+    }
+
+    /// The map of rows of this width, and their scales.
+    pub(super) fn map(
+        &mut self,
+        device: &Device,
+        width: usize,
+    ) -> Result<Option<(&TensorMap, &Memory)>, CudaError> {
+        let padded = width.next_multiple_of(GROUP);
+        let at = match self.maps.iter().position(|(known, _)| *known == padded) {
+            Some(at) => at,
+            None => {
+                let n_rows = self.codes.len().checked_div(padded).unwrap_or(0);
+                let Some(map) = device.tensor_map(&self.codes, [n_rows, padded / 2])? else {
+                    return Ok(None);
+                };
+                self.maps.push((padded, map));
+                self.maps.len() - 1
+            }
+        };
+        Ok(Some((&self.maps[at].1, &self.scales)))
     }
 
     pub(super) fn round(

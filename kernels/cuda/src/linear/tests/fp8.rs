@@ -259,7 +259,7 @@ pub(super) fn with_outliers(n: usize, random: &mut Random) -> Vec<f32> {
 #[test]
 fn eight_bits_of_activations_are_as_exact_as_they_can_be() {
     let device = Device::for_tests();
-    let [n_rows, k, n] = [64, 1024, 32];
+    let [n_rows, k, n] = [64, 1024, 72];
     let mut random = Random(11);
     let own = normal_weights(&device, [n_rows, k], &mut random);
     let plain: Vec<f32> = (0..n * k).map(|_| normal(&mut random)).collect();
@@ -270,6 +270,12 @@ fn eight_bits_of_activations_are_as_exact_as_they_can_be() {
     ] {
         let of = |chip| error_of(&device, chip, &own, x, k);
         let errors = [of(chip(4)), of(new_chip(4))];
+        let by_warpgroups = of(hopper(1));
+        println!("{what}: {by_warpgroups:.2e} by warpgroups");
+        assert!(
+            (by_warpgroups - errors[1]).abs() < 1e-5,
+            "{what}: {by_warpgroups}"
+        );
         println!(
             "{what}: {:.2e} in bfloat16, {:.2e} in eight bits",
             errors[0], errors[1]

@@ -83,6 +83,7 @@ fn products_are_those_of_the_rounded_activations() {
         for shape in shapes {
             check_product(&device, &linear, Precision::Fast, Encoding::BF16, shape);
             check_product(&device, &linear, Precision::Fast, Encoding::F16, shape);
+            check_product(&device, &linear, Precision::Fast, Encoding::Fp8, shape);
         }
     }
 }
@@ -112,6 +113,18 @@ fn rows_of_any_length_are_multiplied() {
 }
 
 #[test]
+fn both_are_of_eight_bits() {
+    let device = Device::emulated();
+    let linear = linear(&device, 2);
+    let own = weights(&device, Encoding::Fp8, [300, 600], &mut Random(2));
+    let values = activations(140 * 600, &mut Random(3));
+    let mut x = rows(&device, &values, 600);
+    multiply(&device, &linear, &mut x, &own.matrix);
+    assert!(super::fp8::is_seen(Encoding::Fp8, &x));
+    check_several(&device, &linear, 130, [Encoding::Fp8, Encoding::BF16]);
+}
+
+#[test]
 fn several_products_share_their_input() {
     let device = Device::emulated();
     let linear = linear(&device, 1);
@@ -125,7 +138,8 @@ fn gates_are_applied_to_products() {
     let device = Device::emulated();
     let linear = linear(&device, 1);
     let formats = [BlockFormat::Q4K, BlockFormat::Q8_0].map(Encoding::Block);
-    let encodings = [Encoding::BF16, Encoding::F16].into_iter().chain(formats);
+    let floats = [Encoding::BF16, Encoding::F16, Encoding::Fp8];
+    let encodings = floats.into_iter().chain(formats);
     for (i, encoding) in encodings.enumerate() {
         for shape in [[37, 256, 70], [128, 512, 129], [300, 256, 65]] {
             let case = Case {
