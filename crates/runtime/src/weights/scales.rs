@@ -1,4 +1,5 @@
-//! [`BlockScales`]: factors of a matrix's blocks, which lie in a tensor of their own.
+//! [`BlockScales`]: factors of a matrix's blocks, which lie in a tensor of their own; [`GroupScales`]: the
+//! same ones, for groups of values of a row.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -13,6 +14,17 @@ pub(super) struct BlockScales {
     /// Rows and columns of a block.
     block: [usize; 2],
     first_row: usize,
+}
+
+/// A factor for each so many values of a row, the same for neighbouring rows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GroupScales {
+    /// `[blocks of rows, groups of a row]`
+    pub values: Vec<f32>,
+    /// Rows of a block.
+    pub block_rows: usize,
+    /// Which row of the first block is the first of the matrix.
+    pub first_row: usize,
 }
 
 impl BlockScales {
@@ -35,6 +47,29 @@ impl BlockScales {
         Self {
             first_row: self.first_row + row,
             ..self.clone()
+        }
+    }
+
+    /// Whether no group of so many values of a row has several factors.
+    pub(super) fn suit_groups(&self, group: usize, row_len: usize) -> bool {
+        self.block[1].is_multiple_of(group) || self.block[1] >= row_len
+    }
+
+    /// Those of the groups of rows, where these suit.
+    pub(super) fn of_groups(&self, group: usize, [n_rows, row_len]: [usize; 2]) -> GroupScales {
+        let blocks =
+            self.first_row / self.block[0]..(self.first_row + n_rows).div_ceil(self.block[0]);
+        let mut factors = vec![0.0; self.factors.row_len()];
+        let mut values = Vec::new();
+        for block in blocks {
+            self.factors.read_rows(block..block + 1, &mut factors);
+            let firsts = (0..row_len).step_by(group);
+            values.extend(firsts.map(|first| factors[first / self.block[1]]));
+        }
+        GroupScales {
+            values,
+            block_rows: self.block[0],
+            first_row: self.first_row % self.block[0],
         }
     }
 

@@ -9,7 +9,7 @@ use ponder_kernels_cpu::BlockFormat;
 
 use super::convert;
 use super::error::{Fault, Result, WeightsError, quoted};
-use super::scales::BlockScales;
+use super::scales::{BlockScales, GroupScales};
 use super::source::Span;
 
 /// How a tensor's values are stored. All are little-endian.
@@ -149,6 +149,29 @@ impl MappedTensor {
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         self.data.bytes()
+    }
+
+    /// Whether values are of eight bits (E4M3), and no group of so many of a row has several factors.
+    #[must_use]
+    pub fn has_group_scales(&self, group: usize) -> bool {
+        let mut scales = self.scales.iter();
+        self.ty == TensorType::F8E4M3
+            && scales.all(|scales| scales.suit_groups(group, self.row_len()))
+    }
+
+    /// The factors of values of eight bits, for groups of so many values of a row; `None` unless it
+    /// [has](Self::has_group_scales) them.
+    #[must_use]
+    pub fn group_scales(&self, group: usize) -> Option<GroupScales> {
+        let shape @ [n_rows, row_len] = [self.n_rows(), self.row_len()];
+        self.has_group_scales(group).then(|| match &self.scales {
+            Some(scales) => scales.of_groups(group, shape),
+            None => GroupScales {
+                values: vec![1.0; row_len.div_ceil(group)],
+                block_rows: n_rows.max(1),
+                first_row: 0,
+            },
+        })
     }
 
     /// Tells the system that the mapped pages of these bytes of the tensor will hardly be read again,

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use ponder_kernels_cpu::f32_to_bf16;
 use ponder_kernels_cuda::{
     CudaError, Device, Memory, Precision,
-    linear::{Encoding, Matrix},
+    linear::{Encoding, Fp8Scales, GROUP, Matrix},
 };
 
 use crate::{
@@ -81,14 +81,19 @@ pub fn device_bytes(tensor: &MappedTensor) -> u64 {
     let n_values = tensor.n_values() as u64;
     match encoding(tensor.ty()) {
         _ if tensor.shape().len() < 2 => 4 * n_values,
-        Some(encoding) if Matrix::is_kept(encoding) => tensor.bytes().len() as u64,
+        Some(encoding) if Matrix::is_kept(encoding.into()) => tensor.bytes().len() as u64,
+        None if tensor.has_group_scales(GROUP) => {
+            // A byte for each value of whole groups, and a float for each group.
+            let n_groups = tensor.n_rows() * tensor.row_len().div_ceil(GROUP);
+            (n_groups * (GROUP + 4)) as u64
+        }
         None if is_widened_to_bf16(tensor, Precision::Fast) => 2 * n_values,
         _ => 4 * n_values,
     }
 }
 
-/// Whether a matrix becomes bfloat16, which tensor cores have: its numbers are of eight bits with a
-/// factor for each block, of which rounding takes 2⁻⁹ at most.
+/// Whether a matrix that cannot stay as it is becomes bfloat16, which tensor cores have: its numbers are of
+/// eight bits with a factor for each block, of which rounding takes 2⁻⁹ at most.
 fn is_widened_to_bf16(tensor: &MappedTensor, precision: Precision) -> bool {
     precision == Precision::Fast && tensor.ty() == TensorType::F8E4M3
 }
@@ -114,7 +119,8 @@ fn upload(
 }
 
 /// The same of matrices that are equally wide: their rows become one matrix, one behind the other.
-/// Types that kernels do not have are widened, and where the types differ, all are, to float32.
+/// Types that kernels do not have are widened, and where the types differ, all are, to float32. Numbers of
+/// eight bits stay as they are where no 128 values of a row have several factors.
 pub(super) fn bring(
     device: &Device,
     precision: Precision,
@@ -126,7 +132,10 @@ pub(super) fn bring(
     let first = encodings.next().flatten();
     let same = first.filter(|first| encodings.all(|other| other == Some(*first)));
     if let Some(encoding) = same {
-        return Matrix::bring(device, encoding, tensors.to_vec(), shape);
+        return Matrix::bring(device, encoding.into(), tensors.to_vec(), shape);
+    }
+    if let Some(sources) = as_fp8(tensors) {
+        return Matrix::bring_fp8(device, sources, shape);
     }
     let to_bf16 = |tensor| is_widened_to_bf16(tensor, precision);
     let encoding = match tensors.iter().all(to_bf16) {
@@ -147,6 +156,24 @@ pub(super) fn bring(
     };
     let widened = tensors.iter().map(widen).collect();
     Matrix::bring(device, encoding, widened, shape)
+}
+
+/// Matrices that stay in FP8, with their factors; `None` unless all do.
+fn as_fp8(tensors: &[MappedTensor]) -> Option<Vec<(MappedTensor, Fp8Scales)>> {
+    let is_kept = |tensor: &MappedTensor| tensor.has_group_scales(GROUP);
+    if tensors.is_empty() || !tensors.iter().all(is_kept) {
+        return None;
+    }
+    let with_scales = |tensor: &MappedTensor| {
+        let scales = tensor.group_scales(GROUP)?;
+        let scales = Fp8Scales {
+            values: scales.values,
+            block_rows: scales.block_rows,
+            first_row: scales.first_row,
+        };
+        Some((tensor.clone(), scales))
+    };
+    tensors.iter().map(with_scales).collect()
 }
 
 /// Where a tensor's bytes lie, which is what tells it from others of the same file.
