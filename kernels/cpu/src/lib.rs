@@ -16,7 +16,8 @@
 //! 10. [`Encoder`] writes blocks of the formats that models are quantized to.
 //! 11. [`Int8Matrix`] and [`Int8Rows`] multiply quantized weights with rounded activations.
 //! 12. [`linear`] has layers of any kind of weights, on several threads.
-//! 13. [`draw`] says how a token is drawn from logits that lie on a device.
+//! 13. [`draw`] says how a token is drawn from logits that lie on a device, [`GroupScales`] what weights
+//!     of eight bits are multiplied by there.
 //!
 //! Everything in `scalar` is portable Rust, written so that the compiler can vectorize it; the
 //! twins for an instruction set are compared with it.
@@ -32,6 +33,7 @@ pub mod linear;
 mod memory;
 mod quantize;
 mod scalar;
+mod scales;
 mod simd;
 mod threads;
 
@@ -42,4 +44,5 @@ pub use isa::Isa;
 pub use memory::{Arena, HugeBytes, Source};
 pub use quantize::{Encoder, f32_to_bf16, f32_to_f16};
 pub use scalar::{bf16_to_f32, dequantize, f16_to_f32, f32_from_le_bytes};
+pub use scales::GroupScales;
 pub use threads::Threads;

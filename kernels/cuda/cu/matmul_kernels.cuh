@@ -44,23 +44,10 @@ __device__ __forceinline__ void matmul(const Products &products, const Activatio
     }                                                                                              \
     EXPORT(matmul_##name##_##size)
 
-#define DEFINE_HALF_MATMUL_OF(name, size, rows, columns, warp_rows, warp_columns)                  \
+// With scales of activations, which are of another type: `suffix` stands for it in the name.
+#define DEFINE_SCALED_MATMUL_OF(name, number, suffix, size, rows, columns, warp_rows, warp_columns) \
     extern "C" __global__ void __launch_bounds__(2 * rows)                                         \
-        matmul_##name##_half_##size(PRODUCTS_PARAMETERS, const uint16_t *x, const float *x_scales, \
-                                    unsigned n, unsigned width, float *share_sums,                 \
-                                    unsigned *share_done) {                                        \
-        DYNAMIC_SHARED(uint16_t, shared);                                                          \
-        Activations activations{x, x_scales};                                                      \
-        Shares shares{share_sums, share_done};                                                     \
-        using Kernel = Matmul<name, f16, rows, columns, warp_rows, warp_columns>;                  \
-        matmul<Kernel>(PRODUCTS, activations, n, width, shares, shared);                           \
-    }                                                                                              \
-    EXPORT(matmul_##name##_half_##size)
-
-// With activations in eight bits: `number` says which.
-#define DEFINE_EIGHT_BIT_MATMUL_OF(name, number, size, rows, columns, warp_rows, warp_columns)     \
-    extern "C" __global__ void __launch_bounds__(2 * rows)                                         \
-        matmul_##name##_##number##_##size(PRODUCTS_PARAMETERS, const uint16_t *x,                  \
+        matmul_##name##_##suffix##_##size(PRODUCTS_PARAMETERS, const uint16_t *x,                  \
                                           const float *x_scales, unsigned n, unsigned width,       \
                                           float *share_sums, unsigned *share_done) {               \
         await_earlier_launches();                                                                  \
@@ -70,18 +57,18 @@ __device__ __forceinline__ void matmul(const Products &products, const Activatio
         using Kernel = Matmul<name, number, rows, columns, warp_rows, warp_columns>;               \
         matmul<Kernel>(PRODUCTS, activations, n, width, shares, shared);                           \
     }                                                                                              \
-    EXPORT(matmul_##name##_##number##_##size)
+    EXPORT(matmul_##name##_##suffix##_##size)
 
 // Three sizes of tiles, for few, some and many rows of activations; in half precision two.
 #define DEFINE_SMALL_MATMULS(name)                                                                 \
     DEFINE_MATMUL_OF(name, small, 64, 32, 16, 32)                                                  \
     DEFINE_MATMUL_OF(name, medium, 64, 64, 32, 32)                                                 \
-    DEFINE_HALF_MATMUL_OF(name, small, 64, 32, 16, 32)                                             \
-    DEFINE_HALF_MATMUL_OF(name, medium, 64, 64, 32, 32)
+    DEFINE_SCALED_MATMUL_OF(name, f16, half, small, 64, 32, 16, 32)                                \
+    DEFINE_SCALED_MATMUL_OF(name, f16, half, medium, 64, 64, 32, 32)
 
 #define DEFINE_MATMULS(name) DEFINE_SMALL_MATMULS(name) DEFINE_MATMUL_OF(name, large, 128, 128, 64, 32)
 
 #define DEFINE_EIGHT_BIT_MATMULS(name, number)                                                     \
-    DEFINE_EIGHT_BIT_MATMUL_OF(name, number, small, 64, 32, 16, 32)                                \
-    DEFINE_EIGHT_BIT_MATMUL_OF(name, number, medium, 64, 64, 32, 32)                               \
-    DEFINE_EIGHT_BIT_MATMUL_OF(name, number, large, 128, 128, 64, 32)
+    DEFINE_SCALED_MATMUL_OF(name, number, number, small, 64, 32, 16, 32)                           \
+    DEFINE_SCALED_MATMUL_OF(name, number, number, medium, 64, 64, 32, 32)                          \
+    DEFINE_SCALED_MATMUL_OF(name, number, number, large, 128, 128, 64, 32)

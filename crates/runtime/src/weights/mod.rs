@@ -26,6 +26,5 @@ pub use checkpoint::{Checkpoint, Format};
 pub use error::{Fault, WeightsError};
 pub use json::float;
 pub(crate) use safetensors::fp8_block;
-pub use scales::GroupScales;
 pub use source::Memory;
 pub use tensor::{MappedTensor, TensorType};

@@ -1,8 +1,9 @@
-//! [`BlockScales`]: factors of a matrix's blocks, which lie in a tensor of their own; [`GroupScales`]: the
-//! same ones, for groups of values of a row.
+//! [`BlockScales`]: factors of a matrix's blocks, which lie in a tensor of their own.
 
 use std::ops::Range;
 use std::sync::Arc;
+
+use ponder_kernels_cpu::GroupScales;
 
 use super::tensor::MappedTensor;
 
@@ -14,17 +15,6 @@ pub(super) struct BlockScales {
     /// Rows and columns of a block.
     block: [usize; 2],
     first_row: usize,
-}
-
-/// A factor for each so many values of a row, the same for neighbouring rows.
-#[derive(Clone, Debug, PartialEq)]
-pub struct GroupScales {
-    /// `[blocks of rows, groups of a row]`
-    pub values: Vec<f32>,
-    /// Rows of a block.
-    pub block_rows: usize,
-    /// Which row of the first block is the first of the matrix.
-    pub first_row: usize,
 }
 
 impl BlockScales {

@@ -5,11 +5,11 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use ponder_kernels_cpu::BlockFormat;
+use ponder_kernels_cpu::{BlockFormat, GroupScales};
 
 use super::convert;
 use super::error::{Fault, Result, WeightsError, quoted};
-use super::scales::{BlockScales, GroupScales};
+use super::scales::BlockScales;
 use super::source::Span;
 
 /// How a tensor's values are stored. All are little-endian.
@@ -166,11 +166,7 @@ impl MappedTensor {
         let shape @ [n_rows, row_len] = [self.n_rows(), self.row_len()];
         self.has_group_scales(group).then(|| match &self.scales {
             Some(scales) => scales.of_groups(group, shape),
-            None => GroupScales {
-                values: vec![1.0; row_len.div_ceil(group)],
-                block_rows: n_rows.max(1),
-                first_row: 0,
-            },
+            None => GroupScales::ones(n_rows, row_len.div_ceil(group)),
         })
     }
 

@@ -3,7 +3,7 @@
 use ponder_kernels_cpu::BlockFormat;
 use ponder_kernels_cpu::linear::Encoding as FileEncoding;
 
-use super::fp8::GROUP;
+use super::GROUP;
 
 /// How the values of a matrix are stored, in a file or on the device. All are little-endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

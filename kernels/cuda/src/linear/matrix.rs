@@ -2,7 +2,7 @@
 
 use super::pieces::Pieces;
 use super::planes::Planes;
-use super::{Encoding, Fp8Scales, GROUP, UNIT};
+use super::{Encoding, GROUP, GroupScales, UNIT};
 use crate::{CudaError, Device, Memory, Source, TensorMap};
 
 /// `[n_rows, row_len]` weights on a device.
@@ -55,7 +55,7 @@ impl Matrix {
     /// Likewise, and if a source has not a scale for each 128 values of a row.
     pub fn bring_fp8(
         device: &Device,
-        sources: Vec<(impl Source + 'static, Fp8Scales)>,
+        sources: Vec<(impl Source + 'static, GroupScales)>,
         shape @ [n_rows, row_len]: [usize; 2],
     ) -> Result<Self, CudaError> {
         let (sources, scales): (Vec<_>, Vec<_>) = sources.into_iter().unzip();
@@ -63,7 +63,7 @@ impl Matrix {
         let n_own_rows = n_rows / sources.len().max(1);
         for scales in &scales {
             assert!(
-                scales.suffice(n_own_rows, row_len),
+                scales.suffice(n_own_rows, row_len.div_ceil(GROUP)),
                 "{} scales for [{n_own_rows}, {row_len}]",
                 scales.values.len()
             );

@@ -40,7 +40,6 @@ mod chip;
 mod contest;
 mod encoding;
 mod experts;
-mod fp8;
 mod group;
 mod hopper;
 mod launch;
@@ -55,11 +54,13 @@ mod split;
 mod tests;
 
 pub use encoding::Encoding;
-pub use fp8::{Fp8Scales, GROUP};
 pub use matrix::Matrix;
 pub use multiply::{Linear, Output, Product, Projection};
-pub use ponder_kernels_cpu::elementwise::Activation;
+pub use ponder_kernels_cpu::{GroupScales, elementwise::Activation};
 pub use rows::Rows;
+
+/// Values of a row of FP8 that share a scale.
+pub const GROUP: usize = 128;
 
 /// Values of a unit: those that share a scale of activations, and the least that a row of weights is
 /// filled up to.

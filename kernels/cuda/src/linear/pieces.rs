@@ -7,7 +7,7 @@ use ponder_kernels_cpu::{BlockFormat, dequantize};
 
 use super::planes::Planes;
 use super::split::split;
-use super::{Encoding, Fp8Scales, GROUP, UNIT};
+use super::{Encoding, GROUP, GroupScales, UNIT};
 use crate::Source;
 use crate::device::{Cargo, MAX_PARTS, Part};
 
@@ -20,7 +20,7 @@ pub(super) struct Pieces<S> {
     /// As many rows each, one behind the other.
     sources: Vec<S>,
     /// Of each source, where they are apart.
-    scales: Vec<Fp8Scales>,
+    scales: Vec<GroupScales>,
     form: Form,
     /// Bytes that are only made together, in the file and on the device.
     from: usize,
@@ -62,7 +62,7 @@ impl<S: Source> Pieces<S> {
             Encoding::F32 => (encoding, floats(4)),
             Encoding::F16 | Encoding::BF16 => (encoding, floats(2)),
             Encoding::Fp8 => {
-                let ones = vec![Fp8Scales::ones(n_rows, row_len); sources.len()];
+                let ones = vec![GroupScales::ones(n_rows, row_len.div_ceil(GROUP)); sources.len()];
                 return (Self::fp8(sources, ones, [n_rows, row_len]), encoding);
             }
             Encoding::Block(format) => {
@@ -83,7 +83,7 @@ impl<S: Source> Pieces<S> {
     /// Rows of E4M3, whose scales lie elsewhere.
     pub(super) fn fp8(
         sources: Vec<S>,
-        scales: Vec<Fp8Scales>,
+        scales: Vec<GroupScales>,
         [n_rows, row_len]: [usize; 2],
     ) -> Self {
         let n_groups = row_len.div_ceil(GROUP);
@@ -324,7 +324,7 @@ mod tests {
         // Two sources of three rows, whose scales begin in the middle of a block of rows.
         let shape @ [n_rows, row_len] = [6, 130];
         let codes: Vec<u8> = (0..n_rows * row_len).map(|i| (i * 89) as u8).collect();
-        let scales = [1.0, 100.0].map(|from| Fp8Scales {
+        let scales = [1.0, 100.0].map(|from| GroupScales {
             values: (0..4).map(|i| from + i as f32).collect(),
             block_rows: 4,
             first_row: 2,

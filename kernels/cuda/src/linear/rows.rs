@@ -2,15 +2,18 @@
 
 mod fp8;
 mod half;
+mod maps;
 mod normed;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::UNIT;
+use crate::view::joined;
 use crate::{Arg, CudaError, Device, Launch, Memory, TensorMap};
 pub(super) use fp8::{Fp8Rows, Fp8Scale};
 pub(super) use half::Halves;
+use maps::RowMaps;
 use normed::Normed;
 
 /// Threads of a block of the kernels that round.
@@ -31,8 +34,7 @@ pub struct Rows {
     bf16: Option<Memory>,
     /// Likewise.
     has_bf16: bool,
-    /// Maps of that memory, by the width of a row. There are as many as layers have widths.
-    maps: Vec<(usize, TensorMap)>,
+    maps: RowMaps,
     f16: Option<Halves>,
     /// Likewise.
     has_f16: bool,
@@ -88,7 +90,7 @@ impl Rows {
             has_fp8: None,
             normed: None,
             n_changes: Arc::default(),
-            maps: Vec::new(),
+            maps: RowMaps::default(),
         })
     }
 
@@ -166,28 +168,16 @@ impl Rows {
         let bf16 = match self.bf16.take() {
             Some(bf16) if bf16.len() >= len => bf16,
             _ => {
-                self.maps.clear();
+                self.maps = RowMaps::default();
                 self.device.alloc(len.max(self.values.len() / 2))?
             }
         };
         let bf16 = self.bf16.insert(bf16);
         if !self.has_bf16 && self.n_rows > 0 {
-            let launch = Launch {
-                grid: [self.n_rows as u32, 1, 1],
-                block: [THREADS, 1, 1],
-                shared: 0,
-            };
+            let launch = by_row(self.n_rows, 0);
             let source = Source::of(&self.values, self.normed.as_ref());
-            let [weight, eps, offset] = source.norm;
-            let args = [
-                Arg::Memory(source.values, 0),
-                Arg::U32(self.width as u32),
-                weight,
-                eps,
-                offset,
-                Arg::Memory(bf16, 0),
-                Arg::U32(padded as u32),
-            ];
+            let to = [Arg::Memory(bf16, 0), Arg::U32(padded as u32)];
+            let args: [_; 7] = joined(source.args(self.width), to);
             // SAFETY: the arguments are those of the kernel; it reads `n_rows` rows of `width`, which
             // `reset` made room for, and as many weights, and writes as many of `padded`, for which there is room.
             unsafe { self.device.launch("round_bf16", launch, &args)? };
@@ -229,8 +219,7 @@ impl Rows {
     }
 
     /// The map of the rows in FP8 with a float for each 128 values, two of which are a number of 16 bits to
-    /// it, and these scales. Rows that it has behind the last one hold anything. `None` as for
-    /// [`bf16_map`](Self::bf16_map).
+    /// it, as [`RowMaps::of`] gives it, and these scales.
     pub(super) fn fp8_map(&mut self) -> Result<Option<(&TensorMap, &Memory)>, CudaError> {
         self.fp8(Fp8Scale::Float)?;
         match &mut self.fp8 {
@@ -245,25 +234,14 @@ impl Rows {
         self.has_fp8
     }
 
-    /// The map of the rows rounded to bfloat16. It has as many rows as there is room for: those behind
-    /// the last one hold anything. `None` where the device has no maps, or there are no values.
+    /// The map of the rows rounded to bfloat16, as [`RowMaps::of`] gives it.
     pub(super) fn bf16_map(&mut self) -> Result<Option<&TensorMap>, CudaError> {
-        let padded = self.width.next_multiple_of(UNIT);
         self.bf16()?;
-        let known = self.maps.iter().position(|(width, _)| *width == padded);
-        let at = match (known, &self.bf16) {
-            (Some(at), _) => at,
-            (None, Some(memory)) => {
-                let n_rows = (memory.len() / 2).checked_div(padded).unwrap_or(0);
-                let Some(map) = self.device.tensor_map(memory, [n_rows, padded])? else {
-                    return Ok(None);
-                };
-                self.maps.push((padded, map));
-                self.maps.len() - 1
-            }
-            (None, None) => return Ok(None),
-        };
-        Ok(Some(&self.maps[at].1))
+        let padded = self.width.next_multiple_of(UNIT);
+        match &self.bf16 {
+            Some(memory) => self.maps.of(&self.device, memory, padded),
+            None => Ok(None),
+        }
     }
 }
 
@@ -276,6 +254,22 @@ impl<'a> Source<'a> {
                 norm: [Arg::Null, Arg::F32(0.0), Arg::F32(0.0)],
             },
         }
+    }
+
+    /// What kernels that round rows of this width take first.
+    fn args(self, width: usize) -> [Arg<'a>; 5] {
+        let [weight, eps, offset] = self.norm;
+        let values = Arg::Memory(self.values, 0);
+        [values, Arg::U32(width as u32), weight, eps, offset]
+    }
+}
+
+/// How they are launched: a block for each row.
+fn by_row(n_rows: usize, shared: u32) -> Launch {
+    Launch {
+        grid: [n_rows as u32, 1, 1],
+        block: [THREADS, 1, 1],
+        shared,
     }
 }
 
@@ -299,23 +293,10 @@ impl Int8 {
         if n == 0 {
             return Ok(());
         }
-        let launch = Launch {
-            grid: [n as u32, 1, 1],
-            block: [THREADS, 1, 1],
-            shared: (width / UNIT) as u32 * 4 + THREADS / 32 * 4,
-        };
-        let [weight, eps, offset] = x.norm;
-        let args = [
-            Arg::Memory(x.values, 0),
-            Arg::U32(width as u32),
-            weight,
-            eps,
-            offset,
-            Arg::Memory(&self.codes, 0),
-            Arg::Memory(&self.meta, 0),
-            Arg::Memory(&self.again_codes, 0),
-            Arg::Memory(&self.again_meta, 0),
-        ];
+        let launch = by_row(n, (width / UNIT) as u32 * 4 + THREADS / 32 * 4);
+        let to = [&self.codes, &self.meta, &self.again_codes, &self.again_meta];
+        let to = to.map(|memory| Arg::Memory(memory, 0));
+        let args: [_; 9] = joined(x.args(width), to);
         // SAFETY: the arguments are those of the kernel; it reads `n` rows of `width`, which there are, and
         // as many weights, and writes a byte for each value and eight for each unit, for which there is room.
         unsafe { device.launch("round_int8", launch, &args) }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use ponder_kernels_cpu::f32_to_bf16;
 use ponder_kernels_cuda::{
     CudaError, Device, Memory, Precision,
-    linear::{Encoding, Fp8Scales, GROUP, Matrix},
+    linear::{Encoding, GROUP, GroupScales, Matrix},
 };
 
 use crate::{
@@ -159,20 +159,11 @@ pub(super) fn bring(
 }
 
 /// Matrices that stay in FP8, with their factors; `None` unless all do.
-fn as_fp8(tensors: &[MappedTensor]) -> Option<Vec<(MappedTensor, Fp8Scales)>> {
-    let is_kept = |tensor: &MappedTensor| tensor.has_group_scales(GROUP);
-    if tensors.is_empty() || !tensors.iter().all(is_kept) {
+fn as_fp8(tensors: &[MappedTensor]) -> Option<Vec<(MappedTensor, GroupScales)>> {
+    if tensors.is_empty() {
         return None;
     }
-    let with_scales = |tensor: &MappedTensor| {
-        let scales = tensor.group_scales(GROUP)?;
-        let scales = Fp8Scales {
-            values: scales.values,
-            block_rows: scales.block_rows,
-            first_row: scales.first_row,
-        };
-        Some((tensor.clone(), scales))
-    };
+    let with_scales = |tensor: &MappedTensor| Some((tensor.clone(), tensor.group_scales(GROUP)?));
     tensors.iter().map(with_scales).collect()
 }
 

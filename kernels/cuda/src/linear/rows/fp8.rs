@@ -1,8 +1,10 @@
 //! [`Fp8Rows`]: activations in eight bits.
 
-use super::{Source, THREADS};
+use super::maps::RowMaps;
+use super::{Source, by_row};
 use crate::linear::GROUP;
-use crate::{Arg, CudaError, Device, Launch, Memory, TensorMap};
+use crate::view::joined;
+use crate::{Arg, CudaError, Device, Memory, TensorMap};
 
 /// What numbers are multiplied by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,8 +22,7 @@ pub(in crate::linear) struct Fp8Rows {
     pub(in crate::linear) codes: Memory,
     /// `[n_rows, width / 128]` of float32, or of four bytes that are 127 above an exponent.
     pub(in crate::linear) scales: Memory,
-    /// Maps of the codes, by the width of a row. There are as many as layers have widths.
-    maps: Vec<(usize, TensorMap)>,
+    maps: RowMaps,
 }
 
 impl Fp8Rows {
@@ -36,7 +37,7 @@ impl Fp8Rows {
         Ok(Self {
             codes: device.alloc(n_groups * GROUP)?,
             scales: device.alloc(n_groups * 4)?,
-            maps: Vec::new(),
+            maps: RowMaps::default(),
         })
     }
 
@@ -51,18 +52,8 @@ impl Fp8Rows {
         width: usize,
     ) -> Result<Option<(&TensorMap, &Memory)>, CudaError> {
         let padded = width.next_multiple_of(GROUP);
-        let at = match self.maps.iter().position(|(known, _)| *known == padded) {
-            Some(at) => at,
-            None => {
-                let n_rows = self.codes.len().checked_div(padded).unwrap_or(0);
-                let Some(map) = device.tensor_map(&self.codes, [n_rows, padded / 2])? else {
-                    return Ok(None);
-                };
-                self.maps.push((padded, map));
-                self.maps.len() - 1
-            }
-        };
-        Ok(Some((&self.maps[at].1, &self.scales)))
+        let map = self.maps.of(device, &self.codes, padded / 2)?;
+        Ok(map.map(|map| (map, &self.scales)))
     }
 
     pub(super) fn round(
@@ -75,28 +66,18 @@ impl Fp8Rows {
         if n == 0 {
             return Ok(());
         }
-        let launch = Launch {
-            grid: [n as u32, 1, 1],
-            block: [THREADS, 1, 1],
-            shared: 0,
-        };
-        let [weight, eps, offset] = x.norm;
-        let args = [
-            Arg::Memory(x.values, 0),
-            Arg::U32(width as u32),
-            weight,
-            eps,
-            offset,
+        let to = [
             Arg::Memory(&self.codes, 0),
             Arg::Memory(&self.scales, 0),
             Arg::U32(width.next_multiple_of(GROUP) as u32),
         ];
+        let args: [_; 8] = joined(x.args(width), to);
         let kernel = match scale {
             Fp8Scale::Float => "round_fp8",
             Fp8Scale::Powers => "round_mxfp8",
         };
         // SAFETY: the arguments are those of the kernel; it reads `n` rows of `width`, which there are, and
         // as many weights, and writes as many in whole groups, and four bytes for each, for which there is room.
-        unsafe { device.launch(kernel, launch, &args) }
+        unsafe { device.launch(kernel, by_row(n, 0), &args) }
     }
 }

@@ -1,7 +1,7 @@
 //! [`Halves`]: activations in half precision.
 
-use super::{THREADS, UNIT};
-use crate::{Arg, CudaError, Device, Launch, Memory};
+use super::{UNIT, by_row};
+use crate::{Arg, CudaError, Device, Memory};
 
 /// Activations as scale × value, with a power of two for each row: half precision has not the range of
 /// float32.
@@ -40,11 +40,6 @@ impl Halves {
         if n == 0 {
             return Ok(());
         }
-        let launch = Launch {
-            grid: [n as u32, 1, 1],
-            block: [THREADS, 1, 1],
-            shared: 0,
-        };
         let args = [
             Arg::Memory(x, 0),
             Arg::U32(width as u32),
@@ -54,6 +49,6 @@ impl Halves {
         ];
         // SAFETY: the arguments are those of the kernel; it reads `n` rows of `width`, which there are,
         // and writes as many, filled up, and a scale for each, for which there is room.
-        unsafe { device.launch("round_f16", launch, &args) }
+        unsafe { device.launch("round_f16", by_row(n, 0), &args) }
     }
 }

@@ -3,7 +3,6 @@
 use super::gated::{ACTIVATIONS, Case, check_gated};
 use super::products::{check_product, check_several, multiply};
 use super::*;
-use crate::linear::fp8::{Fp8Scales, GROUP};
 use crate::linear::rows::Fp8Scale;
 
 /// What a code stands for: the largest is 448.
@@ -18,7 +17,7 @@ pub(super) fn value(code: u8) -> f32 {
 }
 
 /// The values of rows, each number multiplied by its scale.
-fn widen(codes: &[u8], scales: &[Fp8Scales], [n_rows, k]: [usize; 2]) -> Vec<f32> {
+fn widen(codes: &[u8], scales: &[GroupScales], [n_rows, k]: [usize; 2]) -> Vec<f32> {
     let n_own_rows = n_rows / scales.len();
     let rows = codes.chunks(k).enumerate();
     rows.flat_map(|(row, codes)| {
@@ -33,7 +32,7 @@ fn widen(codes: &[u8], scales: &[Fp8Scales], [n_rows, k]: [usize; 2]) -> Vec<f32
 pub(super) fn upload(
     device: &Device,
     codes: &[u8],
-    scales: Vec<Fp8Scales>,
+    scales: Vec<GroupScales>,
     shape @ [n_rows, k]: [usize; 2],
 ) -> Weights {
     let values = widen(codes, &scales, shape);
@@ -51,11 +50,11 @@ pub(super) fn random_scales(
     [n_rows, k]: [usize; 2],
     factor: f32,
     random: &mut Random,
-) -> Fp8Scales {
+) -> GroupScales {
     let (block_rows, first_row) = (5, 2);
     let n = (first_row + n_rows).div_ceil(block_rows) * k.div_ceil(GROUP);
     let mut scale = || (8 + random.next() % 8) as f32 / 4096.0 * factor;
-    Fp8Scales {
+    GroupScales {
         values: (0..n).map(|_| scale()).collect(),
         block_rows,
         first_row,
@@ -225,7 +224,7 @@ fn normal_weights(
     shape @ [n_rows, k]: [usize; 2],
     random: &mut Random,
 ) -> Weights {
-    let scales = Fp8Scales {
+    let scales = GroupScales {
         values: vec![1.0 / 448.0 / 3.0; n_rows.div_ceil(128) * k.div_ceil(GROUP)],
         block_rows: 128,
         first_row: 0,
@@ -349,7 +348,7 @@ fn a_scale_may_have_any_bits() {
 #[test]
 #[should_panic(expected = "1 scales for [2, 200]")]
 fn too_few_scales_are_refused() {
-    let scales = Fp8Scales {
+    let scales = GroupScales {
         values: vec![1.0],
         block_rows: 128,
         first_row: 0,
