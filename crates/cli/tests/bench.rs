@@ -153,9 +153,15 @@ fn ctrl_c_ends_what_was_started_and_keeps_what_was_measured() {
     assert!(began.elapsed() < patience, "it did not wait for the peer");
     assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
     for id in ids.split_whitespace() {
-        let state = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
-        let is_gone = state.is_empty() || state.contains(") Z ");
-        assert!(is_gone, "{id} lives on: {state}");
+        // What was killed may be seen until the kernel is done with it.
+        loop {
+            let state = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+            if state.is_empty() || state.contains(") Z ") {
+                break;
+            }
+            assert!(began.elapsed() < patience, "{id} lives on: {state}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
     let report = json_of(&output);
     let row = &report["rows"][0];
