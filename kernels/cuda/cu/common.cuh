@@ -14,9 +14,8 @@
 #include "emulation.h"
 #else
 #define EXPORT(name)
-#define DYNAMIC_SHARED(type, name)                                                                 \
-    extern __shared__ __align__(16) unsigned char name##_bytes[];                                  \
-    type *name = reinterpret_cast<type *>(name##_bytes)
+#define DYNAMIC_SHARED(type, name) type *name = reinterpret_cast<type *>(given_shared)
+extern __shared__ __align__(16) unsigned char given_shared[];
 #endif
 
 // From Hopper on, a kernel whose code has this starts as soon as there is room beside the one before it,
@@ -31,8 +30,10 @@
 // 3. What kernels write is never read by `__ldg` or through `__restrict__`: such loads may be moved up.
 //
 // Where kernels run on the processor, all but the last is tested. Kernels without it start when all before
-// them have ended.
-#ifndef PONDER_EMULATED
+// them have ended. In `persistent.cuh` it means something else.
+#ifdef PONDER_PERSISTENT
+__device__ __forceinline__ void await_earlier_launches();
+#elif !defined(PONDER_EMULATED)
 __device__ __forceinline__ void await_earlier_launches() {
 #if __CUDA_ARCH__ >= 900
     // The next kernel waits in the same way, so it may come as soon as there is room.

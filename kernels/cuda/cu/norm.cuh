@@ -3,21 +3,9 @@
 
 #include "common.cuh"
 
-// A value of each thread of a block, added up in an order that is always the same. `shared` has room
-// for a number of each warp.
-__device__ __forceinline__ float block_sum(float value, float *shared) {
-    value = warp_sum(value);
-    __syncthreads();
-    if (threadIdx.x % WARP == 0) {
-        shared[threadIdx.x / WARP] = value;
-    }
-    __syncthreads();
-    float sum = 0.0f;
-    for (unsigned warp = 0; warp < blockDim.x / WARP; warp++) {
-        sum += shared[warp];
-    }
-    return sum;
-}
+// Lanes that share out a row, so that the order of sums is the same for any block of a power of two of
+// threads up to this one.
+constexpr unsigned NORM_LANES = 512;
 
 // 1 / rms, of a row whose squares have this sum.
 __device__ __forceinline__ float norm_factor(float squares, unsigned width, float eps) {
@@ -29,21 +17,32 @@ struct Norm {
     const float *weight;
     float eps, offset;
 
-    // The factor of a row, for all threads of the block. `shared` is as for `block_sum`.
+    // The factor of a row, for all threads of the block. `shared` has room for a number of every 32 lanes.
     __device__ __forceinline__ float factor(const float *row, unsigned width, float *shared) const {
         if (weight == nullptr) {
             return 1.0f;
         }
         unsigned n_fours = width % 4 == 0 ? width / 4 : 0;
-        float sum = 0.0f;
-        for (unsigned i = threadIdx.x; i < n_fours; i += blockDim.x) {
-            float4 v = reinterpret_cast<const float4 *>(row)[i];
-            sum += v.x * v.x + v.y * v.y + v.z * v.z + v.w * v.w;
+        for (unsigned lane = threadIdx.x; lane < NORM_LANES; lane += blockDim.x) {
+            float sum = 0.0f;
+            for (unsigned i = lane; i < n_fours; i += NORM_LANES) {
+                float4 v = reinterpret_cast<const float4 *>(row)[i];
+                sum += v.x * v.x + v.y * v.y + v.z * v.z + v.w * v.w;
+            }
+            for (unsigned i = 4 * n_fours + lane; i < width; i += NORM_LANES) {
+                sum += row[i] * row[i];
+            }
+            sum = warp_sum(sum);
+            if (lane % WARP == 0) {
+                shared[lane / WARP] = sum;
+            }
         }
-        for (unsigned i = 4 * n_fours + threadIdx.x; i < width; i += blockDim.x) {
-            sum += row[i] * row[i];
+        __syncthreads();
+        float squares = 0.0f;
+        for (unsigned i = 0; i < NORM_LANES / WARP; i++) {
+            squares += shared[i];
         }
-        return norm_factor(block_sum(sum, shared), width, eps);
+        return norm_factor(squares, width, eps);
     }
 
     // Number `i` of a row.

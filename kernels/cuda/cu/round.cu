@@ -38,7 +38,7 @@ extern "C" __global__ void __launch_bounds__(ROUND_THREADS)
                signed char *codes, uint2 *meta, signed char *again_codes, uint2 *again_meta) {
     DYNAMIC_SHARED(float, shared);
     await_earlier_launches();
-    float *scales = shared + ROUND_THREADS / WARP;
+    float *scales = shared + NORM_LANES / WARP;
     unsigned n_units = width / UNIT;
     size_t first_unit = static_cast<size_t>(blockIdx.x) * n_units;
     // Eight threads have a unit, each four values of it.
@@ -47,9 +47,9 @@ extern "C" __global__ void __launch_bounds__(ROUND_THREADS)
     Norm norm = {weight, eps, offset};
     float factor = norm.factor(row, width, shared);
     unsigned *row_codes = reinterpret_cast<unsigned *>(codes) + first_unit * 8;
-    unsigned rounds = (n_units + ROUND_THREADS / 8 - 1) / (ROUND_THREADS / 8);
+    unsigned n_at_once = blockDim.x / 8, rounds = (n_units + n_at_once - 1) / n_at_once;
     for (unsigned i = 0; i < rounds; i++) {
-        unsigned unit = i * (ROUND_THREADS / 8) + threadIdx.x / 8;
+        unsigned unit = i * n_at_once + threadIdx.x / 8;
         bool is_there = unit < n_units;
         float4 values = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
         if (is_there) {
@@ -67,7 +67,7 @@ extern "C" __global__ void __launch_bounds__(ROUND_THREADS)
     __syncthreads();
     float limit = limit_of(scales, n_units);
     for (unsigned i = 0; i < rounds; i++) {
-        unsigned unit = i * (ROUND_THREADS / 8) + threadIdx.x / 8;
+        unsigned unit = i * n_at_once + threadIdx.x / 8;
         bool is_due = unit < n_units && scales[unit] > limit;
         float4 rest = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
         if (is_due) {

@@ -15,6 +15,9 @@ namespace {
 // Since the program started.
 uint32_t n_blocks, first_block_of_launch;
 
+// What blocks of the launch have waited for last.
+unsigned latest_count;
+
 // Pages that were accessed lately, and their regions; null for those that belong to the program.
 constexpr unsigned PAGE_LOG2 = 12;
 struct Page {
@@ -167,6 +170,7 @@ void show_writes() { running->n_shown++; }
 
 void begin_launch_of_accesses() {
     first_block_of_launch = n_blocks + 1;
+    latest_count = 0;
     memset(recent, 0, sizeof recent);
     begin_launch_of_overlap();
     of_file = region_of_file();
@@ -177,6 +181,14 @@ void begin_block_of_accesses() {
     n_blocks++;
     n_file_words = 0;
     block.has_acquired = false;
+}
+
+void go_on_with_accesses(unsigned count) {
+    if (count > latest_count) {
+        latest_count = count;
+        first_block_of_launch = n_blocks + 1;
+    }
+    begin_block_of_accesses();
 }
 
 // What the compiler calls before accesses.

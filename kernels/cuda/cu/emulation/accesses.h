@@ -34,6 +34,8 @@ void check_shown(const void *address, size_t n_bytes);
 // Before the first block of a launch, and before each.
 void begin_launch_of_accesses();
 void begin_block_of_accesses();
+// Behind a count that all blocks have come to: what was before it is before what follows.
+void go_on_with_accesses(unsigned count);
 
 // The pages around an address, or those that it lies right beside; null where there are none.
 const Region *region_near(const void *address);

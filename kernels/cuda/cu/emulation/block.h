@@ -50,8 +50,13 @@ struct Block {
     // Warps that may have threads to run, a bit each.
     unsigned busy;
     unsigned n_warps, n_alive, n_waiting;
-    // How often `__syncthreads` has ordered its accesses.
+    // How often `__syncthreads` has ordered its accesses, and where those stand that wait.
     unsigned n_barriers;
+    Site barrier;
+    // Who waits for other blocks, and for what; null where nobody does.
+    Thread *sleeper;
+    const unsigned *awaited_count;
+    unsigned awaited;
     // Whether it has seen something atomic that other blocks may have done.
     bool has_acquired;
     Thread threads[MAX_THREADS];
@@ -67,8 +72,10 @@ unsigned any_lane();
 // From now on they are those of `value`.
 void seed(uint64_t value);
 
-// Runs all threads; false where one failed.
-bool run_block();
+enum class Outcome { ended, failed, waits };
+
+// Runs the threads until all have ended, one has failed, or one waits for other blocks.
+Outcome run_block();
 
 // Lets others run until `wake` is called for the thread that runs.
 void suspend_until_woken(Site site);

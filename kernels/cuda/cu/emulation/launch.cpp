@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <sys/mman.h>
+#include <vector>
 
 namespace emulation {
 
@@ -52,6 +53,7 @@ void begin_block() {
     unsigned n_threads = blockDim.x * blockDim.y * blockDim.z;
     block.n_alive = n_threads;
     block.n_waiting = block.n_barriers = 0;
+    block.sleeper = nullptr;
     for (unsigned i = 0; i < block.n_warps; i++) {
         unsigned n_lanes = n_threads - i * LANES;
         Warp &warp = block.warps[i];
@@ -69,7 +71,52 @@ void begin_block() {
     forget_products();
 }
 
+// What a block has that waits for others, while these run.
+struct Waiting {
+    Block own;
+    uint3 index;
+    std::vector<unsigned char> file, launch;
+
+    Waiting()
+        : own(block), index(blockIdx), file(block.kernel->shared_begin, block.kernel->shared_end),
+          launch(dynamic_shared, dynamic_shared + n_dynamic_shared) {}
+
+    bool is_due() const { return *own.awaited_count >= own.awaited; }
+
+    void go_on() const {
+        block = own;
+        blockIdx = index;
+        std::copy(file.begin(), file.end(), block.kernel->shared_begin);
+        std::copy(launch.begin(), launch.end(), dynamic_shared);
+        go_on_with_accesses(block.awaited);
+    }
+};
+
+// Runs blocks that wait, each as soon as it may.
+bool run_waiting(std::vector<Waiting> waiting) {
+    while (!waiting.empty()) {
+        size_t n = waiting.size(), at = any_lane() % n, n_tried = 0;
+        while (!waiting[at].is_due()) {
+            at = (at + 1) % n;
+            if (++n_tried > n) {
+                fail("%zu blocks wait for each other in vain", n);
+            }
+        }
+        waiting[at].go_on();
+        waiting.erase(waiting.begin() + static_cast<ptrdiff_t>(at));
+        Outcome outcome = run_block();
+        if (outcome == Outcome::failed) {
+            return false;
+        }
+        if (outcome == Outcome::waits) {
+            waiting.emplace_back();
+        }
+    }
+    return true;
+}
+
 bool run_blocks() {
+    std::vector<Waiting> waiting;
     uint64_t n_blocks = static_cast<uint64_t>(gridDim.x) * gridDim.y * gridDim.z;
     // Neighbours follow each other, from some block on, in one of the two directions.
     uint64_t first = (any_lane() * n_blocks) / LANES;
@@ -80,11 +127,15 @@ bool run_blocks() {
                     static_cast<unsigned>(at / gridDim.x % gridDim.y),
                     static_cast<unsigned>(at / gridDim.x / gridDim.y)};
         begin_block();
-        if (!run_block()) {
+        Outcome outcome = run_block();
+        if (outcome == Outcome::failed) {
             return false;
         }
+        if (outcome == Outcome::waits) {
+            waiting.emplace_back();
+        }
     }
-    return true;
+    return run_waiting(std::move(waiting));
 }
 
 } // namespace

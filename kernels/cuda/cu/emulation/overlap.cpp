@@ -35,6 +35,11 @@ void await_launches() {
     }
 }
 
+void begin_operation() {
+    running->has_awaited = false;
+    running->untimely = nullptr;
+}
+
 void check_end(const Thread &thread) {
     if (thread.has_awaited || thread.untimely == nullptr) {
         return;

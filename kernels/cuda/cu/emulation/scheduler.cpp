@@ -84,8 +84,10 @@ void *place_of(Thread &thread) {
 
 // Lets others run until somebody makes this one ready.
 void suspend(Thread &self) {
-    Thread *other = next_or_fail();
-    if (other != &self) {
+    Thread *other = block.sleeper != nullptr ? next() : next_or_fail();
+    if (other == nullptr) {
+        ponder_emulation_switch(&self.stack_pointer, outside);
+    } else if (other != &self) {
         void *place = place_of(*other);
         running = other;
         ponder_emulation_switch(&self.stack_pointer, place);
@@ -152,8 +154,12 @@ unsigned any_lane() {
     return static_cast<unsigned>(chance >> 59);
 }
 
-bool run_block() {
+Outcome run_block() {
     has_failed = false;
+    if (block.sleeper != nullptr) {
+        wake(*block.sleeper);
+        block.sleeper = nullptr;
+    }
     Thread *first = next();
     void *place = place_of(*first);
     running = first;
@@ -163,8 +169,9 @@ bool run_block() {
         // Those who wait are given up where they stand.
         give_all_stacks();
         write_mentions(text, sizeof text);
+        return Outcome::failed;
     }
-    return !has_failed;
+    return block.sleeper != nullptr ? Outcome::waits : Outcome::ended;
 }
 
 void leave() {
@@ -197,12 +204,11 @@ void fail(const char *format, ...) {
 void wait_for_block(Site site) {
     Thread &self = *running;
     Warp &warp = block.warps[self.warp];
-    static Site of_others;
-    if (block.n_waiting > 0 && !is_same(of_others, site)) {
-        fail("__syncthreads at %s:%u, while others wait at %s:%u", site.file, site.line, of_others.file,
-             of_others.line);
+    if (block.n_waiting > 0 && !is_same(block.barrier, site)) {
+        fail("__syncthreads at %s:%u, while others wait at %s:%u", site.file, site.line,
+             block.barrier.file, block.barrier.line);
     }
-    of_others = site;
+    block.barrier = site;
     self.site = site;
     warp.waiting |= 1u << self.lane;
     block.n_waiting++;
@@ -217,6 +223,15 @@ void suspend_until_woken(Site site) {
     self.site = site;
     block.warps[self.warp].asleep |= 1u << self.lane;
     suspend(self);
+}
+
+void await_blocks(const unsigned *count, unsigned n) {
+    while (*count < n) {
+        block.sleeper = running;
+        block.awaited_count = count;
+        block.awaited = n;
+        suspend_until_woken({"waiting for other blocks", "", 0});
+    }
 }
 
 void wake(Thread &thread) {

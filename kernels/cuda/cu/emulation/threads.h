@@ -30,8 +30,13 @@ void gather(unsigned mask, Operation operation, void *operands, Site site);
 
 unsigned lane_of_caller();
 
-// See `overlap.h`.
+// See `overlap.h`. Where a kernel does one operation after the other, each begins as a launch does.
 void await_launches();
+void begin_operation();
+
+// For one thread of a block, while the others wait for it: lets other blocks run until the count is so
+// high. What they did before is then known.
+void await_blocks(const unsigned *count, unsigned n);
 
 // Unlike what follows.
 void order_memory(void *const *operands, unsigned mask);
