@@ -11,7 +11,7 @@ use crate::{Arg, CudaError, Device, Launch, Memory, StepBounds, StepTables};
 /// Threads of a block that has a row.
 const ROW_THREADS: u32 = 256;
 /// Threads of a block that has a stretch of numbers.
-const THREADS: usize = 256;
+const THREADS: usize = 128;
 
 /// What happens to numbers that were there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

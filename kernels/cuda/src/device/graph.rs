@@ -4,6 +4,8 @@ use std::fmt::Debug;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::program::Program;
+use super::race::{Race, Way};
 use super::{Arg, Device, Launch, MAX_ARGS, Memory, TensorMap};
 use crate::CudaError;
 
@@ -15,6 +17,9 @@ pub struct Graph {
     steps: Vec<Step>,
     /// The same for the driver.
     recorded: Option<Box<dyn Replay>>,
+    /// The same as one kernel, and which is faster.
+    program: Option<Program>,
+    race: Race,
 }
 
 /// What a machine has that records launches by itself.
@@ -78,7 +83,7 @@ impl Arg<'_> {
 }
 
 impl SharedArg {
-    fn as_arg(&self) -> Arg<'_> {
+    pub(super) fn as_arg(&self) -> Arg<'_> {
         match self {
             Self::Memory(memory, offset) => Arg::Memory(memory, *offset),
             Self::Map(map) => Arg::Map(map),
@@ -172,6 +177,8 @@ impl Device {
         Ok(Graph {
             device: self.clone(),
             recorded: recorded.transpose()?,
+            program: None,
+            race: Race::default(),
             steps,
         })
     }
@@ -204,27 +211,55 @@ impl Device {
         self.capture.is_on()
     }
 
-    /// Does again what the graph recorded, on the same memory.
+    /// Does again what the graph recorded, on the same memory. Where it was [fused](Graph::fuse), the first
+    /// times find out which way is faster.
     ///
     /// # Errors
     /// Of the driver, and while a graph is captured.
     ///
     /// # Panics
     /// Where the graph is another device's.
-    pub fn replay(&self, graph: &Graph) -> Result<(), CudaError> {
+    pub fn replay(&self, graph: &mut Graph) -> Result<(), CudaError> {
         assert!(
             Arc::ptr_eq(&self.machine, &graph.device.machine),
             "a graph of another device"
         );
         self.capture.must_be_off("replaying a graph")?;
-        match &graph.recorded {
+        let Graph {
+            steps,
+            recorded,
+            program,
+            race,
+            ..
+        } = graph;
+        let plain = || match &*recorded {
             Some(recorded) => recorded.replay(),
-            None => graph.steps.iter().try_for_each(|step| step.run(self)),
-        }
+            None => steps.iter().try_for_each(|step| step.run(self)),
+        };
+        let Some(program) = program else {
+            return plain();
+        };
+        race.go(
+            || self.mark(),
+            |way| match way {
+                Way::Plain => plain(),
+                Way::Fused => program.run(self),
+            },
+        )
     }
 }
 
 impl Graph {
+    /// Makes one kernel of its launches, if they are those of a step of one sequence, to be used where that
+    /// is faster; results are the same. Returns whether there is one.
+    ///
+    /// # Errors
+    /// Of the driver.
+    pub fn fuse(&mut self) -> Result<bool, CudaError> {
+        self.program = Program::of(&self.device, &self.steps)?;
+        Ok(self.program.is_some())
+    }
+
     /// Launches, copies and clearings.
     pub fn len(&self) -> usize {
         self.steps.len()

@@ -11,6 +11,8 @@ mod graph;
 mod host;
 mod library;
 mod mark;
+mod program;
+mod race;
 mod tensor_map;
 
 use std::sync::Arc;
@@ -78,6 +80,14 @@ trait Machine: std::fmt::Debug + Send + Sync {
         launch: Launch,
         args: &[Arg<'_>],
     ) -> Result<(), CudaError>;
+    /// How many blocks of a kernel with so many threads, and so much shared memory, a multiprocessor runs at
+    /// a time where all of a launch are to wait for each other; 0 where it has no such launches.
+    fn resident_blocks(
+        &self,
+        kernel: &'static str,
+        threads: u32,
+        shared: u32,
+    ) -> Result<usize, CudaError>;
     /// What records and replays, where the machine can; else the device does it, step by step.
     fn graphs(&self) -> Option<&dyn graph::Graphs> {
         None

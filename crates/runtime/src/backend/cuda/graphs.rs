@@ -92,15 +92,21 @@ impl Graphs {
         let size = match std::mem::take(&mut self.mode) {
             Mode::Direct => return Ok(()),
             Mode::Record(size) => {
-                let graph = device.end_capture()?;
+                let mut graph = device.end_capture()?;
+                if size.bounds.n_rows == 1 {
+                    let n_before = device.n_allocations();
+                    graph.fuse()?;
+                    // Its own memory is no reason to record anew.
+                    self.n_allocations += device.n_allocations() - n_before;
+                }
                 self.known.insert(size, Some(graph));
                 size
             }
             Mode::Replay(size) => size,
         };
-        match &self.known[&size] {
-            Some(graph) => device.replay(graph),
-            None => unreachable!("it was recorded"),
+        match self.known.get_mut(&size) {
+            Some(Some(graph)) => device.replay(graph),
+            _ => unreachable!("it was recorded"),
         }
     }
 

@@ -446,7 +446,7 @@ fn a_captured_launch_does_later_steps() {
     launch(&tables);
     device.begin_capture().expect("nothing is captured");
     launch(&tables);
-    let graph = device.end_capture().expect("it was captured");
+    let mut graph = device.end_capture().expect("it was captured");
 
     let n_allocations = case.device.n_allocations();
     tables.clear();
@@ -468,7 +468,7 @@ fn a_captured_launch_does_later_steps() {
     device
         .upload(&cleared, &out, 2 * 4 * width)
         .expect("it fits");
-    device.replay(&graph).expect("it runs");
+    device.replay(&mut graph).expect("it runs");
     assert_eq!(download(device, &out, want.len()), want);
 }
 

@@ -42,6 +42,7 @@ pub(super) struct LaunchConfig {
 
 /// `CUlaunchAttribute`: what else is said of a launch.
 #[repr(C, align(8))]
+#[derive(PartialEq, Eq)]
 pub(super) struct LaunchAttribute {
     id: c_int,
     gap: c_int,
@@ -50,6 +51,12 @@ pub(super) struct LaunchAttribute {
 }
 
 impl LaunchAttribute {
+    /// All blocks of the launch run at the same time.
+    pub(super) const COOPERATES: Self = Self {
+        id: 2,
+        ..Self::OVERLAPS
+    };
+
     /// The launch may start while the one before it is still running: programmatic stream
     /// serialization.
     pub(super) const OVERLAPS: Self = Self {
@@ -101,6 +108,7 @@ functions! {
     function = "cuModuleGetFunction"(*mut Handle, Handle, *const c_char);
     set_function_attribute = "cuFuncSetAttribute"(Handle, c_int, c_int);
     function_attribute = "cuFuncGetAttribute"(*mut c_int, c_int, Handle);
+    resident_blocks = "cuOccupancyMaxActiveBlocksPerMultiprocessor"(*mut c_int, Handle, c_int, usize);
     launch = "cuLaunchKernelEx"(*const LaunchConfig, Handle, *mut Handle, *mut Handle);
 
     begin_capture = "cuStreamBeginCapture_v2"(Handle, c_int);

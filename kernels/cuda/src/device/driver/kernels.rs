@@ -10,6 +10,7 @@ use super::api::Handle;
 use super::context::Context;
 use super::embedded::{ARCHITECTURES, MODULES, Module, TOOLKIT};
 use super::status::{Status, version_text};
+use crate::device::program;
 use crate::{CudaError, Properties};
 
 /// Bytes of shared memory that a launch may give a block without asking.
@@ -31,8 +32,18 @@ struct Kernel {
     function: Handle,
     /// Bytes of shared memory that a launch may give.
     allowed: AtomicU32,
-    /// Whether it may start while earlier launches run, which it awaits by itself.
-    overlaps: bool,
+    manner: Manner,
+}
+
+/// How launches of a kernel go together with others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Manner {
+    /// One after the other.
+    Plain,
+    /// It may start while earlier launches run, which it awaits by itself.
+    Overlaps,
+    /// All of its blocks run at the same time.
+    Cooperates,
 }
 
 impl Kernels {
@@ -69,10 +80,17 @@ impl Kernels {
                 continue;
             }
             self.context.check(status, "loading a kernel")?;
+            let manner = match name {
+                program::KERNEL => Manner::Cooperates,
+                _ if module.overlapping.contains(&name) && self.can_overlap(function)? => {
+                    Manner::Overlaps
+                }
+                _ => Manner::Plain,
+            };
             let kernel = Kernel {
                 function,
                 allowed: AtomicU32::new(UNASKED),
-                overlaps: module.overlapping.contains(&name) && self.can_overlap(function)?,
+                manner,
             };
             self.by_name.insert(name, kernel);
         }
@@ -98,9 +116,12 @@ impl Kernels {
         self.by_name.keys().copied().collect()
     }
 
-    /// The kernel, ready for launches that give it this much shared memory, and whether it may start
-    /// while earlier launches run.
-    pub(super) fn get(&self, name: &'static str, shared: u32) -> Result<(Handle, bool), CudaError> {
+    /// The kernel, ready for launches that give it this much shared memory.
+    pub(super) fn get(
+        &self,
+        name: &'static str,
+        shared: u32,
+    ) -> Result<(Handle, Manner), CudaError> {
         let kernel = self.by_name.get(name);
         let kernel = kernel.ok_or(CudaError::NoKernel { kernel: name })?;
         if shared > kernel.allowed.load(Ordering::Relaxed) {
@@ -117,7 +138,7 @@ impl Kernels {
             self.context.check(status, "asking for shared memory")?;
             kernel.allowed.fetch_max(shared, Ordering::Relaxed);
         }
-        Ok((kernel.function, kernel.overlaps))
+        Ok((kernel.function, kernel.manner))
     }
 }
 

@@ -40,7 +40,7 @@ use api::{Api, Handle, LaunchAttribute, LaunchConfig};
 use context::Context;
 use embedded::TOOLKIT;
 use freed::Freed;
-use kernels::Kernels;
+use kernels::{Kernels, Manner};
 use loader::Loader;
 use marks::Marks;
 use status::Status;
@@ -52,6 +52,8 @@ const OLDEST: (u32, u32) = (7, 5);
 /// A device with the kernels loaded.
 pub(super) struct Driver {
     properties: Properties,
+    /// Whether all blocks of a launch can be had at the same time.
+    cooperates: bool,
     kernels: Kernels,
     transfer: Mutex<Transfer>,
     loader: Loader,
@@ -117,6 +119,7 @@ impl Driver {
             loader: Loader::new(&context)?,
             freed: Freed::default(),
             marks: Marks::default(),
+            cooperates: cooperates(api, device)?,
             properties,
             context,
         })
@@ -133,6 +136,16 @@ impl std::fmt::Debug for Driver {
             .field(&self.properties.name)
             .finish()
     }
+}
+
+/// Whether all blocks of a launch can be had at the same time.
+fn cooperates(api: &Api, device: c_int) -> Result<bool, CudaError> {
+    const COOPERATIVE_LAUNCH: c_int = 95;
+    let mut value = 0;
+    // SAFETY: it writes a number.
+    let status = unsafe { (api.device_attribute)(&raw mut value, COOPERATIVE_LAUNCH, device) };
+    status.check(api, "asking what the device is")?;
+    Ok(value != 0)
 }
 
 /// What the driver knows about a device.
@@ -294,7 +307,7 @@ impl Machine for Driver {
     ) -> Result<(), CudaError> {
         let Context { api, stream, .. } = *self.context;
         self.context.enter()?;
-        let (function, overlaps) = self.kernels.get(kernel, launch.shared)?;
+        let (function, manner) = self.kernels.get(kernel, launch.shared)?;
         // The driver reads as many bytes of each as the kernel declares: the lower ones.
         let mut values = [0_u64; MAX_ARGS];
         let mut pointers: [Handle; MAX_ARGS] = [ptr::null_mut(); MAX_ARGS];
@@ -311,14 +324,18 @@ impl Machine for Driver {
             };
             *pointer = ptr::from_mut(value).cast::<c_void>();
         }
-        let overlap = [LaunchAttribute::OVERLAPS];
+        let attributes: &[LaunchAttribute] = match manner {
+            Manner::Plain => &[],
+            Manner::Overlaps => &[LaunchAttribute::OVERLAPS],
+            Manner::Cooperates => &[LaunchAttribute::COOPERATES],
+        };
         let config = LaunchConfig {
             grid: launch.grid,
             block: launch.block,
             shared: launch.shared,
             stream,
-            attributes: overlap.as_ptr(),
-            n_attributes: overlaps.into(),
+            attributes: attributes.as_ptr(),
+            n_attributes: attributes.len() as u32,
         };
         // SAFETY: the caller promises that the arguments are the kernel's; the values live until the
         // call returns, by when the driver has copied them.
@@ -331,6 +348,31 @@ impl Machine for Driver {
             )
         };
         self.context.check(status, kernel)
+    }
+
+    fn resident_blocks(
+        &self,
+        kernel: &'static str,
+        threads: u32,
+        shared: u32,
+    ) -> Result<usize, CudaError> {
+        if !self.cooperates {
+            return Ok(0);
+        }
+        let (function, _) = match self.kernels.get(kernel, shared) {
+            Ok(kernel) => kernel,
+            // Older devices do without it.
+            Err(CudaError::NoKernel { .. }) => return Ok(0),
+            Err(error) => return Err(error),
+        };
+        self.context.enter()?;
+        let (mut n, shared) = (0, shared as usize);
+        let threads = c_int::try_from(threads).expect("as many as a block may have");
+        let ask = self.context.api.resident_blocks;
+        // SAFETY: it writes a number; the function is one of this context's.
+        let status = unsafe { ask(&raw mut n, function, threads, shared) };
+        self.context.check(status, "asking for room for blocks")?;
+        Ok(n.unsigned_abs() as usize)
     }
 
     fn graphs(&self) -> Option<&dyn Graphs> {

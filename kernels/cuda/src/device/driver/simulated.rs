@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::ptr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::api::{Api, Handle, LaunchConfig};
+use super::api::{Api, Handle, LaunchAttribute, LaunchConfig};
 use super::status::Status;
 
 /// What the device is, and what has been asked of it.
@@ -55,6 +55,7 @@ pub(super) struct Launched {
     pub(super) sizes: [c_uint; 7],
     pub(super) args: Vec<u64>,
     pub(super) overlaps: bool,
+    pub(super) cooperates: bool,
     /// What lay at the beginning of the memory that the first argument is, when it happened.
     pub(super) first_byte: Option<u8>,
 }
@@ -359,6 +360,7 @@ unsafe extern "system" fn device_attribute(to: *mut c_int, number: c_int, _: c_i
         16 => 132,
         36 => 0,
         75 => world.capability.0,
+        95 => 1,
         76 => world.capability.1,
         97 => 227 << 10,
         _ => panic!("attribute {number}"),
@@ -465,6 +467,18 @@ unsafe extern "system" fn function_attribute(
     Status::SUCCESS
 }
 
+unsafe extern "system" fn resident_blocks(
+    to: *mut c_int,
+    _function: Handle,
+    threads: c_int,
+    _shared: usize,
+) -> Status {
+    assert_eq!(threads, 128);
+    // SAFETY: the caller gives a place for it.
+    unsafe { *to = 3 };
+    Status::SUCCESS
+}
+
 unsafe extern "system" fn launch(
     config: *const LaunchConfig,
     function: Handle,
@@ -483,7 +497,13 @@ unsafe extern "system" fn launch(
     world(|world| {
         let kernel = world.functions[number(function)].clone();
         let sizes = [gx, gy, gz, bx, by, bz, config.shared];
-        let overlaps = config.n_attributes == 1;
+        // SAFETY: the caller gives so many, or none.
+        let has = |attribute| match config.n_attributes {
+            0 => false,
+            _ => unsafe { *config.attributes == attribute },
+        };
+        let [overlaps, cooperates] =
+            [LaunchAttribute::OVERLAPS, LaunchAttribute::COOPERATES].map(has);
         world.put(
             config.stream,
             Work::Launch(Launched {
@@ -491,6 +511,7 @@ unsafe extern "system" fn launch(
                 sizes,
                 args,
                 overlaps,
+                cooperates,
                 first_byte: None,
             }),
         )
@@ -577,6 +598,7 @@ pub(super) static API: Api = Api {
     function,
     set_function_attribute,
     function_attribute,
+    resident_blocks,
     launch,
     begin_capture,
     end_capture,

@@ -280,6 +280,7 @@ fn arguments_are_packed_as_kernels_read_them() {
             u64::from((-1.5_f32).to_bits()),
         ],
         overlaps: MODULES[0].overlapping.contains(&kernel),
+        cooperates: false,
     };
     assert_eq!(world(|world| world.launches.clone()), [wanted]);
 
@@ -418,7 +419,7 @@ fn graphs_are_the_drivers() {
         drop(device.alloc(64)?);
         device.clear(&memory, 0, 8)
     });
-    let graph = graph.expect("captured");
+    let mut graph = graph.expect("captured");
     assert_eq!(graph.len(), 3);
     assert_eq!(world(|world| world.n_allocated()), 2, "one of the graph's");
     let mut found = [0; 64];
@@ -426,7 +427,7 @@ fn graphs_are_the_drivers() {
     assert_eq!(found, [1; 64]);
     for n_times in 1..4 {
         device.upload(&[1; 64], &memory, 0).expect("uploaded");
-        device.replay(&graph).expect("replayed");
+        device.replay(&mut graph).expect("replayed");
         device.download(&memory, 0, &mut found).expect("downloaded");
         assert_eq!(found[..8], [0; 8]);
         assert_eq!(found[8..], [1; 56]);
@@ -478,9 +479,9 @@ fn everything_is_given_back() {
         .download(&memory, 0, &mut [0; 1000])
         .expect("downloaded");
     let mark = device.mark().expect("a mark");
-    let graph = device.capture(|| device.clear(&memory, 0, 1000));
+    let mut graph = device.capture(|| device.clear(&memory, 0, 1000));
     device
-        .replay(graph.as_ref().expect("captured"))
+        .replay(graph.as_mut().expect("captured"))
         .expect("replayed");
     let delivered = device.deliver(halves(1000, 9)).expect("memory");
     drop((device, memory, mark, graph, delivered));

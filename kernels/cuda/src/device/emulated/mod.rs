@@ -164,6 +164,10 @@ impl Machine for Emulated {
         Ok(())
     }
 
+    fn resident_blocks(&self, _: &'static str, _: u32, _: u32) -> Result<usize, CudaError> {
+        Ok(2)
+    }
+
     fn tensor_maps(&self) -> Option<&dyn TensorMaps> {
         Some(self)
     }

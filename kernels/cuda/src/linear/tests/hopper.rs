@@ -209,9 +209,9 @@ fn graphs_keep_the_maps_of_their_products() {
         let output = Output::Replace(&mut out);
         linear.multiply(&mut x, &mut [Product { projection, output }])
     };
-    let graph = device.capture(record).expect("recorded");
+    let mut graph = device.capture(record).expect("recorded");
     drop(own);
     drop(x);
-    device.replay(&graph).expect("replayed");
+    device.replay(&mut graph).expect("replayed");
     assert_eq!(read(&device, &out), expected);
 }

@@ -3,6 +3,7 @@
 mod contest;
 mod experts;
 mod fp8;
+mod fused;
 mod gated;
 mod half;
 mod hopper;
