@@ -115,7 +115,7 @@ fn a_graph_happens_when_it_is_replayed() {
     for device in devices() {
         let from = filled(&device, &bytes(64, 1));
         let to = filled(&device, &bytes(64, 2));
-        let graph = {
+        let mut graph = {
             let between = device.alloc(64).expect("memory");
             let steps = || {
                 device.copy((&from, 0), (&between, 0), 64)?;
@@ -133,7 +133,7 @@ fn a_graph_happens_when_it_is_replayed() {
         );
         for seed in 3..6 {
             device.upload(&bytes(64, seed), &from, 0).expect("uploaded");
-            device.replay(&graph).expect("replayed");
+            device.replay(&mut graph).expect("replayed");
             let mut wanted = bytes(64, seed);
             wanted[8..16].fill(0);
             assert_eq!(contents(&device, &to), wanted);
@@ -155,15 +155,15 @@ fn kernels_run_in_the_order_in_which_they_were_launched() {
             elementwise::add(&device, &sum, &x, 1000)?;
             device.copy((&sum, 0), (&x, 0), 4000)
         };
-        let graph = device.capture(steps).expect("captured");
+        let mut graph = device.capture(steps).expect("captured");
         // Once as it stands, then twice from the graph: each doubles both.
         steps().expect("launched");
         assert_eq!(
             contents(&device, &x),
             numbers(&first.iter().map(|n| 2.0 * n).collect::<Vec<_>>())
         );
-        device.replay(&graph).expect("replayed");
-        device.replay(&graph).expect("replayed");
+        device.replay(&mut graph).expect("replayed");
+        device.replay(&mut graph).expect("replayed");
         assert_eq!(
             contents(&device, &x),
             numbers(&first.iter().map(|n| 8.0 * n).collect::<Vec<_>>())
@@ -181,7 +181,7 @@ fn what_cannot_be_captured_is_an_error_and_leaves_the_device_usable() {
                 "{result:?}"
             );
         };
-        let graph = device.capture(|| {
+        let mut graph = device.capture(|| {
             is_refused(device.upload(&[1], &memory, 0));
             is_refused(device.download(&memory, 0, &mut [0]));
             is_refused(device.synchronize());
@@ -195,7 +195,7 @@ fn what_cannot_be_captured_is_an_error_and_leaves_the_device_usable() {
             drop(device.alloc(1000)?);
             device.clear(&memory, 0, 1)
         });
-        device.replay(&graph.expect("captured")).expect("replayed");
+        device.replay(&mut graph.expect("captured")).expect("replayed");
 
         let failed = device.capture(|| {
             device.clear(&memory, 0, 64)?;
