@@ -181,7 +181,7 @@ fn what_cannot_be_captured_is_an_error_and_leaves_the_device_usable() {
                 "{result:?}"
             );
         };
-        let mut graph = device.capture(|| {
+        let graph = device.capture(|| {
             is_refused(device.upload(&[1], &memory, 0));
             is_refused(device.download(&memory, 0, &mut [0]));
             is_refused(device.synchronize());
@@ -195,7 +195,9 @@ fn what_cannot_be_captured_is_an_error_and_leaves_the_device_usable() {
             drop(device.alloc(1000)?);
             device.clear(&memory, 0, 1)
         });
-        device.replay(&mut graph.expect("captured")).expect("replayed");
+        device
+            .replay(&mut graph.expect("captured"))
+            .expect("replayed");
 
         let failed = device.capture(|| {
             device.clear(&memory, 0, 64)?;
