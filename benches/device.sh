@@ -112,6 +112,9 @@ for shape in qwen3-0.6b qwen3-1.7b; do
     model "$shape"
     measure "bench-$shape-bf16" 60 -m "$space/$shape" --prompt-tokens 32,512,2048 --context 8192
 done
+export PONDER_PERSISTENT=0
+measure bench-qwen3-0.6b-launches 45 -m "$space/qwen3-0.6b" --prompt-tokens 32 --context 8192
+unset PONDER_PERSISTENT
 model qwen3-8b
 measure bench-qwen3-8b-bf16 90 -m "$space/qwen3-8b" --prompt-tokens 32,512,2048,8192 --runs 3 --context 24576
 measure bench-qwen3-8b-depth 60 -m "$space/qwen3-8b" --prompt-tokens 32 --depth 16384 --runs 3 --context 24576

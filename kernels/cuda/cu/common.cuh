@@ -45,6 +45,8 @@ __device__ __forceinline__ void await_earlier_launches() {
 
 constexpr unsigned WARP = 32;
 constexpr unsigned ALL_LANES = 0xffffffffu;
+// In place of a number that there is not.
+constexpr unsigned NONE = 0xffffffffu;
 
 __device__ __forceinline__ float bf16_to_f32(uint16_t bits) {
     return __uint_as_float(static_cast<unsigned>(bits) << 16);

@@ -4,7 +4,6 @@
 // is written here as `columns.cuh` says.
 #include "common.cuh"
 
-constexpr unsigned NONE = 0xffffffffu;
 constexpr float TAKEN = -1.0f;
 constexpr unsigned MAX_TOP_K = 32;
 

@@ -38,7 +38,8 @@ __device__ __forceinline__ void matvec_blocks(const Products &products, const In
     Team<ROWS> team(products, columns, warps_of_team);
     unsigned units_of_row = width / UNIT, n_units = team.n_rows > 0 ? units_of_row : 0;
     Planes<Format> planes(columns.all_rows(team.n_rows) * units_of_row);
-    Raw<Format> raw[AHEAD][ROWS];
+    // As in `matvec_floats.cu`, so that registers are free in between.
+    Raw<Format> raw[AHEAD][ROWS] = {};
     auto load = [&](unsigned unit) {
 #pragma unroll
         for (unsigned a = 0; a < AHEAD; a++) {

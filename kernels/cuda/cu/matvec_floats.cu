@@ -41,7 +41,8 @@ __device__ __forceinline__ void matvec_floats(const Products &products, const fl
     size_t row_bytes = static_cast<size_t>(units_of_row<Float>(width)) * (UNIT * Float::BYTES);
     [[maybe_unused]] Reader<Float> reader(columns.all_rows(team.n_rows) * units_of_row<Float>(width));
     [[maybe_unused]] unsigned n_groups = (width + GROUP - 1) / GROUP;
-    Chunk<IS_GROUPED<Float>> raw[AHEAD][ROWS];
+    // What had no value here would keep its registers from one operation of a persistent kernel to the next.
+    Chunk<IS_GROUPED<Float>> raw[AHEAD][ROWS] = {};
     auto load = [&](unsigned chunk) {
 #pragma unroll
         for (unsigned a = 0; a < AHEAD; a++) {

@@ -5,6 +5,8 @@
 #include "append.cu"
 #include "elementwise.cu"
 #include "embed.cu"
+#include "experts.cu"
+#include "recurrent.cu"
 #include "round.cu"
 
 #include "matvec_floats.cu"
@@ -45,7 +47,7 @@ __device__ __forceinline__ void run(const Operation &operation) {
 
 // `n` operations, one after the other; all blocks of the launch run at the same time. `n_arrived` is 0, and
 // will be 0 in the end.
-extern "C" __global__ void __launch_bounds__(OPERATION_THREADS, 2)
+extern "C" __global__ void __launch_bounds__(OPERATION_THREADS, 3)
     run_operations(const Operation *operations, unsigned n, unsigned *n_arrived) {
     const unsigned *words = reinterpret_cast<const unsigned *>(operations);
     unsigned *place = reinterpret_cast<unsigned *>(&progress.operation);

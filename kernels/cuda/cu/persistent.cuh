@@ -18,7 +18,7 @@
 
 constexpr unsigned OPERATION_THREADS = 128, OPERATION_ARGUMENTS = 32;
 
-// Laid out as in `src/device/graph/program.rs`. Arguments begin at the lowest byte of their words.
+// Laid out as in `src/device/program.rs`. Arguments begin at the lowest byte of their words.
 struct __align__(16) Operation {
     unsigned kernel;
     unsigned grid[3];
@@ -110,7 +110,8 @@ struct Called<void (*)(Arguments...), function> {
         function(argument_of<Arguments>(words[Index])...);
     }
 
-    static __device__ __forceinline__ void with(const unsigned long long *words) {
+    // Compiled by itself, whatever other functions there are.
+    static __device__ __noinline__ void with(const unsigned long long *words) {
         with(words, std::index_sequence_for<Arguments...>());
     }
 };

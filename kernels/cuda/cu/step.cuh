@@ -3,8 +3,6 @@
 
 #include "common.cuh"
 
-constexpr unsigned NONE = 0xffffffffu;
-
 // A token. Rows that are nobody's have no span.
 struct __align__(16) Row {
     // In its sequence.

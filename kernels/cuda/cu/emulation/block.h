@@ -53,10 +53,11 @@ struct Block {
     // How often `__syncthreads` has ordered its accesses, and where those stand that wait.
     unsigned n_barriers;
     Site barrier;
-    // Who waits for other blocks, and for what; null where nobody does.
+    // Who waits for other blocks, and for what; null where nobody does. Whether they wait for this one, too.
     Thread *sleeper;
     const unsigned *awaited_count;
     unsigned awaited;
+    bool waits_in_vain;
     // Whether it has seen something atomic that other blocks may have done.
     bool has_acquired;
     Thread threads[MAX_THREADS];

@@ -1,6 +1,7 @@
 // Who runs next. A thread runs until it waits or ends, then goes straight to another one: of its own
 // warp if there is one, else of any. Which of them is drawn anew each time, so that what a missing
 // barrier leaves to chance happens in some order.
+#include "accesses.h"
 #include "block.h"
 #include "overlap.h"
 #include "places.h"
@@ -231,7 +232,11 @@ void await_blocks(const unsigned *count, unsigned n) {
         block.awaited_count = count;
         block.awaited = n;
         suspend_until_woken({"waiting for other blocks", "", 0});
+        if (block.waits_in_vain) {
+            fail("waiting for %u arrivals in vain: there are %u", n, *count);
+        }
     }
+    go_on_with_accesses(n);
 }
 
 void wake(Thread &thread) {

@@ -101,3 +101,21 @@ extern "C" __global__ void test_sum_of_parts(unsigned *parts, unsigned *counter,
     }
 }
 EXPORT(test_sum_of_parts)
+
+// Each block writes what the next one reads when so many have come.
+extern "C" __global__ void test_blocks_that_wait(unsigned *values, unsigned *out, unsigned *n_arrived,
+                                                 unsigned n_awaited) {
+    __shared__ unsigned own;
+    if (threadIdx.x == 0) {
+        own = 10 * blockIdx.x;
+        values[blockIdx.x] = blockIdx.x;
+        __threadfence();
+        atomicAdd(n_arrived, 1u);
+        emulation::await_blocks(n_arrived, n_awaited);
+    }
+    __syncthreads();
+    if (threadIdx.x == 40) {
+        out[blockIdx.x] = own + values[(blockIdx.x + 1) % gridDim.x];
+    }
+}
+EXPORT(test_blocks_that_wait)

@@ -41,6 +41,7 @@ pub(super) struct Capture {
     /// [`thread`] of who captures, or 0.
     by: AtomicUsize,
     steps: Mutex<Vec<Step>>,
+    n_fused: AtomicUsize,
 }
 
 /// Something that a graph does.
@@ -206,6 +207,11 @@ impl Device {
         self.end_capture()
     }
 
+    /// How many graphs were [fused](Graph::fuse).
+    pub fn n_fused(&self) -> usize {
+        self.capture.n_fused.load(Ordering::Relaxed)
+    }
+
     /// Whether a graph is captured.
     pub(crate) fn is_capturing(&self) -> bool {
         self.capture.is_on()
@@ -257,7 +263,18 @@ impl Graph {
     /// Of the driver.
     pub fn fuse(&mut self) -> Result<bool, CudaError> {
         self.program = Program::of(&self.device, &self.steps)?;
-        Ok(self.program.is_some())
+        let is_fused = self.program.is_some();
+        self.device
+            .capture
+            .n_fused
+            .fetch_add(is_fused.into(), Ordering::Relaxed);
+        Ok(is_fused)
+    }
+
+    /// Milliseconds that it takes launch by launch and as one kernel, each the shortest of a few times; `None`
+    /// until that is known.
+    pub fn best_ms(&self) -> Option<[f64; 2]> {
+        self.race.best()
     }
 
     /// Launches, copies and clearings.

@@ -45,8 +45,12 @@ impl Race {
             *best = best.min(to.milliseconds_since(&from)?);
             self.n_timed += 1;
         }
-        if self.n_timed == 2 * ROUNDS {
-            return go(self.faster());
+        if let Some([plain, fused]) = self.best() {
+            return go(if fused < plain {
+                Way::Fused
+            } else {
+                Way::Plain
+            });
         }
         let way = match self.n_timed % 2 {
             0 => Way::Plain,
@@ -58,10 +62,8 @@ impl Race {
         Ok(())
     }
 
-    fn faster(&self) -> Way {
-        match self.best[1] < self.best[0] {
-            true => Way::Fused,
-            false => Way::Plain,
-        }
+    /// Milliseconds that each way takes, once it is known.
+    pub(super) fn best(&self) -> Option<[f64; 2]> {
+        (self.n_timed == 2 * ROUNDS).then_some(self.best)
     }
 }

@@ -136,3 +136,31 @@ fn who_comes_last_knows_the_others() {
         assert_eq!(read_words(&numbers, &device), [0, 78]);
     }
 }
+
+#[test]
+fn blocks_wait_for_each_other() {
+    let run_with = |n_awaited| {
+        let device = Device::emulated();
+        let (values, out) = (words(&device, &[0; 7]), words(&device, &[0; 7]));
+        let n_arrived = words(&device, &[0]);
+        let args = [
+            Arg::Memory(&values, 0),
+            Arg::Memory(&out, 0),
+            Arg::Memory(&n_arrived, 0),
+            Arg::U32(n_awaited),
+        ];
+        run(&device, "test_blocks_that_wait", launch(7, 64), &args);
+        read_words(&out, &device)
+    };
+    for _ in 0..5 {
+        let expected: Vec<u32> = (0..7).map(|i| 10 * i + (i + 1) % 7).collect();
+        assert_eq!(run_with(7), expected);
+        let message = message_of(|| drop(run_with(0)));
+        assert!(message.contains("of another block"), "{message}");
+        let message = message_of(|| drop(run_with(8)));
+        assert!(
+            message.contains("8 arrivals in vain: there are 7"),
+            "{message}"
+        );
+    }
+}

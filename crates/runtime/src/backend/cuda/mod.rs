@@ -134,8 +134,7 @@ impl Cuda {
         })
     }
 
-    /// The device itself, for tests that take its memory away.
-    #[cfg(feature = "cuda-emulated")]
+    /// The device itself.
     pub fn device(&self) -> &Device {
         &self.device
     }

@@ -6,7 +6,8 @@ use super::embedded::MODULES;
 use super::simulated::{API, Launched, World, set_n_args, world};
 use super::*;
 use crate::device::delivery::testing::Halves;
-use crate::device::{Cargo, Device, MAX_PARTS, Part};
+use crate::device::{Cargo, Device, MAX_PARTS, Part, program};
+use crate::elementwise;
 
 fn driver() -> Result<Driver, CudaError> {
     Driver::open_by(&API, 0)
@@ -313,6 +314,9 @@ fn kernels_overlap_if_they_await_each_other() {
         let wanted = MODULES.iter().flat_map(|module| module.overlapping);
         let wanted = wanted.copied().filter(|_| made_for >= 90);
         assert_eq!(overlapping, wanted.collect::<Vec<_>>());
+        let cooperating = launches.iter().filter(|launched| launched.cooperates);
+        let cooperating: Vec<&str> = cooperating.map(|launched| &*launched.kernel).collect();
+        assert_eq!(cooperating, [program::KERNEL]);
     }
 }
 
@@ -435,6 +439,42 @@ fn graphs_are_the_drivers() {
     }
     drop(graph);
     assert_eq!(world(|world| world.n_allocated()), 1);
+}
+
+#[test]
+fn a_graph_is_one_launch_where_that_is_faster() {
+    let device = device();
+    let memory = device.alloc(64).expect("memory");
+    set_n_args(3);
+    let add_twice = || {
+        elementwise::add(&device, &memory, &memory, 16)?;
+        elementwise::add(&device, &memory, &memory, 16)
+    };
+    let mut graph = device.capture(add_twice).expect("captured");
+    assert!(graph.fuse().expect("memory"));
+    for _ in 0..20 {
+        device.replay(&mut graph).expect("replayed");
+    }
+    device.synchronize().expect("no failure");
+    let launches = world(|world| std::mem::take(&mut world.launches));
+    // In this driver's time every launch takes as long as any other.
+    assert_eq!(graph.best_ms(), Some([2.0, 1.0]));
+    let kernels: Vec<&str> = launches.iter().map(|launched| &*launched.kernel).collect();
+    let in_turn = ["add", "add", program::KERNEL].repeat(8);
+    assert_eq!(kernels, [&in_turn[..], &[program::KERNEL; 4]].concat());
+    let fused = launches.last().expect("a launch");
+    let n_blocks = 3 * device.properties().n_multiprocessors as u32;
+    assert_eq!(fused.sizes, [n_blocks, 1, 1, 128, 1, 1, 0]);
+    assert_eq!(fused.args[1], 2, "operations");
+
+    // Where the device has no such kernel, graphs stay what they are.
+    world(|world| world.missing = &[program::KERNEL]);
+    let device = self::device();
+    let memory = device.alloc(64).expect("memory");
+    let add = || elementwise::add(&device, &memory, &memory, 16);
+    let mut graph = device.capture(add).expect("captured");
+    assert!(!graph.fuse().expect("nothing to do"));
+    device.replay(&mut graph).expect("replayed");
 }
 
 #[test]

@@ -1,8 +1,7 @@
 //! Launches that became one kernel.
 
-use ponder_kernels_cpu::BlockFormat;
-
 use super::*;
+use crate::Graph;
 
 /// A gate, a product of it with weights in blocks, a norm, and one with plain numbers, added to the input:
 /// each needs all of what the one before has written.
@@ -45,17 +44,16 @@ fn step(
         .expect("launched");
 }
 
-#[test]
-fn launches_of_one_row_become_one_kernel() {
+/// A step with such weights, recorded, and what it gives.
+fn recorded(encoding: Encoding) -> (Device, Rows, Graph, Vec<f32>) {
     let device = Device::for_tests();
     let linear = Linear::new(&device, Precision::Fast).expect("memory");
     let mut random = Random(7);
     let (width, inner) = (512, 768);
-    let blocks = Encoding::Block(BlockFormat::Q4K);
     let own = [
         (Encoding::BF16, [inner, width]),
         (Encoding::BF16, [inner, width]),
-        (blocks, [width, inner]),
+        (encoding, [width, inner]),
         (Encoding::BF16, [width, width]),
     ];
     let own = own.map(|(encoding, shape)| weights(&device, encoding, shape, &mut random));
@@ -67,22 +65,37 @@ fn launches_of_one_row_become_one_kernel() {
 
     device.begin_capture().expect("nobody captures");
     step(&linear, &own, &mut x, &mut rest, &norm);
-    let mut graph = device.end_capture().expect("it was captured");
-    assert!(
-        graph.fuse().expect("memory"),
-        "all of its kernels are known"
-    );
-    // Both ways in turn, and then one of them.
-    for i in 0..20 {
-        let zeros = vec![0; width * 4];
-        device.upload(&zeros, rest[1].values(), 0).expect("a copy");
-        device.replay(&mut graph).expect("replayed");
-        assert_eq!(read(&device, &rest[1]), expected, "replay {i}");
-    }
+    let graph = device.end_capture().expect("it was captured");
+    let [_, result, _] = rest;
+    (device, result, graph, expected)
+}
 
-    // What it does not have stays as it is.
-    device.begin_capture().expect("nobody captures");
-    device.clear(&norm, 0, 4).expect("recorded");
-    let mut graph = device.end_capture().expect("it was captured");
+#[test]
+fn launches_of_one_row_become_one_kernel() {
+    for encoding in encodings().filter(|&encoding| encoding != Encoding::F32) {
+        let (device, result, mut graph, expected) = recorded(encoding);
+        assert!(graph.fuse().expect("memory"), "{encoding:?}");
+        // Both ways in turn, and then one of them.
+        let n_times = if encoding == Encoding::BF16 { 20 } else { 4 };
+        for i in 0..n_times {
+            let zeros = vec![0; expected.len() * 4];
+            device.upload(&zeros, result.values(), 0).expect("a copy");
+            device.replay(&mut graph).expect("replayed");
+            let found = read(&device, &result);
+            assert_eq!(found, expected, "{encoding:?}, replay {i}");
+        }
+        assert_eq!(graph.best_ms().is_some(), n_times > 16);
+    }
+}
+
+#[test]
+fn what_is_no_launch_of_one_row_stays_as_it_is() {
+    let device = Device::for_tests();
+    let memory = device.alloc(4).expect("memory");
+    let clear = || device.clear(&memory, 0, 4);
+    let mut graph = device.capture(clear).expect("recorded");
     assert!(!graph.fuse().expect("nothing to do"));
+    device.replay(&mut graph).expect("replayed");
+    assert_eq!(graph.best_ms(), None);
+    assert_eq!(device.n_fused(), 0);
 }
