@@ -13,7 +13,7 @@ use ponder_engine::{Effort, Engine, LoadOptions, SamplingOverrides};
 use serde::{Deserialize, Serialize};
 
 use crate::local::Local;
-use crate::machine::peak_rss;
+use crate::machine::{device_must_be_there, peak_rss};
 use crate::sample::{Figures, Outcome};
 use crate::stop::Stop;
 use crate::target::{Ask, Target};
@@ -114,6 +114,7 @@ pub fn child(
     };
     let asked_ns = nanoseconds(SystemTime::now());
     let answered = local.ask(&ask);
+    device_must_be_there(&engine).map_err(|error| fault(&error))?;
     let first_s = answered.as_ref().ok();
     let first_s = first_s.and_then(|answered| answered.arrivals.first());
     let first_ns = first_s.map_or(0.0, |first| first.at_s * 1e9) as u64;

@@ -54,6 +54,10 @@ pub enum BenchError {
     Probe(std::io::Error),
     #[error("what the device can do at most was not measured: {0}")]
     DeviceProbe(String),
+    #[error(
+        "{device} failed, and the model went on without it (hint: what was measured by then was kept; --device {device} ends where the device does)"
+    )]
+    DeviceLost { device: String },
     #[error("the plot could not be drawn: {0}")]
     Plot(String),
 }

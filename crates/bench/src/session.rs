@@ -15,7 +15,7 @@ use crate::cold::Restart;
 use crate::cold_rows::ColdStarts;
 use crate::endpoint::{Endpoint, Server};
 use crate::local::Local;
-use crate::machine::{DeviceMemory, Machine, load};
+use crate::machine::{DeviceMemory, Machine, device_must_be_there, load};
 use crate::measure::{Measured, measure};
 use crate::pairs::speeds;
 use crate::peer::{Errand, Speeds};
@@ -118,6 +118,7 @@ impl Session {
                     rounds.done(n);
                     duel.run(n);
                 })?;
+                device_must_be_there(engine)?;
                 self.pairs.extend(duel.pairs(&measured));
                 let mut row = row(case, &job.plan, &info.name, Start::Warm, measured);
                 row.threads = Some(threads);

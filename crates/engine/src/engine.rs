@@ -75,6 +75,14 @@ impl Engine {
         &self.info
     }
 
+    /// Where the model runs, as `--device` calls it: where it was loaded, until it has lost that device and
+    /// goes on without.
+    pub fn runs_on(&self) -> &str {
+        let loaded = self.info.device.as_deref();
+        let here = loaded.filter(|_| !self.gauges.has_lost_device());
+        here.unwrap_or("cpu")
+    }
+
     /// What tells how much of a device the model uses; `None` where it runs on the processor alone.
     pub fn device(&self) -> Option<&dyn DeviceMeter> {
         self.gauges.device()

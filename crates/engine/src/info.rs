@@ -62,7 +62,7 @@ pub struct ModelInfo {
     pub licence: Option<String>,
     /// Bytes of cache that a token takes at first, before windows are full.
     pub kv_bytes_per_token: u64,
-    /// Where it runs, as `--device` calls it; `None` where it was not loaded.
+    /// Where it was loaded, as `--device` calls it; `None` where it was not.
     pub device: Option<String>,
     /// The device beside the processor, where it runs on one.
     #[serde(skip_serializing_if = "Option::is_none")]

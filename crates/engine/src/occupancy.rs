@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use ponder_runtime::backend::DeviceMeter;
@@ -28,6 +28,7 @@ pub(crate) struct Gauges {
     cache_tokens_used: AtomicUsize,
     cache_tokens: AtomicUsize,
     device: Option<Arc<dyn DeviceMeter>>,
+    has_lost_device: AtomicBool,
 }
 
 impl Gauges {
@@ -39,8 +40,19 @@ impl Gauges {
         })
     }
 
+    /// The device, until it is lost.
     pub(crate) fn device(&self) -> Option<&dyn DeviceMeter> {
-        self.device.as_deref()
+        let device = self.device.as_deref();
+        device.filter(|_| !self.has_lost_device())
+    }
+
+    /// Notes that the model runs without its device from now on.
+    pub(crate) fn lose_device(&self) {
+        self.has_lost_device.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn has_lost_device(&self) -> bool {
+        self.has_lost_device.load(Ordering::Relaxed)
     }
 
     /// Notes what is running, and how much of the cache it holds.

@@ -46,7 +46,7 @@ fn all(app: &SharedApp) -> Vec<Value> {
             model["family"] = json!(info.family);
             model["parameters"] = json!(info.parameters);
             model["quantization"] = json!(info.quantization);
-            model["device"] = json!(info.device);
+            model["device"] = json!(engine.runs_on());
             model["reasoning"] = json!(info.thinks);
             model["effort_levels"] = effort_levels(info);
         }

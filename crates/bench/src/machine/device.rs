@@ -2,6 +2,8 @@
 
 use ponder_engine::{Engine, ModelInfo};
 
+use crate::BenchError;
+
 /// Bytes of a device's memory at a moment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct DeviceMemory {
@@ -32,6 +34,16 @@ impl DeviceMemory {
     pub(crate) fn used_mb(self, info: &ModelInfo) -> Option<f64> {
         let before = info.accelerator.as_ref()?.free_mb? as f64;
         Some((before - self.free as f64 / 1e6).max(0.0))
+    }
+}
+
+/// An error where the model has lost the device that it was loaded on: figures would be of two machines.
+pub(crate) fn device_must_be_there(engine: &Engine) -> Result<(), BenchError> {
+    match &engine.model().device {
+        Some(device) if engine.runs_on() != device => Err(BenchError::DeviceLost {
+            device: device.clone(),
+        }),
+        _ => Ok(()),
     }
 }
 

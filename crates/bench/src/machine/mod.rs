@@ -11,7 +11,7 @@ pub(crate) mod peak_rss;
 pub use facts::{Build, Machine};
 pub use noise::Noise;
 
-pub(crate) use device::DeviceMemory;
+pub(crate) use device::{DeviceMemory, device_must_be_there};
 pub(crate) use joules::Joules;
 pub(crate) use noise::load;
 

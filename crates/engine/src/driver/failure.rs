@@ -30,6 +30,7 @@ impl<C: Consumer> Driver<C> {
         let moved = spare().and_then(|model| {
             self.scheduler.start_over(self.model.as_mut())?;
             (self.model, self.times) = (model, StepTimes::new());
+            self.gauges.lose_device();
             Ok(())
         });
         if let Err(error) = &moved {

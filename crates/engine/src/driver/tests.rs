@@ -672,8 +672,10 @@ fn a_model_whose_device_is_lost_goes_on_elsewhere() {
         let asks = [0, 1, 2, 3, 4].map(|i| Ask::new(prompt(i, 70), 1, 60).drafting());
         let handles = asks.each_ref().map(|ask| push(&mut driver, ask));
         (0..10).for_each(|_| assert!(driver.step()));
+        assert!(!driver.gauges.has_lost_device());
         *watch.failure.lock().expect("a lock") = Some(|| BackendError::Lost("lost".to_owned()));
         finish(&mut driver);
+        assert!(driver.gauges.has_lost_device());
         for (ask, handle) in asks.iter().zip(&handles) {
             assert_eq!(handle.tokens(), ask.expected(&kind));
         }

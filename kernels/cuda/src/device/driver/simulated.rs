@@ -497,10 +497,9 @@ unsafe extern "system" fn launch(
     world(|world| {
         let kernel = world.functions[number(function)].clone();
         let sizes = [gx, gy, gz, bx, by, bz, config.shared];
-        // SAFETY: the caller gives so many, or none.
-        let has = |attribute| match config.n_attributes {
-            0 => false,
-            _ => unsafe { *config.attributes == attribute },
+        let has = |attribute| {
+            // SAFETY: the caller gives as many as it says.
+            config.n_attributes > 0 && unsafe { *config.attributes == attribute }
         };
         let [overlaps, cooperates] =
             [LaunchAttribute::OVERLAPS, LaunchAttribute::COOPERATES].map(has);
