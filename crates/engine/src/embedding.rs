@@ -72,24 +72,36 @@ pub(crate) struct Texts {
 
 impl Texts {
     /// Computes the next text, if there is room for it beside what else is in the cache, and tells
-    /// whether there was. `is_alone`: nothing else is, so that there will never be more room.
-    pub(crate) fn next(&mut self, model: &mut dyn Model, is_alone: bool) -> bool {
+    /// whether there was. `is_alone`: nothing else is, so that there will never be more room. A text that
+    /// could not be computed is still the next one.
+    pub(crate) fn next(
+        &mut self,
+        model: &mut dyn Model,
+        is_alone: bool,
+    ) -> Result<bool, DecoderError> {
         let Some(ids) = self.ids.front() else {
-            return true;
+            return Ok(true);
         };
         if !is_alone && model.cache().free_tokens() < ids.len() + BLOCK_LEN {
-            return false;
+            return Ok(false);
         }
         let vector = match embed(ids, self.pooling, model) {
-            Err(DecoderError::Cache(_)) if !is_alone => return false,
-            vector => vector.map_err(EngineError::from),
+            Err(DecoderError::Cache(_)) if !is_alone => return Ok(false),
+            vector => vector?,
         };
         self.ids.pop_front();
         // Who asked may have gone; then nobody needs the others either.
-        if vector.is_err() || self.to.send(vector).is_err() {
+        if self.to.send(Ok(vector)).is_err() {
             self.ids.clear();
         }
-        true
+        Ok(true)
+    }
+
+    /// Gives up what is left.
+    pub(crate) fn fail(&mut self, error: EngineError) {
+        self.ids.clear();
+        // Nobody may wait for it any more.
+        let _ = self.to.send(Err(error));
     }
 }
 
@@ -119,8 +131,8 @@ fn embed(ids: &[u32], pooling: Pooling, model: &mut dyn Model) -> Result<Vec<f32
             }
         }
     }
-    model.free(sequence)?;
-    done?;
+    let freed = model.free(sequence);
+    done.and(freed)?;
     let norm = sum.iter().map(|value| value * value).sum::<f32>().sqrt();
     if norm > 0.0 {
         sum.iter_mut().for_each(|value| *value /= norm);

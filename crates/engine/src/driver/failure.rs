@@ -22,7 +22,7 @@ impl<C: Consumer> Driver<C> {
     }
 
     /// Leaves a device that is lost, if there is somewhere to go. All sequences are computed anew there.
-    fn moves(&mut self, lost: &DecoderError) -> bool {
+    pub(super) fn moves(&mut self, lost: &DecoderError) -> bool {
         let Some(spare) = self.spare.take() else {
             return false;
         };

@@ -114,14 +114,21 @@ impl<C: Consumer> Driver<C> {
         self.texts.push_back(texts);
     }
 
-    /// Gives the next text as a vector, if there is one and room for it. Returns whether it did.
+    /// Gives the next text as a vector, if there is one and room for it. Returns whether it did, or tried.
     pub(crate) fn embed(&mut self) -> bool {
         let is_alone = self.scheduler.running().is_empty();
-        let model = self.model.as_mut();
         let Some(texts) = self.texts.front_mut() else {
             return false;
         };
-        let did = texts.next(model, is_alone);
+        let did = match texts.next(self.model.as_mut(), is_alone) {
+            Ok(did) => did,
+            // It comes again.
+            Err(error) if error.is_lost() && self.moves(&error) => true,
+            Err(error) => {
+                self.texts[0].fail(error.into());
+                true
+            }
+        };
         self.texts.retain(|texts| !texts.ids.is_empty());
         did
     }

@@ -684,3 +684,38 @@ fn a_model_whose_device_is_lost_goes_on_elsewhere() {
         }
     }
 }
+
+#[test]
+fn texts_of_a_lost_device_become_vectors_elsewhere_or_an_error() {
+    let kind = Kind::plain(4000);
+    let vectors = |has_spare: bool, failure: Option<fn() -> BackendError>| {
+        let (mut driver, watch) = driver(&kind, 3);
+        let (other, _) = Fake::make(kind.clone());
+        if has_spare {
+            driver = driver.with_spare(Some(Box::new(move || Ok(other))));
+        }
+        let ask = Ask::new(prompt(5, 70), 1, 20);
+        let handle = push(&mut driver, &ask);
+        (0..5).for_each(|_| assert!(driver.step()));
+        *watch.failure.lock().expect("a lock") = failure;
+        let (to, vectors) = std::sync::mpsc::channel();
+        let ids = [1, 2].map(|i| prompt(i, 40)).into();
+        let pooling = crate::embedding::Pooling::Last;
+        driver.push_texts(Texts { ids, pooling, to });
+        while driver.embed() {}
+        *watch.failure.lock().expect("a lock") = None;
+        finish(&mut driver);
+        assert_eq!(handle.tokens(), ask.expected(&kind));
+        assert_eq!(Watch::get(&watch.n_open), 0);
+        let vectors = vectors.into_iter();
+        vectors
+            .map(|vector| vector.map_err(|error| error.to_string()))
+            .collect::<Vec<_>>()
+    };
+    let lost = || BackendError::Lost("the card is gone".to_owned());
+    let expected = vectors(false, None);
+    assert_eq!(expected.iter().filter(|vector| vector.is_ok()).count(), 2);
+    assert_eq!(vectors(true, Some(lost)), expected);
+    let message = lost().to_string();
+    assert_eq!(vectors(false, Some(lost)), [Err(message)]);
+}
