@@ -166,6 +166,24 @@ fn many_sequences_at_once_give_what_one_by_one_does() {
     }
 }
 
+#[test]
+fn a_long_prompt_goes_in_one_step_as_in_many() {
+    let checkpoint = Checkpoint::open(&folder("lfm2")).expect("a checkpoint");
+    let mut spec = ArchSpec::of(&checkpoint).expect("a supported architecture");
+    spec.context_len = 2048;
+    let vocab_size = spec.vocab_size;
+    let mut model = load_on(backend(&EXACT_OPTIONS), &checkpoint, spec);
+    // More rows than are planned for.
+    let n = model.prefill_rows() + 7;
+    let prompt: Vec<u32> = (0..n)
+        .map(|place| ((place * place * 7 + place) % vocab_size) as u32)
+        .collect();
+    let at_once = logits_in_chunks(&mut model, &prompt, n, n);
+    let in_pieces = logits_in_chunks(&mut model, &prompt, 300, n);
+    let error = worst_relative_error(&at_once, &in_pieces, vocab_size);
+    assert!(error <= EXACT, "{error:.1e}");
+}
+
 /// Logits of steps in which each of `texts` gets one token.
 fn logits_token_by_token(model: &mut dyn Model, texts: &[Vec<u32>], n: usize) -> Vec<Vec<u32>> {
     let start = |_| model.start(n).expect("a sequence");

@@ -13,9 +13,6 @@ use serde_json::Value;
 
 use crate::{EngineError, info::folder_of};
 
-/// Tokens in a step.
-const CHUNK: usize = 256;
-
 /// How the states of all tokens become one vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -107,10 +104,10 @@ impl Texts {
 
 /// The vector of a text, of length 1.
 fn embed(ids: &[u32], pooling: Pooling, model: &mut dyn Model) -> Result<Vec<f32>, DecoderError> {
-    let sequence = model.start(ids.len())?;
+    let (sequence, n_rows) = (model.start(ids.len())?, model.prefill_rows());
     let mut sum: Vec<f32> = Vec::new();
-    let (last, mut done) = (ids.chunks(CHUNK).count() - 1, Ok(()));
-    for (i, tokens) in ids.chunks(CHUNK).enumerate() {
+    let (last, mut done) = (ids.chunks(n_rows).count() - 1, Ok(()));
+    for (i, tokens) in ids.chunks(n_rows).enumerate() {
         let logits = match pooling {
             Pooling::Mean => LogitsFor::All,
             Pooling::First if i == 0 => LogitsFor::All,

@@ -55,7 +55,7 @@ impl Engine {
             spare,
             meter,
         } = loaded;
-        let limits = Limits::new(options.n_sequences(), info.context);
+        let limits = Limits::new(options.n_sequences(), info.context, model.prefill_rows());
         let gauges = Gauges::new(meter);
         let model = (model, spare);
         let worker = Worker::of_model(model, text.vocab_size, limits, Arc::clone(&gauges));

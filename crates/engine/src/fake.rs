@@ -43,6 +43,8 @@ pub(crate) struct Kind {
     pub(crate) n_kept: usize,
     /// Its logits depend on this many last tokens only, so that its texts repeat themselves.
     pub(crate) memory: usize,
+    /// Tokens of prompts that it wants in a step.
+    pub(crate) prefill_rows: usize,
 }
 
 impl Kind {
@@ -55,6 +57,7 @@ impl Kind {
             draws: false,
             n_kept: 0,
             memory: usize::MAX,
+            prefill_rows: 256,
         }
     }
 }
@@ -313,6 +316,10 @@ impl Model for Fake {
 
     fn cache(&self) -> &Cache {
         &self.cache
+    }
+
+    fn prefill_rows(&self) -> usize {
+        self.kind.prefill_rows
     }
 
     fn open(&mut self, prompt: &[u32], planned_len: usize) -> Result<Opened, DecoderError> {

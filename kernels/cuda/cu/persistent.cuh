@@ -26,6 +26,7 @@ struct __align__(16) Operation {
 };
 
 constexpr unsigned OPERATION_WORDS = sizeof(Operation) / 4;
+static_assert(OPERATION_WORDS <= OPERATION_THREADS, "each thread brings a word");
 
 // What the threads of a block know of where they are.
 struct Progress {

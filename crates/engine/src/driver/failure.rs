@@ -28,7 +28,8 @@ impl<C: Consumer> Driver<C> {
         };
         tracing::warn!(error = %lost, "the model goes on without its device");
         let moved = spare().and_then(|model| {
-            self.scheduler.start_over(self.model.as_mut())?;
+            let rows = model.prefill_rows();
+            self.scheduler.start_over(self.model.as_mut(), rows)?;
             (self.model, self.times) = (model, StepTimes::new());
             self.gauges.lose_device();
             Ok(())

@@ -266,7 +266,7 @@ fn driver(kind: &Kind, max_sequences: usize) -> (Driver<Teller>, Arc<Watch>) {
     let (model, watch) = Fake::make(kind.clone());
     let clock = Arc::clone(&watch);
     let clock = move || Duration::from_nanos(Watch::get(&clock.nanos));
-    let limits = Limits::new(max_sequences, 10_000);
+    let limits = Limits::new(max_sequences, 10_000, kind.prefill_rows);
     let driver = Driver::with_clock(model, VOCAB_SIZE, limits, Arc::default(), Box::new(clock));
     (driver, watch)
 }
@@ -667,7 +667,10 @@ fn a_model_whose_device_is_lost_goes_on_elsewhere() {
             ..Kind::plain(4000)
         };
         let (lost, watch) = driver(&kind, 3);
-        let (other, other_watch) = Fake::make(kind.clone());
+        let (other, other_watch) = Fake::make(Kind {
+            prefill_rows: 48,
+            ..kind.clone()
+        });
         let mut driver = lost.with_spare(Some(Box::new(move || Ok(other))));
         let asks = [0, 1, 2, 3, 4].map(|i| Ask::new(prompt(i, 70), 1, 60).drafting());
         let handles = asks.each_ref().map(|ask| push(&mut driver, ask));
@@ -679,6 +682,8 @@ fn a_model_whose_device_is_lost_goes_on_elsewhere() {
         for (ask, handle) in asks.iter().zip(&handles) {
             assert_eq!(handle.tokens(), ask.expected(&kind));
         }
+        let most_rows = [&watch, &other_watch].map(|watch| Watch::get(&watch.most_rows));
+        assert!(most_rows[0] > 100 && most_rows[1] == 48, "{most_rows:?}");
         for watch in [watch, other_watch] {
             assert_eq!(Watch::get(&watch.n_open), 0);
         }

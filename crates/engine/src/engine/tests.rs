@@ -37,6 +37,10 @@ impl Model for Slow {
         self.inner.cache()
     }
 
+    fn prefill_rows(&self) -> usize {
+        self.inner.prefill_rows()
+    }
+
     fn open(&mut self, prompt: &[u32], planned_len: usize) -> Result<Opened, DecoderError> {
         self.inner.open(prompt, planned_len)
     }

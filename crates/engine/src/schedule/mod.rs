@@ -42,15 +42,24 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    /// Enough tokens to use matrix products well, few enough to report progress and to be cancelled
-    /// soon, and not to make answers stutter.
-    pub(crate) fn new(max_sequences: usize, context: usize) -> Self {
-        Self {
+    /// `prefill_rows`: prompt tokens in a step that suit the model.
+    pub(crate) fn new(max_sequences: usize, context: usize, prefill_rows: usize) -> Self {
+        let limits = Self {
             max_sequences,
             context,
-            chunk_alone: 256,
-            chunk_beside: 64,
+            chunk_alone: 0,
+            chunk_beside: 0,
             with_drafts: true,
+        };
+        limits.with_prefill_rows(prefill_rows)
+    }
+
+    fn with_prefill_rows(self, prefill_rows: usize) -> Self {
+        Self {
+            chunk_alone: prefill_rows,
+            // Fewer, so that answers do not stutter.
+            chunk_beside: (prefill_rows / 4).max(1),
+            ..self
         }
     }
 }

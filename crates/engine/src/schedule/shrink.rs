@@ -56,8 +56,14 @@ impl<T> Scheduler<T> {
         Ok(true)
     }
 
-    /// Takes everybody's place, so that all are computed anew, from the tokens that they are.
-    pub(crate) fn start_over(&mut self, model: &mut dyn Model) -> Result<(), DecoderError> {
+    /// Takes everybody's place, so that all are computed anew, from the tokens that they are, by a model
+    /// that such steps suit.
+    pub(crate) fn start_over(
+        &mut self,
+        model: &mut dyn Model,
+        prefill_rows: usize,
+    ) -> Result<(), DecoderError> {
+        self.limits = self.limits.with_prefill_rows(prefill_rows);
         for index in (0..self.running.len()).rev() {
             let entry = &mut self.running[index];
             entry.tokens.truncate(entry.n_known);

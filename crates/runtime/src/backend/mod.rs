@@ -90,6 +90,11 @@ pub trait Backend {
     }
     /// Takes over a matrix of which rows are looked up.
     fn table(&self, tensor: &MappedTensor) -> Result<Self::Weight, BackendError>;
+    /// Tokens of prompts that belong in a step at a time: enough to use matrix products well, few enough
+    /// that it is soon over.
+    fn prefill_rows(&self) -> usize {
+        256
+    }
     /// A buffer for up to `max_rows` tokens.
     fn buffer(&self, max_rows: usize, width: usize) -> Result<Self::Buffer, BackendError>;
     /// Blocks of each group, and as many recurrent states as the cache has, that the backend keeps in

@@ -99,17 +99,21 @@ impl Cache {
             let index = self.tree.len_at(past.node) / BLOCK_LEN;
             let node = match child {
                 Some(node) => {
+                    // It must outlive what giving back the own blocks may evict.
+                    self.tree.pin(node);
                     self.adopt(&mut sequence.tables, node, index);
                     node
                 }
                 None => {
                     let blocks = held_blocks(&sequence.tables, index);
                     self.tree.absorb(past.node, sequence.planned_len, tokens);
-                    self.tree
-                        .insert(past.node, sequence.planned_len, tokens, blocks)
+                    let node = self
+                        .tree
+                        .insert(past.node, sequence.planned_len, tokens, blocks);
+                    self.tree.pin(node);
+                    node
                 }
             };
-            self.tree.pin(node);
             self.tree.unpin(past.node);
             past.node = node;
             entered += BLOCK_LEN;
@@ -119,8 +123,6 @@ impl Cache {
 
     /// Uses the blocks of a node that spells the same text in place of the sequence's own.
     fn adopt(&mut self, tables: &mut [BlockTable], node: u32, index: usize) {
-        // The node must outlive what giving back the own blocks may evict.
-        self.tree.pin(node);
         for (group, table) in tables.iter_mut().enumerate() {
             match (table.get(index), self.tree.block(node, group)) {
                 (Some(own), None) => self.tree.restore(node, group, own),
@@ -132,7 +134,6 @@ impl Cache {
                 _ => {}
             }
         }
-        self.tree.unpin(node);
     }
 
     /// Keeps the recurrent state of a sequence whose last token ends a block.

@@ -18,9 +18,6 @@ use crate::{
     weights::{Checkpoint, MappedTensor},
 };
 
-/// Rows that buffers are planned for: a chunk of prefill.
-const MAX_ROWS: usize = 512;
-
 /// Loads all layers on one backend, or those from a place on with another.
 pub(super) fn load<B: Backend, C: Backend>(
     backend: B,
@@ -124,7 +121,7 @@ fn buffers<B: Backend>(backend: &B, spec: &ArchSpec) -> Result<Buffers<B::Buffer
         FfnSpec::Experts(_) => 0,
     });
     let (ffn, kv) = (ffn.max().unwrap_or(0), spec.max_kv_width());
-    let buffer = |width| backend.buffer(MAX_ROWS, width);
+    let buffer = |width| backend.buffer(backend.prefill_rows(), width);
     Ok(Buffers {
         residual: buffer(spec.hidden_size)?,
         normed: buffer(spec.hidden_size)?,

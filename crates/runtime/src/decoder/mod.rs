@@ -134,6 +134,8 @@ pub trait Model: Send {
     fn spec(&self) -> &ArchSpec;
     /// Sequences and blocks.
     fn cache(&self) -> &Cache;
+    /// Tokens of prompts that belong in a step at a time, where it runs.
+    fn prefill_rows(&self) -> usize;
     /// Opens a sequence for a prompt, of which the cache may have a beginning already, that is
     /// expected to grow to `planned_len` tokens. What the cache has not is to be appended.
     fn open(&mut self, prompt: &[u32], planned_len: usize) -> Result<Opened, DecoderError>;
@@ -322,6 +324,12 @@ where
 
     fn cache(&self) -> &Cache {
         &self.cache
+    }
+
+    fn prefill_rows(&self) -> usize {
+        let first = self.first.backend.prefill_rows();
+        let last = self.last.as_ref().map(|last| last.backend.prefill_rows());
+        last.map_or(first, |last| last.min(first))
     }
 
     fn open(&mut self, prompt: &[u32], planned_len: usize) -> Result<Opened, DecoderError> {

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use super::graph::{SharedArg, Step};
-use super::{Arg, Device, Launch, Memory};
+use super::{Arg, Device, Launch, MAX_ARGS, Memory};
 use crate::CudaError;
 
 /// Its name; all blocks of a launch wait for each other.
@@ -15,9 +15,8 @@ pub(super) const KERNEL: &str = "run_operations";
 /// Threads of a block.
 const THREADS: u32 = 128;
 
-/// Arguments of an operation, and its bytes: which kernel, how many blocks, and a word for each argument.
-const MAX_ARGUMENTS: usize = 32;
-const OPERATION_BYTES: usize = 16 + 8 * MAX_ARGUMENTS;
+/// Bytes of an operation: which kernel, how many blocks, and a word for each argument.
+const OPERATION_BYTES: usize = 16 + 8 * MAX_ARGS;
 
 /// Set to 0, there are none.
 const VARIABLE: &str = "PONDER_PERSISTENT";
@@ -69,22 +68,19 @@ impl Program {
         let mut bytes = Vec::with_capacity(steps.len() * OPERATION_BYTES);
         let mut shared = 0;
         for step in steps {
-            match step {
-                Step::Launch {
-                    kernel,
-                    launch,
-                    args,
-                } if kernels
-                    .get(kernel)
-                    .is_some_and(|kernel| kernel.runs(launch)) =>
-                {
-                    if !encode(kernels[kernel].number, launch, args, &mut bytes) {
-                        return Ok(None);
-                    }
-                    shared = shared.max(launch.shared);
-                }
-                _ => return Ok(None),
+            let Step::Launch {
+                kernel,
+                launch,
+                args,
+            } = step
+            else {
+                return Ok(None);
+            };
+            let known = kernels.get(kernel).filter(|kernel| kernel.runs(launch));
+            if known.is_none_or(|kernel| !encode(kernel.number, launch, args, &mut bytes)) {
+                return Ok(None);
             }
+            shared = shared.max(launch.shared);
         }
         let n_resident = device.machine.resident_blocks(KERNEL, THREADS, shared)?;
         let n_blocks = n_resident * device.properties().n_multiprocessors;
@@ -94,9 +90,12 @@ impl Program {
         if n_blocks == 0 {
             return Ok(None);
         }
-        let operations = device.alloc(bytes.len())?;
+        let memory = || Ok((device.alloc(bytes.len())?, device.alloc(4)?));
+        let (operations, n_arrived) = match memory() {
+            Err(CudaError::OutOfMemory { .. }) => return Ok(None),
+            memory => memory?,
+        };
         device.upload(&bytes, &operations, 0)?;
-        let n_arrived = device.alloc(4)?;
         device.clear(&n_arrived, 0, 4)?;
         Ok(Some(Self {
             operations,
@@ -129,11 +128,8 @@ impl Kernel {
     }
 }
 
-/// Appends an operation; false where there is none like it.
+/// Appends an operation; false where there is none with such arguments.
 fn encode(number: u32, launch: &Launch, args: &[SharedArg], bytes: &mut Vec<u8>) -> bool {
-    if args.len() > MAX_ARGUMENTS {
-        return false;
-    }
     let end = bytes.len() + OPERATION_BYTES;
     let numbers = [number, launch.grid[0], launch.grid[1], launch.grid[2]];
     bytes.extend(numbers.into_iter().flat_map(u32::to_le_bytes));

@@ -120,7 +120,7 @@ fn traffic(kind: &Kind, max_sequences: usize, seed: u64, with_drafts: bool) -> u
     assert_eq!(Watch::get(&watch.free_tokens), free_at_first);
     let computed = Watch::get(&watch.n_tokens);
     let said: usize = all.iter().map(|one| one.handle.tokens().len()).sum();
-    assert!(said > 1000, "{said} tokens");
+    assert!(said > 500, "{said} tokens");
     computed
 }
 
@@ -135,7 +135,7 @@ fn no_token_is_lost_or_doubled_whatever_happens() {
     ] {
         // From a cache in which hardly two fit, so that they take it from each other all the time.
         for cache_tokens in [200, 500, 3000] {
-            for seed in 0..12 {
+            for seed in 0..15 {
                 let kind = Kind {
                     windows: windows.clone(),
                     is_recurrent,
@@ -144,6 +144,7 @@ fn no_token_is_lost_or_doubled_whatever_happens() {
                     draws: seed >= 6,
                     n_kept: [0, 4, 60][seed as usize % 3],
                     memory: if seed % 2 == 0 { usize::MAX } else { 2 },
+                    prefill_rows: [256, 20, 7, 45, 1][seed as usize % 5],
                 };
                 traffic(&kind, 6, seed, seed % 3 > 0);
             }

@@ -6,11 +6,8 @@ use ponder_kernels_cuda::{
     linear::{Matrix, Output, Product, Projection, Rows},
 };
 
-use super::{Cuda, Weight, kernel};
+use super::{Cuda, PREFILL_ROWS, Weight, kernel};
 use crate::{backend::Experts, spec::ExpertsSpec};
-
-/// Rows that are planned for.
-const MAX_ROWS: usize = 512;
 
 /// What experts work on; layers that choose equally many of equally many share it, in turn.
 #[derive(Debug)]
@@ -25,10 +22,10 @@ pub(super) struct ExpertBuffers {
 
 impl ExpertBuffers {
     fn new(device: &Device, spec: &ExpertsSpec, hidden: usize) -> Result<Self, CudaError> {
-        let n_pairs = MAX_ROWS * spec.top_k;
+        let n_pairs = PREFILL_ROWS * spec.top_k;
         Ok(Self {
-            routing: Routing::new(device, MAX_ROWS, spec.n_experts, spec.top_k)?,
-            logits: Rows::new(device, MAX_ROWS, spec.n_experts)?,
+            routing: Routing::new(device, PREFILL_ROWS, spec.n_experts, spec.top_k)?,
+            logits: Rows::new(device, PREFILL_ROWS, spec.n_experts)?,
             inner: Rows::new(device, n_pairs, spec.width)?,
             said: Rows::new(device, n_pairs, hidden)?,
         })

@@ -67,6 +67,10 @@ impl Default for CudaOptions {
     }
 }
 
+/// Rows of a step's prompts. A matrix of 4096 rows is then 128 tiles of products, as many as large devices
+/// have multiprocessors, and every weight that is read is used a thousand times.
+const PREFILL_ROWS: usize = 1024;
+
 /// Bytes of a device's memory that nobody uses, by its index.
 ///
 /// # Errors
@@ -197,6 +201,10 @@ impl Backend for Cuda {
     fn table(&self, tensor: &MappedTensor) -> Result<Weight, BackendError> {
         let mut table = self.table.borrow_mut();
         Ok(table.upload(&self.device, self.precision, tensor)?)
+    }
+
+    fn prefill_rows(&self) -> usize {
+        PREFILL_ROWS
     }
 
     fn buffer(&self, max_rows: usize, width: usize) -> Result<Rows, BackendError> {

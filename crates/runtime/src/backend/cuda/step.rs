@@ -7,6 +7,7 @@ use ponder_kernels_cuda::{
 };
 
 use super::{
+    PREFILL_ROWS,
     graphs::{Graphs, Size},
     meter::StepClock,
 };
@@ -16,8 +17,7 @@ use crate::{
     spec,
 };
 
-/// Rows and sequences of a step that are planned for; tables grow where one has more.
-const MAX_ROWS: usize = 512;
+/// Sequences of a step that are planned for, beside [`PREFILL_ROWS`]; tables grow where one has more.
 const MAX_SPANS: usize = 256;
 
 /// Tables, angles and scratch.
@@ -60,7 +60,7 @@ impl StepState {
             false => capacity.n_slots,
         };
         let shape = StepShape {
-            max_rows: MAX_ROWS,
+            max_rows: PREFILL_ROWS,
             max_spans: MAX_SPANS,
             max_blocks: plan.groups.len() * capacity.n_blocks,
             groups: groups.collect(),
@@ -147,7 +147,7 @@ impl StepState {
                     factor: table.attention_factor,
                     interleaved: table.interleaved,
                 };
-                Rope::new(&self.device, &table, MAX_ROWS)?
+                Rope::new(&self.device, &table, PREFILL_ROWS)?
             }
         };
         turns.rope.insert(rope).update(&self.tables, &self.bounds)?;

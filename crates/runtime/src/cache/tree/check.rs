@@ -22,11 +22,13 @@ impl Tree {
                 }
             }
             n_snapshots += usize::from(node.snapshot.is_some());
-            let siblings = self.children(node.parent);
-            assert_eq!(
-                siblings.iter().filter(|&&child| child == id as u32).count(),
-                1
+            let id = id as u32;
+            assert!(
+                !self.is_unused_leaf(id) || self.is_useful(id),
+                "a leaf is of use"
             );
+            let siblings = self.children(node.parent);
+            assert_eq!(siblings.iter().filter(|&&child| child == id).count(), 1);
         }
         assert!(in_tree.values().all(|&n| n == 1), "a block has one node");
         for (group, blocks) in self.groups.iter().enumerate() {

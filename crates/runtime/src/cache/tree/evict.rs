@@ -81,16 +81,17 @@ impl Tree {
 
     /// Takes leaves away that no prompt could use, from `id` upwards.
     pub(super) fn prune(&mut self, mut id: u32) {
-        while id != NONE && self.is_unused_leaf(id) {
-            let node = self.node(id);
-            let is_useful = match self.is_recurrent {
-                true => node.has_state(),
-                false => node.blocks.iter().chain(&node.kept).any(|&at| at != NONE),
-            };
-            if is_useful {
-                return;
-            }
+        while id != NONE && self.is_unused_leaf(id) && !self.is_useful(id) {
             id = self.remove(id);
+        }
+    }
+
+    /// Whether a prompt could use what ends here.
+    pub(super) fn is_useful(&self, id: u32) -> bool {
+        let node = self.node(id);
+        match self.is_recurrent {
+            true => node.has_state(),
+            false => node.blocks.iter().chain(&node.kept).any(|&at| at != NONE),
         }
     }
 

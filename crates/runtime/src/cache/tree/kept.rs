@@ -49,6 +49,8 @@ impl Tree {
         self.list(id);
         // It may be the last one of its path that is here.
         self.list(self.node(id).parent);
+        // What made way for it may have been all that was of use below it.
+        self.prune(id);
         Some(())
     }
 
