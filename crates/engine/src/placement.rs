@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use ponder_runtime::{
+    backend::DEVICE_PREFILL_ROWS,
     cache::CachePlan,
     spec::ArchSpec,
     weights::{Checkpoint, MappedTensor},
@@ -10,8 +11,10 @@ use ponder_runtime::{
 
 use crate::footprint::{MemoryPlace, Shortage};
 
-/// Bytes of a device that activations, scratch and the driver take.
-const RESERVE: u64 = 512 << 20;
+/// Bytes of a device that tables, scratch and the driver take.
+const RESERVE: u64 = 384 << 20;
+/// Bytes of an element of activations: in float32, and rounded to 16 bits.
+const ELEMENT_BYTES: u64 = 6;
 
 /// Tokens of a cache that are worth being proposed.
 pub(crate) const USEFUL: u64 = 256;
@@ -25,6 +28,8 @@ pub(crate) struct Parts {
     others: u64,
     /// Keys and values of a token in one layer.
     kv_of_token: u64,
+    /// What steps take beside them on a device.
+    reserve: u64,
 }
 
 /// Where the layers of a model go.
@@ -53,10 +58,13 @@ impl Parts {
             *bytes.unwrap_or(&mut others) += weigh(tensor);
         }
         let kv = CachePlan::new(spec).bytes_per_token(bytes_of_32);
+        let of_token = ELEMENT_BYTES * spec.activations_of_token() as u64;
+        let activations = of_token.saturating_mul(DEVICE_PREFILL_ROWS as u64);
         Self {
             layers,
             others,
             kv_of_token: kv.div_ceil(n_layers.max(1) as u64),
+            reserve: RESERVE.saturating_add(activations),
         }
     }
 
@@ -64,7 +72,9 @@ impl Parts {
     /// `wanted` of them.
     pub(crate) fn place(&self, free: u64, tokens: usize, wanted: Option<usize>) -> Placement {
         let n_layers = self.layers.len();
-        let room = free.saturating_sub(RESERVE).saturating_sub(self.others);
+        let room = free
+            .saturating_sub(self.reserve)
+            .saturating_sub(self.others);
         let kv = self.kv_of_token.saturating_mul(tokens as u64);
         let fitting = || {
             let mut left = room;
@@ -99,7 +109,7 @@ impl Parts {
     fn on_device(&self, n: usize, tokens: usize) -> u64 {
         let first = self.layers.len() - n;
         self.others
-            .saturating_add(RESERVE)
+            .saturating_add(self.reserve)
             .saturating_add(self.of_layers(first..self.layers.len(), tokens))
     }
 
@@ -158,6 +168,7 @@ pub(crate) mod tests {
             layers: vec![100 * MB; 10],
             others: 200 * MB,
             kv_of_token: 1 << 10,
+            reserve: 512 * MB,
         }
     }
 

@@ -65,6 +65,11 @@ impl From<cuda::CudaError> for BackendError {
     }
 }
 
+/// Rows of a step's prompts on a device beside the processor. A matrix of 4096 rows is then 128 tiles of
+/// products, as many as large devices have multiprocessors, and every weight that is read is used a thousand
+/// times.
+pub const DEVICE_PREFILL_ROWS: usize = 1024;
+
 /// One device. Buffers are `[n_tokens, width]` of float32, row-major; `out` is always overwritten.
 ///
 /// An input is `&mut` where a backend may keep something beside it that several readers share, such

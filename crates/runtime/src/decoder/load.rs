@@ -13,7 +13,7 @@ use crate::{
     cache::{Cache, CachePlan, LayerSlot},
     spec::{
         ArchSpec, AttentionSpec, ExpertsSpec, FfnSpec, MixerSpec, QkNorm, Role, RopeTable,
-        ShortConvSpec,
+        ShortConvSpec, Widths,
     },
     weights::{Checkpoint, MappedTensor},
 };
@@ -101,26 +101,9 @@ impl Source<'_> {
 }
 
 fn buffers<B: Backend>(backend: &B, spec: &ArchSpec) -> Result<Buffers<B::Buffer>, DecoderError> {
-    let widest = |width: &dyn Fn(&MixerSpec) -> usize| {
-        spec.layers
-            .iter()
-            .map(|layer| width(&layer.mixer))
-            .max()
-            .unwrap_or(0)
-    };
-    let mixed = widest(&|mixer| match mixer {
-        MixerSpec::Attention(attention) => attention.n_heads * attention.head_dim,
-        MixerSpec::ShortConv(conv) => conv.width,
-    });
-    let q = widest(&|mixer| match mixer {
-        MixerSpec::Attention(attention) => attention.n_heads * attention.head_dim,
-        MixerSpec::ShortConv(conv) => 3 * conv.width,
-    });
-    let ffn = spec.layers.iter().map(|layer| match &layer.ffn {
-        FfnSpec::Gated { width, .. } => *width,
-        FfnSpec::Experts(_) => 0,
-    });
-    let (ffn, kv) = (ffn.max().unwrap_or(0), spec.max_kv_width());
+    let Widths {
+        q, kv, mixed, ffn, ..
+    } = spec.widths();
     let buffer = |width| backend.buffer(backend.prefill_rows(), width);
     Ok(Buffers {
         residual: buffer(spec.hidden_size)?,

@@ -14,11 +14,13 @@ mod hyper;
 mod names;
 mod resolve;
 mod rope;
+mod widths;
 
 pub use family::Family;
 pub use hyper::Hyper;
 pub use names::{Role, TensorNames};
 pub use rope::{RopeScaling, RopeSpec, RopeTable};
+pub use widths::Widths;
 
 pub(crate) use hyper::HyperRope;
 pub(crate) use rope::yarn_mscale;

@@ -66,15 +66,6 @@ impl ArchSpec {
             names: TensorNames::new(hyper.gguf, &family.names),
         })
     }
-
-    /// Attention layers' widest key or value row, in elements.
-    pub fn max_kv_width(&self) -> usize {
-        let width = |layer: &LayerSpec| match &layer.mixer {
-            MixerSpec::Attention(attention) => attention.n_kv_heads * attention.head_dim,
-            MixerSpec::ShortConv(_) => 0,
-        };
-        self.layers.iter().map(width).max().unwrap_or(0)
-    }
 }
 
 struct Resolver<'a> {

@@ -6,8 +6,11 @@ use ponder_kernels_cuda::{
     linear::{Matrix, Output, Product, Projection, Rows},
 };
 
-use super::{Cuda, PREFILL_ROWS, Weight, kernel};
-use crate::{backend::Experts, spec::ExpertsSpec};
+use super::{Cuda, Weight, kernel};
+use crate::{
+    backend::{DEVICE_PREFILL_ROWS, Experts},
+    spec::ExpertsSpec,
+};
 
 /// What experts work on; layers that choose equally many of equally many share it, in turn.
 #[derive(Debug)]
@@ -22,10 +25,10 @@ pub(super) struct ExpertBuffers {
 
 impl ExpertBuffers {
     fn new(device: &Device, spec: &ExpertsSpec, hidden: usize) -> Result<Self, CudaError> {
-        let n_pairs = PREFILL_ROWS * spec.top_k;
+        let n_pairs = DEVICE_PREFILL_ROWS * spec.top_k;
         Ok(Self {
-            routing: Routing::new(device, PREFILL_ROWS, spec.n_experts, spec.top_k)?,
-            logits: Rows::new(device, PREFILL_ROWS, spec.n_experts)?,
+            routing: Routing::new(device, DEVICE_PREFILL_ROWS, spec.n_experts, spec.top_k)?,
+            logits: Rows::new(device, DEVICE_PREFILL_ROWS, spec.n_experts)?,
             inner: Rows::new(device, n_pairs, spec.width)?,
             said: Rows::new(device, n_pairs, hidden)?,
         })

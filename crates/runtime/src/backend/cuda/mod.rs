@@ -32,8 +32,8 @@ use ponder_kernels_cuda::{
 };
 
 use super::{
-    AttentionLayer, Backend, BackendError, Batch, Begun, DeviceMeter, Experts, KeptLogits,
-    KvFormat, Linear, RecurrentLayer, StepInputs, StepOutput,
+    AttentionLayer, Backend, BackendError, Batch, Begun, DEVICE_PREFILL_ROWS, DeviceMeter, Experts,
+    KeptLogits, KvFormat, Linear, RecurrentLayer, StepInputs, StepOutput,
 };
 use crate::{
     cache::{CacheCapacity, CacheCopy, CachePlan},
@@ -66,10 +66,6 @@ impl Default for CudaOptions {
         }
     }
 }
-
-/// Rows of a step's prompts. A matrix of 4096 rows is then 128 tiles of products, as many as large devices
-/// have multiprocessors, and every weight that is read is used a thousand times.
-const PREFILL_ROWS: usize = 1024;
 
 /// Bytes of a device's memory that nobody uses, by its index.
 ///
@@ -204,7 +200,7 @@ impl Backend for Cuda {
     }
 
     fn prefill_rows(&self) -> usize {
-        PREFILL_ROWS
+        DEVICE_PREFILL_ROWS
     }
 
     fn buffer(&self, max_rows: usize, width: usize) -> Result<Rows, BackendError> {

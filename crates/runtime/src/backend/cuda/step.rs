@@ -7,17 +7,16 @@ use ponder_kernels_cuda::{
 };
 
 use super::{
-    PREFILL_ROWS,
     graphs::{Graphs, Size},
     meter::StepClock,
 };
 use crate::{
-    backend::{StepInputs, StepOutput},
+    backend::{DEVICE_PREFILL_ROWS, StepInputs, StepOutput},
     cache::{BLOCK_LEN, CacheCapacity, CachePlan},
     spec,
 };
 
-/// Sequences of a step that are planned for, beside [`PREFILL_ROWS`]; tables grow where one has more.
+/// Sequences of a step that are planned for, beside [`DEVICE_PREFILL_ROWS`]; tables grow where one has more.
 const MAX_SPANS: usize = 256;
 
 /// Tables, angles and scratch.
@@ -60,7 +59,7 @@ impl StepState {
             false => capacity.n_slots,
         };
         let shape = StepShape {
-            max_rows: PREFILL_ROWS,
+            max_rows: DEVICE_PREFILL_ROWS,
             max_spans: MAX_SPANS,
             max_blocks: plan.groups.len() * capacity.n_blocks,
             groups: groups.collect(),
@@ -147,7 +146,7 @@ impl StepState {
                     factor: table.attention_factor,
                     interleaved: table.interleaved,
                 };
-                Rope::new(&self.device, &table, PREFILL_ROWS)?
+                Rope::new(&self.device, &table, DEVICE_PREFILL_ROWS)?
             }
         };
         turns.rope.insert(rope).update(&self.tables, &self.bounds)?;
