@@ -46,8 +46,12 @@ fn json_is_one_line_with_a_row_for_each_case() {
         let computed = row["prompt_tokens"].as_u64().expect("a number");
         for run in row["runs"].as_array().expect("runs") {
             let count = |name: &str| run[name].as_u64().expect("a number");
-            // Two prompts may begin with the same word, of which each byte is a token here.
-            assert!((count("prompt_tokens") - count("cached_tokens")).abs_diff(computed) <= 16);
+            let own = count("prompt_tokens") - count("cached_tokens");
+            // Fewer where two prompts begin with the same word, of which each byte is a token here.
+            assert!(
+                (computed - 16..=computed + 8).contains(&own),
+                "{own} of {computed}"
+            );
             assert_eq!(run["completion_tokens"], 4, "its end is ignored");
         }
     }

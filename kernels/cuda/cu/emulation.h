@@ -54,7 +54,6 @@
 #define __align__(n) __attribute__((aligned(n)))
 #define __forceinline__ inline __attribute__((always_inline))
 #define __noinline__ __attribute__((noinline))
-#define __noinline__ __attribute__((noinline))
 // Other threads write these variables, which the compiler is told by `used`. (An attribute for the
 // section is lost in templates.)
 #define __shared__ static __attribute__((used))

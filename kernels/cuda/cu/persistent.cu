@@ -55,13 +55,15 @@ extern "C" __global__ void __launch_bounds__(OPERATION_THREADS, 3)
     unsigned word = has_word ? __ldg(words + threadIdx.x) : 0;
     // Nothing comes before the first one.
     progress.awaited[threadIdx.x] = 0;
+    if (threadIdx.x == 0) {
+        progress.n_arrived = n_arrived;
+    }
     for (unsigned number = 0; number < n; number++) {
         if (has_word) {
             place[threadIdx.x] = word;
         }
         if (threadIdx.x == 0) {
             progress.number = number;
-            progress.n_arrived = n_arrived;
         }
         __syncthreads();
         // The next one comes meanwhile.

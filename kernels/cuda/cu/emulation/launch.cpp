@@ -92,6 +92,15 @@ struct Waiting {
     }
 };
 
+// Runs the block at hand, and keeps what it has where it waits. Returns whether nothing has failed.
+bool run_or_keep(std::vector<Waiting> &waiting) {
+    Outcome outcome = run_block();
+    if (outcome == Outcome::waits) {
+        waiting.emplace_back();
+    }
+    return outcome != Outcome::failed;
+}
+
 // Runs blocks that wait, each as soon as it may.
 bool run_waiting(std::vector<Waiting> waiting) {
     while (!waiting.empty()) {
@@ -106,12 +115,8 @@ bool run_waiting(std::vector<Waiting> waiting) {
         }
         waiting[at].go_on();
         waiting.erase(waiting.begin() + static_cast<ptrdiff_t>(at));
-        Outcome outcome = run_block();
-        if (outcome == Outcome::failed) {
+        if (!run_or_keep(waiting)) {
             return false;
-        }
-        if (outcome == Outcome::waits) {
-            waiting.emplace_back();
         }
     }
     return true;
@@ -129,12 +134,8 @@ bool run_blocks() {
                     static_cast<unsigned>(at / gridDim.x % gridDim.y),
                     static_cast<unsigned>(at / gridDim.x / gridDim.y)};
         begin_block();
-        Outcome outcome = run_block();
-        if (outcome == Outcome::failed) {
+        if (!run_or_keep(waiting)) {
             return false;
-        }
-        if (outcome == Outcome::waits) {
-            waiting.emplace_back();
         }
     }
     return run_waiting(std::move(waiting));

@@ -120,7 +120,7 @@ fn traffic(kind: &Kind, max_sequences: usize, seed: u64, with_drafts: bool) -> u
     assert_eq!(Watch::get(&watch.free_tokens), free_at_first);
     let computed = Watch::get(&watch.n_tokens);
     let said: usize = all.iter().map(|one| one.handle.tokens().len()).sum();
-    assert!(said > 500, "{said} tokens");
+    assert!(said > 1000, "{said} tokens");
     computed
 }
 

@@ -49,6 +49,9 @@ use transfer::Transfer;
 /// Kernels are compiled for compute capabilities from this on.
 const OLDEST: (u32, u32) = (7, 5);
 
+/// The attribute that says whether all blocks of a launch can be had at the same time.
+const COOPERATIVE_LAUNCH: c_int = 95;
+
 /// A device with the kernels loaded.
 pub(super) struct Driver {
     properties: Properties,
@@ -119,7 +122,7 @@ impl Driver {
             loader: Loader::new(&context)?,
             freed: Freed::default(),
             marks: Marks::default(),
-            cooperates: cooperates(api, device)?,
+            cooperates: attribute(api, device, COOPERATIVE_LAUNCH)? != 0,
             properties,
             context,
         })
@@ -138,14 +141,13 @@ impl std::fmt::Debug for Driver {
     }
 }
 
-/// Whether all blocks of a launch can be had at the same time.
-fn cooperates(api: &Api, device: c_int) -> Result<bool, CudaError> {
-    const COOPERATIVE_LAUNCH: c_int = 95;
+/// A number that the driver knows of a device.
+fn attribute(api: &Api, device: c_int, number: c_int) -> Result<u32, CudaError> {
     let mut value = 0;
     // SAFETY: it writes a number.
-    let status = unsafe { (api.device_attribute)(&raw mut value, COOPERATIVE_LAUNCH, device) };
+    let status = unsafe { (api.device_attribute)(&raw mut value, number, device) };
     status.check(api, "asking what the device is")?;
-    Ok(value != 0)
+    Ok(value.unsigned_abs())
 }
 
 /// What the driver knows about a device.
@@ -155,13 +157,7 @@ fn properties(api: &Api, device: c_int) -> Result<Properties, CudaError> {
     const SHARED_MEMORY: c_int = 97;
     const CLOCK: c_int = 13;
     const MEMORY_CLOCK: c_int = 36;
-    let attribute = |number: c_int| {
-        let mut value = 0;
-        // SAFETY: it writes a number.
-        let status = unsafe { (api.device_attribute)(&raw mut value, number, device) };
-        status.check(api, "asking what the device is")?;
-        Ok::<u32, CudaError>(value.unsigned_abs())
-    };
+    let attribute = |number| attribute(api, device, number);
     // In thousands a second; later drivers may not know them any more.
     let megahertz = |number| {
         attribute(number)
