@@ -6,8 +6,8 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use crate::{
-    Canceller, DeviceMeter, EngineError, Event, LoadOptions, LoadProgress, ModelInfo, Occupancy,
-    RawPrompt, Request, Voting, Weighing,
+    Canceller, DeviceMeter, EngineError, Event, LoadOptions, LoadProgress, MemoryPlace, ModelInfo,
+    Occupancy, RawPrompt, Request, Voting, Weighing,
     answer::{Answer, other_seed},
     embedding::Texts,
     inspect::Rendered,
@@ -81,6 +81,15 @@ impl Engine {
         let loaded = self.info.device.as_deref();
         let here = loaded.filter(|_| !self.gauges.has_lost_device());
         here.unwrap_or("cpu")
+    }
+
+    /// Whose memory the model takes: as it was loaded, until it has lost its device and goes on in the
+    /// machine's alone.
+    pub fn places(&self) -> &[MemoryPlace] {
+        match self.gauges.has_lost_device() {
+            true => &[MemoryPlace::Machine],
+            false => &self.info.places,
+        }
     }
 
     /// What tells how much of a device the model uses; `None` where it runs on the processor alone.

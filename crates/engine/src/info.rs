@@ -67,7 +67,7 @@ pub struct ModelInfo {
     /// The device beside the processor, where it runs on one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accelerator: Option<Accelerator>,
-    /// Whose memory it takes; empty where it was not loaded.
+    /// Whose memory it took when it was loaded; empty where it was not.
     #[serde(skip)]
     pub places: Vec<MemoryPlace>,
     /// Seconds that loading took. Weights may be on their way to a device by then: the first answer

@@ -275,6 +275,7 @@ template <class Encoding_, unsigned ROWS_, class Number_ = bf16> struct Hopper {
             }
             wait_products<0>();
             release(before);
+            receive_sums(sums);
             write(sums, Tile(products, row_tile, ROWS), column_tile * COLUMNS + group * TILE_ROWS);
         });
     }

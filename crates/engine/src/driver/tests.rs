@@ -625,6 +625,18 @@ fn steps_that_the_device_has_no_memory_for_become_smaller() {
                 assert_eq!(handle.tokens(), ask.expected(&kind));
             }
             assert_eq!(Watch::get(&watch.n_open), 0);
+            // And gives it back.
+            watch.max_rows.store(0, Ordering::Relaxed);
+            watch.most_rows.store(0, Ordering::Relaxed);
+            let ask = Ask::new(prompt(5, 70), 1, 60);
+            let handle = push(&mut driver, &ask);
+            finish(&mut driver);
+            assert_eq!(handle.tokens(), ask.expected(&kind));
+            let most_rows = Watch::get(&watch.most_rows);
+            assert!(
+                most_rows > 40,
+                "a prompt of 70 tokens came {most_rows} at a time"
+            );
         }
     }
 }

@@ -174,3 +174,17 @@ fn waiting_for_a_place_is_queueing() {
         ]]
     });
 }
+
+#[test]
+fn a_model_without_its_device_takes_the_machines_memory_alone() {
+    let options = LoadOptions::default();
+    let mut loaded = load::load("default", &options, &mut |_| {}).expect("the model");
+    loaded.info.places = vec![MemoryPlace::Cuda(1)];
+    loaded.info.device = Some("cuda:1".to_owned());
+    let engine = Engine::start(loaded, &options);
+    assert_eq!(engine.places(), [MemoryPlace::Cuda(1)]);
+    assert_eq!(engine.runs_on(), "cuda:1");
+    engine.gauges.lose_device();
+    assert_eq!(engine.places(), [MemoryPlace::Machine]);
+    assert_eq!(engine.runs_on(), "cpu");
+}

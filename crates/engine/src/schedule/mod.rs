@@ -67,6 +67,8 @@ impl Limits {
 /// All sequences, in order of arrival.
 pub(crate) struct Scheduler<T> {
     limits: Limits,
+    /// Those that hold unless the device had no memory for a step.
+    usual: Limits,
     running: Vec<Entry<T>>,
     waiting: Vec<Entry<T>>,
     room: Room,
@@ -77,6 +79,7 @@ impl<T> Scheduler<T> {
     pub(crate) fn new(limits: Limits) -> Self {
         Self {
             limits,
+            usual: limits,
             running: Vec::new(),
             waiting: Vec::new(),
             room: Room::default(),
@@ -86,6 +89,10 @@ impl<T> Scheduler<T> {
 
     /// A sequence arrives. `tokens` holds one at least.
     pub(crate) fn push(&mut self, tokens: Vec<u32>, turn: Turn, payload: T) -> &mut Entry<T> {
+        if self.is_empty() {
+            // Whoever else took the device's memory may have given it back.
+            self.limits = self.usual;
+        }
         let entry = Entry::new(self.next_key(), turn, tokens, payload);
         self.waiting.push_mut(entry)
     }

@@ -31,8 +31,8 @@ impl Limits {
 }
 
 impl<T> Scheduler<T> {
-    /// After a step for which the device had no memory: undoes it, and plans smaller ones from now on.
-    /// Returns whether there are any.
+    /// After a step for which the device had no memory: undoes it, and plans smaller ones until all
+    /// sequences have ended. Returns whether there are any.
     pub(crate) fn shrink(&mut self, model: &mut dyn Model) -> Result<bool, DecoderError> {
         let fed = || self.running.iter().filter(|entry| entry.n_fed > 0);
         let n_rows = fed().map(|entry| entry.n_fed).sum();
@@ -41,7 +41,7 @@ impl<T> Scheduler<T> {
             return Ok(false);
         };
         tracing::warn!(
-            "the device has no memory for {n_rows} tokens at a time: steps are smaller from now on"
+            "the device has no memory for {n_rows} tokens at a time: steps are smaller until all answers are done"
         );
         self.limits = limits;
         for index in (0..self.running.len()).rev() {
@@ -63,7 +63,8 @@ impl<T> Scheduler<T> {
         model: &mut dyn Model,
         prefill_rows: usize,
     ) -> Result<(), DecoderError> {
-        self.limits = self.limits.with_prefill_rows(prefill_rows);
+        self.usual = self.usual.with_prefill_rows(prefill_rows);
+        self.limits = self.usual;
         for index in (0..self.running.len()).rev() {
             let entry = &mut self.running[index];
             entry.tokens.truncate(entry.n_known);

@@ -91,7 +91,7 @@ impl Entry {
                 leases: 0,
                 last_used,
                 ..
-            } if engine.model().places.contains(&place) => Some(*last_used),
+            } if engine.places().contains(&place) => Some(*last_used),
             _ => None,
         }
     }
